@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A prompts file (JSON lines) in, prompts out; a bad line becomes a BadLine and harms no other."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from exomni_core.errors import InputError
+
+Mode = Literal["say", "lipsync", "reply"]
+MODES: Final = ("say", "lipsync", "reply")
+FIELDS: Final = (
+    "id", "text", "audio", "mode", "transcript", "language", "voice", "rate", "style", "seed",
+    "meta",
+)  # fmt: skip
+STYLES: Final = ("quiet", "neutral", "lively")
+MAX_TEXT_CHARACTERS: Final = 20_000
+MAX_LINE_BYTES: Final = 1 << 20
+MAX_ID_BYTES: Final = 150  # leaves room for an extension and a temporary mark in 255 bytes
+MIN_RATE, MAX_RATE = 0.5, 2.5
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to say, to animate or to answer.
+
+    id: names the output files: letters and digits of any script, `-`, `_`, `.`.
+    mode: `say` this text, `lipsync` this recording, or `reply` to either.
+    text / audio: what is given; `say` needs text, `lipsync` needs audio, `reply` either.
+    transcript: the words of `audio`, where known (makes lip-sync far better).
+    language: such as `en`, `zh`, `de`, `en-gb`; None lets the engine guess from the text.
+    voice: the engine's own voice name; None is its default.
+    rate: speaking rate, 1 is normal, 0.5 to 2.5.
+    style: how strongly the face moves: `quiet`, `neutral` or `lively`.
+    seed: for blinks, brows and gaze (and sampling in neural engines); None takes the run's seed.
+    meta: anything of the user's, copied to the outputs untouched.
+    """
+
+    id: str
+    mode: Mode = "say"
+    text: str | None = None
+    audio: Path | None = None
+    transcript: str | None = None
+    language: str | None = None
+    voice: str | None = None
+    rate: float = 1.0
+    style: str = "neutral"
+    seed: int | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The prompt as plain data, for the clip; the audio by file name, so no path leaks."""
+        data: dict[str, Any] = {"id": self.id, "mode": self.mode}
+        for name in ("text", "transcript", "language", "voice", "seed"):
+            if getattr(self, name) is not None:
+                data[name] = getattr(self, name)
+        if self.audio is not None:
+            data["audio"] = self.audio.name
+        return data | {"rate": self.rate, "style": self.style, "meta": dict(self.meta)}
+
+
+@dataclass(frozen=True)
+class PromptLine:
+    """A good line of a prompts file and where it stood."""
+
+    line: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that can't be used: where, which field, and one sentence that says what to do.
+
+    id is the line's own id where that could be read and is safe, else None.
+    """
+
+    line: int
+    error: str
+    field: str | None = None
+    id: str | None = None
+
+
+def read_prompts(path: Path | str) -> list[PromptLine | BadLine]:
+    """Read a prompts file; one entry per line that is not blank, in file order.
+
+    Raises InputError only if the file itself can't be read or holds no line at all.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+    entries: list[PromptLine | BadLine] = []
+    taken: dict[str, int] = {}
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        entries.append(_read_line(line, number, path, taken))
+    if not entries:
+        raise InputError(f"{path} holds no prompts; write one JSON object per line")
+    return entries
+
+
+def parse_prompt(data: object, folder: Path) -> Prompt:
+    """Check plain data and make a Prompt of it; audio paths are relative to `folder`.
+
+    Raises InputError whose `field` names the culprit.
+    """
+    if not isinstance(data, dict):
+        raise InputError("the line is not a JSON object; write {\"id\": ..., \"text\": ...}")
+    for name in data:
+        if name not in FIELDS:
+            raise InputError(f"unknown field {name!r}; known are {', '.join(FIELDS)}", field=name)
+    prompt_id = check_id(data.get("id"))
+    text, transcript = _optional_text(data, "text"), _optional_text(data, "transcript")
+    audio = _optional_text(data, "audio")
+    mode = _mode(data.get("mode"), text, audio)
+    _check_mode_inputs(mode, text, audio, transcript)
+    return Prompt(
+        id=prompt_id,
+        mode=mode,
+        text=text,
+        audio=None if audio is None else folder / audio,
+        transcript=transcript,
+        language=_language(data.get("language")),
+        voice=_optional_text(data, "voice"),
+        rate=_rate(data.get("rate", 1.0)),
+        style=_style(data.get("style", "neutral")),
+        seed=_seed(data.get("seed")),
+        meta=_meta(data.get("meta", {})),
+    )
+
+
+def check_id(value: object) -> str:
+    """Return the id if it can be a file name on every system; raises InputError."""
+    if not isinstance(value, str) or not value:
+        raise InputError("give every prompt an id, a short text that can be a file name", field="id")
+    shown = value if len(value) <= 40 else value[:37] + "..."
+    value = unicodedata.normalize("NFC", value)
+    for character in value:
+        # Letters, marks (accents, vowel signs) and digits of any script.
+        if character not in "-_." and unicodedata.category(character)[0] not in "LMN":
+            raise InputError(
+                f"id {shown!r} holds {character!r}; use letters, digits, '-', '_' and '.' only",
+                field="id",
+            )
+    if value.startswith(".") or value.endswith("."):
+        raise InputError(f"id {shown!r} starts or ends with a dot; remove it", field="id")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise InputError(f"id {shown!r} is longer than {MAX_ID_BYTES} bytes; shorten it", field="id")
+    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", value):
+        raise InputError(f"id {shown!r} is a reserved name on Windows; choose another", field="id")
+    return value
+
+
+def _read_line(
+    line: bytes, number: int, path: Path, taken: dict[str, int]
+) -> PromptLine | BadLine:
+    prompt_id: str | None = None
+    try:
+        data = _decode(line)
+        prompt_id = _safe_id(data)
+        prompt = parse_prompt(data, path.parent)
+        # Case-blind, because some file systems are.
+        first = taken.setdefault(prompt.id.casefold(), number)
+        if first != number:
+            prompt_id = None  # the id belongs to the first row that uses it
+            raise InputError(
+                f"id {prompt.id!r} is already used in line {first}; choose another", field="id"
+            )
+        return PromptLine(number, prompt)
+    except InputError as error:
+        place = f"{path.name}:{number}" + (f": {error.field}" if error.field else "")
+        return BadLine(number, f"{place}: {error}", error.field, prompt_id)
+
+
+def _decode(line: bytes) -> object:
+    if len(line) > MAX_LINE_BYTES:
+        raise InputError(f"the line is longer than {MAX_LINE_BYTES} bytes; split it")
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError("the line is not UTF-8; save the file as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"the line is not valid JSON: {error.msg} (column {error.colno})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("the line is not usable JSON; simplify it") from error
+
+
+def _safe_id(data: object) -> str | None:
+    try:
+        return check_id(data.get("id")) if isinstance(data, dict) else None
+    except InputError:
+        return None
+
+
+def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InputError(f"must be a text, not {type(value).__name__}", field=name)
+    if not value.strip():
+        raise InputError("is empty; write something or leave the field out", field=name)
+    if len(value) > MAX_TEXT_CHARACTERS:
+        raise InputError(
+            f"is {len(value)} characters long; {MAX_TEXT_CHARACTERS} is the most, split it",
+            field=name,
+        )
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value) or "\0" in value:
+        raise InputError("holds broken or NUL characters; remove them", field=name)
+    return value
+
+
+def _mode(value: object, text: str | None, audio: str | None) -> Mode:
+    if value is None:  # what is given tells what is meant
+        return "lipsync" if audio is not None and text is None else "say"
+    if value not in MODES:
+        raise InputError(f"is {value!r}; it must be one of {', '.join(MODES)}", field="mode")
+    return value  # type: ignore[return-value]
+
+
+def _check_mode_inputs(
+    mode: Mode, text: str | None, audio: str | None, transcript: str | None
+) -> None:
+    if text is not None and audio is not None:
+        raise InputError(
+            "give either text or audio; the words of a recording go into transcript", field="audio"
+        )
+    if mode == "say" and text is None:
+        raise InputError("mode 'say' needs a text", field="text")
+    if mode == "lipsync" and audio is None:
+        raise InputError("mode 'lipsync' needs an audio file", field="audio")
+    if mode == "reply" and text is None and audio is None:
+        raise InputError("mode 'reply' needs a text or an audio file", field="text")
+    if transcript is not None and audio is None:
+        raise InputError("a transcript without audio has no use; give audio or text",
+                         field="transcript")  # fmt: skip
+
+
+def _language(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*", value):
+        raise InputError(f"{value!r} is not a language such as en, zh or de", field="language")
+    return value.replace("_", "-").lower()
+
+
+def _rate(value: object) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not MIN_RATE <= value <= MAX_RATE:  # type: ignore[arg-type,operator]
+        raise InputError(f"is {value!r}; it must be a number from {MIN_RATE} to {MAX_RATE}",
+                         field="rate")  # fmt: skip
+    return float(value)  # type: ignore[arg-type]
+
+
+def _style(value: object) -> str:
+    if value not in STYLES:
+        raise InputError(f"is {value!r}; it must be one of {', '.join(STYLES)}", field="style")
+    return str(value)
+
+
+def _seed(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InputError(f"is {value!r}; it must be a whole number from 0", field="seed")
+    return value
+
+
+def _meta(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError("must be a JSON object", field="meta")
+    return value

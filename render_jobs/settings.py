@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user may choose about the picture, as one frozen dataclass; plain data <-> settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from exomni_core.errors import InputError
+from exomni_core.retime import FrameRate
+
+RENDER_ENGINES: Final = ("workbench", "eevee", "cycles")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How a clip becomes a picture.
+
+    template: name of a bundled template or path of a template folder or npz file.
+    engine: one of RENDER_ENGINES. width, height: pixels, even (yuv420p needs it).
+    frame_rate: of the video. samples: per pixel; 0 takes the template's own setting.
+    """
+
+    template: str = "head"
+    engine: str = "workbench"
+    width: int = 512
+    height: int = 768
+    frame_rate: FrameRate = FrameRate(30)
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a setting that no video can have."""
+        if self.engine not in RENDER_ENGINES:
+            raise InputError(
+                f"{self.engine!r} is no render engine; use {', '.join(RENDER_ENGINES)}",
+                field="render-engine",
+            )
+        for name, value in (("width", self.width), ("height", self.height)):
+            if not 16 <= value <= 8192 or value % 2:
+                raise InputError(f"{name} is {value}; it must be even, 16 to 8192", field="size")
+        if not 0 <= self.samples <= 4096:
+            raise InputError(f"samples is {self.samples}; it must be 0 to 4096", field="samples")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire and the content hash."""
+        return asdict(self)
+
+
+def settings_from_json(data: Mapping[str, Any]) -> RenderSettings:
+    """The inverse of `RenderSettings.to_json`."""
+    rate = FrameRate(**data["frame_rate"])
+    return RenderSettings(**{**data, "frame_rate": rate})

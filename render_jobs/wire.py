@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests in on stdin, events out on stdout, one JSON line each: the worker's end of the wire.
+
+Standard library only, because it also runs inside a user's own Blender.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+# Blender and its libraries write to stdout as they please; only lines with this mark are ours.
+MARK: Final = "@exo "
+Message = dict[str, Any]
+Send = Callable[[Message], None]
+
+
+def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Message]) -> None:
+    """Announce readiness with what `start()` returns, then answer each request until stdin ends.
+
+    `handle(request, send)` may send progress events and returns the fields of the final event.
+    An exception becomes a `failed` event with its text; the worker lives on.
+    """
+    # Read while the parent surely lives, before anything slow.
+    requests = _listen()
+    send = _take_over_stdout()
+    try:
+        send({"event": "ready", **start()})
+    except Exception as error:
+        send({"event": "unfit", "error": str(error), "kind": type(error).__name__})
+        return
+    while (request := requests.get()) is not None:
+        job = request.get("job")
+
+        def send_for_job(message: Message, job: object = job) -> None:
+            send({"job": job, **message})
+
+        try:
+            send_for_job({"event": "done", **handle(request, send_for_job)})
+        except Exception as error:
+            field = getattr(error, "field", None)
+            kind = type(error).__name__
+            send_for_job({"event": "failed", "error": str(error), "kind": kind, "field": field})
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, even in the middle of a frame."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _listen() -> queue.SimpleQueue[Message | None]:
+    """Read stdin in a thread. When the parent goes away, so do we, whatever we are doing."""
+    die_with_parent()
+    requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            requests.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True, name="requests").start()
+    return requests
+
+
+def _take_over_stdout() -> Send:
+    """Keep the real stdout for ourselves and send everybody else's prints to stderr."""
+    sys.stdout.flush()
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def send(message: Message) -> None:
+        with lock:
+            private.write(f"\n{MARK}{json.dumps(message, ensure_ascii=False)}\n")
+            private.flush()
+
+    return send
