@@ -34,7 +34,7 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
     send = _take_over_stdout()
     try:
         send({"event": "ready", **start()})
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (told to the parent in full)
         send({"event": "unfit", "error": str(error), "kind": type(error).__name__})
         return
     while (request := requests.get()) is not None:
@@ -45,7 +45,7 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
 
         try:
             send_for_job({"event": "done", **handle(request, send_for_job)})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
             field = getattr(error, "field", None)
             kind = type(error).__name__
             send_for_job({"event": "failed", "error": str(error), "kind": kind, "field": field})

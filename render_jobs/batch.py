@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A prompts file in, a folder of clips and videos out: plan, generate, render, record.
+
+Each row stands alone: whatever goes wrong with it becomes its one sentence in the manifest. Only
+what the plan finds missing is made, so a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Any
+
+from exomni_core.clip import frame_count
+from exomni_core.errors import Cancelled, ExOmniError
+from exomni_core.files import remove_leftovers
+from render_jobs.batch_plan import BatchOptions, Item, Plan, make_plan, place_of, relative_to
+from render_jobs.generate_worker import request_for
+from render_jobs.manifest import BatchFolder, Journal, Row, lock_folder, write_run
+from render_jobs.pool import Pool, Worker, WorkerCommand
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended; the rows in file order."""
+
+    rows: tuple[Row, ...]
+    frames_rendered: int = 0
+
+    def count(self, status: str) -> int:
+        """Rows with that status."""
+        return sum(row.status == status for row in self.rows)
+
+
+class Observer:
+    """Told what happens, on the thread that called `run_batch`; override what you want to show."""
+
+    def planned(self, plan: Plan, options: BatchOptions) -> None:
+        """The plan is made; work starts."""
+
+    def clip_done(self, item: Item, duration_s: float, frames: int) -> None:
+        """A clip is on disk (made now or before) and, in a video run, waits for its pictures."""
+
+    def frames(self, count: int) -> None:
+        """That many more frames are drawn."""
+
+    def row(self, row: Row) -> None:
+        """A row is finished, for good or bad."""
+
+
+def run_batch(options: BatchOptions, observer: Observer) -> Summary:
+    """Do the whole job and return every row.
+
+    Raises InputError (the prompts file or the folder can't be used), EnvironmentProblem (no GL,
+    no ffmpeg, no bpy) before any work, and KeyboardInterrupt after putting things in order.
+    """
+    folder = BatchFolder(options.out)
+    with lock_folder(folder), _work_folder(folder):
+        plan = make_plan(options, folder)
+        with _pools(options, needed=bool(plan.todo)) as pools:
+            observer.planned(plan, options)
+            write_run(folder, options, "running", ())
+            run = _Run(options, folder, plan, pools, observer)
+            state = "stopped"
+            try:
+                summary = run.finish()
+                state = "finished"
+            finally:
+                write_run(folder, options, state, run.rows.values())
+            return summary
+
+
+@dataclass(frozen=True)
+class _Pools:
+    generate: Callable[[], Pool]
+    render: Pool | None
+
+
+class _Run:
+    """One run's moving parts: futures report to one queue; this thread alone keeps the books."""
+
+    def __init__(
+        self,
+        options: BatchOptions,
+        folder: BatchFolder,
+        plan: Plan,
+        pools: _Pools,
+        observer: Observer,
+    ) -> None:
+        self.options, self.folder, self.plan = options, folder, plan
+        self.pools, self.observer = pools, observer
+        self.rows: dict[int, Row] = {row.line: row for row in plan.bad}
+        self.events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.waiting = 0
+        self.frames_rendered = 0
+
+    def finish(self) -> Summary:
+        """Start everything, take events until nothing waits, and write the final books."""
+        self.journal = Journal(self.folder)
+        try:
+            for row in self.plan.bad:
+                self._record(row)
+            for item in self.plan.items:
+                if item.clip_sha256 is None:
+                    self._start_clip(item)
+                elif not item.video_done:
+                    self._start_video(item)
+                else:
+                    self._record(item.row)
+            while self.waiting:
+                self.events.get()()
+        finally:
+            ordered = [self.rows[line] for line in sorted(self.rows)]
+            self.journal.close(ordered)
+        return Summary(tuple(ordered), self.frames_rendered)
+
+    def _start_clip(self, item: Item) -> None:
+        clip = self.folder.clip(item.prompt.id)
+        request = {"job": item.prompt.id, **request_for(item.prompt, clip, item.clip_key)}
+        clip.parent.mkdir(exist_ok=True)
+        future = self.pools.generate().submit(lambda worker: worker.ask(request))
+        self._watch(item, future, lambda answer: self._clip_made(item, answer))
+
+    def _clip_made(self, item: Item, answer: dict[str, Any]) -> None:
+        row = replace(
+            item.row,
+            clip=relative_to(self.folder.clip(item.prompt.id), self.folder),
+            **{n: answer[n] for n in ("duration_s", "frames", "route", "confidence")},
+            seconds={"generate": answer["seconds"]},
+            sha256={"clip": answer["sha256"]},
+            key={"clip": item.clip_key},
+        )
+        item = replace(item, row=row, clip_sha256=answer["sha256"])
+        if self.options.video:
+            self._start_video(item)
+        else:
+            self.observer.clip_done(item, row.duration_s or 0.0, 0)
+            self._record(replace(row, status="done"))
+
+    def _start_video(self, item: Item) -> None:
+        from render_jobs.video import render_video, video_key
+
+        assert self.pools.render is not None
+        assert item.clip_sha256 is not None
+        settings = self.options.settings
+        key = video_key(item.clip_sha256, self.plan.template_sha256, settings)
+        duration_s = item.row.duration_s or 0.0
+        self.observer.clip_done(item, duration_s, frame_count(duration_s, settings.frame_rate.fps))
+        sheet = self.folder.sheet(item.prompt.id) if self.options.sheets else None
+
+        def task(worker: Worker) -> Any:
+            return render_video(
+                worker,
+                self.folder.clip(item.prompt.id).resolve(),
+                self.folder.video(item.prompt.id),
+                settings,
+                key,
+                work=self.folder.work.resolve(),
+                sheet=sheet,
+                on_frames=lambda count: self.events.put(lambda: self._frames_drawn(count)),
+            )
+
+        future = self.pools.render.submit(task)
+        self._watch(item, future, lambda result: self._video_made(item, key, result))
+
+    def _video_made(self, item: Item, key: str, result: Any) -> None:
+        sheet = self.folder.sheet(item.prompt.id) if self.options.sheets else None
+        row = replace(
+            item.row,
+            status="done",
+            video=relative_to(self.folder.video(item.prompt.id), self.folder),
+            sheet=relative_to(sheet, self.folder) if sheet else None,
+            frames=result.frames,
+            seconds={**item.row.seconds, **result.seconds},
+            sha256={**item.row.sha256, "video": result.sha256},
+            key={**item.row.key, "video": key},
+        )
+        self._record(row)
+
+    def _frames_drawn(self, count: int) -> None:
+        self.frames_rendered += count
+        self.observer.frames(count)
+
+    def _watch(self, item: Item, future: Future[Any], use: Callable[[Any], None]) -> None:
+        """When `future` ends, let this run's own thread use its result or record its failure."""
+        self.waiting += 1
+
+        def ended() -> None:
+            self.waiting -= 1
+            error = future.exception()
+            if error is None:
+                use(future.result())
+            elif isinstance(error, ExOmniError) and not isinstance(error, Cancelled):
+                culprit = getattr(error, "field", None)
+                place = place_of(self.options, item.line, culprit)
+                failed = replace(item.row, status="failed", error=f"{place}: {error}")
+                self._record(replace(failed, field=culprit))
+            else:
+                raise error
+
+        future.add_done_callback(lambda _: self.events.put(ended))
+
+    def _record(self, row: Row) -> None:
+        self.rows[row.line] = row
+        self.journal.add(row)
+        self.observer.row(row)
+
+
+@contextlib.contextmanager
+def _pools(options: BatchOptions, *, needed: bool) -> Iterator[_Pools]:
+    """The render pool at once (it checks the machine), the generate pool when first needed."""
+    made: list[Pool] = []
+
+    def generate() -> Pool:
+        if not made or made[-1] is render:
+            argv = (sys.executable, "-m", "render_jobs.generate_worker", options.engine)
+            made.append(Pool(WorkerCommand("generate worker", argv), options.workers))
+        return made[-1]
+
+    render: Pool | None = None
+    if options.video and needed:
+        from render_jobs.encode import find_ffmpeg
+        from render_jobs.video import render_worker
+
+        find_ffmpeg()
+        threads = max(1, (os.cpu_count() or 1) // options.workers)
+        render = Pool(render_worker(options.blender, threads), options.workers)
+        made.append(render)
+    try:
+        yield _Pools(generate, render)
+    except BaseException:
+        for pool in made:
+            pool.kill()
+        raise
+    for pool in made:
+        pool.close()
+
+
+@contextlib.contextmanager
+def _work_folder(folder: BatchFolder) -> Iterator[None]:
+    """A place for unfinished files, empty at the start and gone at the end; old leftovers swept."""
+    shutil.rmtree(folder.work, ignore_errors=True)
+    for part in (folder.root, folder.clip("x").parent, folder.video("x").parent):
+        remove_leftovers(part)
+    folder.work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder.work, ignore_errors=True)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options and a batch folder in, a plan out: what to make, what is finished, what can't be used.
+
+Changes nothing. What lies in the folder counts as finished only if its content hash says that the
+same prompt, engine, template and settings made it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from exomni_core.clip import load_clip
+from exomni_core.engine import load_engine
+from exomni_core.errors import ClipError, InputError
+from exomni_core.files import sha256_file
+from exomni_core.prompt import BadLine, Prompt, PromptLine, read_prompts
+from render_jobs.manifest import BatchFolder, Row, content_key, read_rows
+from render_jobs.settings import RenderSettings
+
+# Raise it when clips must be made anew although prompt and engine are the same.
+CLIP_KEY_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What the user asked for. out: the folder; workers: processes per stage; limit: rows, 0 = all.
+
+    seed, language: for prompts that give none. sheets: a contact sheet beside each video.
+    """
+
+    prompts: Path
+    out: Path
+    engine: str = "embedded"
+    settings: RenderSettings = RenderSettings()
+    workers: int = 1
+    video: bool = True
+    overwrite: bool = False
+    limit: int = 0
+    seed: int = 0
+    language: str | None = None
+    blender: Path | None = None
+    sheets: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One good prompt and what is to be made of it.
+
+    clip_sha256: of the finished clip, or None if it must be made. video_done: nothing to render.
+    row: the row so far, with what an earlier run knew.
+    """
+
+    line: int
+    prompt: Prompt
+    clip_key: str
+    row: Row
+    clip_sha256: str | None = None
+    video_done: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All rows of a run: what to make, what is finished, what can't be used."""
+
+    items: tuple[Item, ...]
+    bad: tuple[Row, ...]
+    template_sha256: str
+
+    @property
+    def todo(self) -> list[Item]:
+        """The items that still need work."""
+        return [item for item in self.items if item.clip_sha256 is None or not item.video_done]
+
+
+def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
+    """Read the prompts and the folder, change nothing, and say what is to be done."""
+    lines = read_prompts(options.prompts)
+    if options.limit:
+        lines = lines[: options.limit]
+    before = {} if options.overwrite else read_rows(folder.manifest)
+    version = load_engine(options.engine).version()
+    template_sha256 = _template_hash(options)
+    items, bad = [], []
+    for entry in lines:
+        if isinstance(entry, BadLine):
+            bad.append(_bad_row(entry, options))
+            continue
+        try:
+            item = _plan_item(entry, options, version)
+        except InputError as error:
+            place = place_of(options, entry.line, error.field)
+            bad_line = BadLine(entry.line, f"{place}: {error}", error.field, entry.prompt.id)
+            bad.append(_bad_row(bad_line, options))
+            continue
+        if not options.overwrite:
+            item = _resume(item, before.get(entry.prompt.id), options, folder, template_sha256)
+        items.append(item)
+    return Plan(tuple(items), tuple(bad), template_sha256)
+
+
+def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
+    prompt = entry.prompt
+    if prompt.seed is None:
+        prompt = replace(prompt, seed=options.seed)
+    if prompt.language is None and options.language:
+        prompt = replace(prompt, language=options.language)
+    facts: dict[str, Any] = {
+        "prompt": prompt.to_json(),
+        "engine": [options.engine, version],
+        "version": CLIP_KEY_VERSION,
+    }
+    if prompt.audio is not None:
+        try:
+            facts["audio"] = sha256_file(prompt.audio)
+        except OSError as error:
+            raise InputError(
+                f"{prompt.audio} can't be read ({error.strerror}); check the path, which is "
+                "relative to the prompts file",
+                field="audio",
+            ) from error
+    row = Row(id=prompt.id, line=entry.line, status="failed", engine=options.engine)
+    return Item(entry.line, prompt, content_key(facts), row)
+
+
+def _resume(
+    item: Item, old: Row | None, options: BatchOptions, folder: BatchFolder, template_sha256: str
+) -> Item:
+    """Find what of `item` is finished: by the old row's hashes, or by the key inside the file."""
+    clip = folder.clip(item.prompt.id)
+    if not clip.is_file():
+        return item
+    sha256 = sha256_file(clip)
+    if old is None or old.sha256.get("clip") != sha256 or old.key.get("clip") != item.clip_key:
+        try:  # finished, but killed before its row was written
+            loaded = load_clip(clip)
+        except ClipError:
+            return item
+        if loaded.provenance.get("key") != item.clip_key:
+            return item
+        old = replace(
+            item.row,
+            duration_s=round(loaded.duration_s, 6),
+            frames=len(loaded.weights),
+            route=loaded.route,
+            confidence=round(loaded.confidence, 4),
+        )
+    row = replace(
+        item.row,
+        clip=relative_to(clip, folder),
+        **{n: getattr(old, n) for n in ("duration_s", "frames", "route", "confidence", "seconds")},
+        sha256={"clip": sha256},
+        key={"clip": item.clip_key},
+    )
+    item = replace(item, row=row, clip_sha256=sha256)
+    return _resume_video(item, old, options, folder, template_sha256)
+
+
+def _resume_video(
+    item: Item, old: Row, options: BatchOptions, folder: BatchFolder, template_sha256: str
+) -> Item:
+    if not options.video:
+        return replace(item, video_done=True, row=replace(item.row, status="skipped"))
+    from render_jobs.video import carries_key, video_key
+
+    assert item.clip_sha256 is not None
+    key = video_key(item.clip_sha256, template_sha256, options.settings)
+    video, sheet = folder.video(item.prompt.id), folder.sheet(item.prompt.id)
+    if not video.is_file() or (options.sheets and not sheet.is_file()):
+        return item
+    sha256 = sha256_file(video)
+    known = old.key.get("video") == key and old.sha256.get("video") == sha256
+    if not known and not carries_key(video, key):
+        return item
+    row = replace(
+        item.row,
+        status="skipped",
+        video=relative_to(video, folder),
+        sheet=relative_to(sheet, folder) if options.sheets else None,
+        sha256={**item.row.sha256, "video": sha256},
+        key={**item.row.key, "video": key},
+    )
+    return replace(item, row=row, video_done=True)
+
+
+def _template_hash(options: BatchOptions) -> str:
+    if not options.video:
+        return ""
+    from templates.library import find_template, template_hash
+
+    return template_hash(find_template(options.settings.template))
+
+
+def _bad_row(bad: BadLine, options: BatchOptions) -> Row:
+    return Row(
+        id=bad.id,
+        line=bad.line,
+        status="failed",
+        engine=options.engine,
+        error=bad.error,
+        field=bad.field,
+    )
+
+
+def place_of(options: BatchOptions, line: int, culprit: str | None) -> str:
+    """`prompts.jsonl:3: text`, the beginning of every sentence about a row."""
+    return f"{options.prompts.name}:{line}" + (f": {culprit}" if culprit else "")
+
+
+def relative_to(path: Path, folder: BatchFolder) -> str:
+    """`path` as the manifest writes it, with forward slashes."""
+    return path.relative_to(folder.root).as_posix()

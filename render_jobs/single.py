@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One prompt or one clip in, one clip or mp4 file out: what `say`, `lipsync` and `render` do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from exomni_core.clip import Clip, save_clip
+from exomni_core.engine import ProgressCallback, load_engine
+from exomni_core.errors import InputError
+from exomni_core.files import sha256_file
+from exomni_core.prompt import Prompt
+from render_jobs.pool import Worker
+from render_jobs.settings import RenderSettings
+
+OUTPUTS: Final = (".clip", ".mp4")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What the user chose for the picture. blender: their own program; sheet: also draw a sheet."""
+
+    settings: RenderSettings = RenderSettings()
+    blender: Path | None = None
+    sheet: bool = False
+
+
+def make(
+    prompt: Prompt,
+    output: Path,
+    engine_name: str,
+    video: VideoOptions,
+    *,
+    progress: ProgressCallback | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Make `output` (`.clip` or `.mp4`) from `prompt` and return the facts for `--json`.
+
+    Raises InputError, EnvironmentProblem, WorkerError.
+    """
+    check_output(output)
+    engine = load_engine(engine_name)
+    if output.suffix.lower() == ".clip":
+        clip = engine.generate(prompt, progress=progress)
+        return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
+    worker = _start_renderer(video)  # Blender starts while the engine speaks
+    try:
+        clip = engine.generate(prompt, progress=progress)
+        with tempfile.TemporaryDirectory(prefix="exorender-") as work:
+            path = Path(work) / "speech.clip"
+            save_clip(clip, path)
+            facts = _render(worker, path, output, video, on_frames)
+    finally:
+        worker.stop(now=True)
+    return {**clip_facts(clip), **facts}
+
+
+def render_clip(
+    clip: Path,
+    output: Path,
+    video: VideoOptions,
+    *,
+    on_frames: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
+    if output.suffix.lower() != ".mp4":
+        raise InputError(f"{output} must end in .mp4", field="output")
+    worker = _start_renderer(video)
+    try:
+        return _render(worker, clip, output, video, on_frames)
+    finally:
+        worker.stop(now=True)
+
+
+def check_output(output: Path) -> None:
+    """InputError unless `output` has an extension that we write."""
+    if output.suffix.lower() not in OUTPUTS:
+        raise InputError(f"{output} must end in {' or '.join(OUTPUTS)}", field="output")
+
+
+def clip_facts(clip: Clip) -> dict[str, Any]:
+    """The facts of a clip that a person or a script asks for first."""
+    return {
+        "text": clip.text,
+        "duration_s": round(clip.duration_s, 3),
+        "frames": len(clip.weights),
+        "fps": clip.fps,
+        "sample_rate_hz": clip.sample_rate_hz,
+        "language": clip.language,
+        "engine": clip.engine,
+        "route": clip.route,
+        "confidence": round(clip.confidence, 3),
+        "seed": clip.seed,
+    }
+
+
+def _start_renderer(video: VideoOptions) -> Worker:
+    from render_jobs.encode import find_ffmpeg
+    from render_jobs.video import render_worker
+    from templates.library import find_template
+
+    find_ffmpeg()
+    find_template(video.settings.template)
+    return Worker(render_worker(video.blender))
+
+
+def _render(
+    worker: Worker,
+    clip: Path,
+    output: Path,
+    video: VideoOptions,
+    on_frames: Callable[[int], None] | None,
+) -> dict[str, Any]:
+    from render_jobs.video import render_video, video_key
+    from templates.library import find_template, template_hash
+
+    template_sha256 = template_hash(find_template(video.settings.template))
+    key = video_key(sha256_file(clip), template_sha256, video.settings)
+    worker.wait_ready()
+    sheet = output.with_suffix(".png") if video.sheet else None
+    with tempfile.TemporaryDirectory(prefix="exorender-") as work:
+        result = render_video(
+            worker,
+            clip.resolve(),
+            output,
+            video.settings,
+            key,
+            work=Path(work),
+            sheet=sheet,
+            on_frames=on_frames,
+        )
+    facts = {"video": str(output), "frames": result.frames, "sha256": result.sha256}
+    return facts | {"seconds": result.seconds} | ({"sheet": str(sheet)} if sheet else {})

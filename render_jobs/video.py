@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A clip file and render settings in, a finished mp4 out, through a render worker and ffmpeg."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from exomni_core.clip import load_face
+from exomni_core.files import replacing, sha256_file
+from render_jobs.encode import contact_sheet, mux
+from render_jobs.manifest import content_key
+from render_jobs.pool import Worker, WorkerCommand
+from render_jobs.settings import RenderSettings
+
+# Raise it when the same clip and settings would give other pictures.
+RENDER_VERSION: Final = 1
+SYSTEM_LIBRARIES: Final = (
+    "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
+)
+_NO_GL: Final = (
+    "Blender found no usable OpenGL on this machine, not even in software. On Debian and Ubuntu: "
+    f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}; then run: exorender doctor"
+)
+_SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a word
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What came out: frames, seconds by stage, hash of the mp4, and the sheet's hash if asked."""
+
+    frames: int
+    seconds: dict[str, float]
+    sha256: str
+    sheet_sha256: str | None = None
+
+
+def render_worker(blender: Path | None = None, threads: int | None = None) -> WorkerCommand:
+    """How to start a render worker: our own bpy, or the user's Blender at `blender`.
+
+    threads: how many cores the software renderer may use (None: all).
+    """
+    script = Path(__file__).with_name("worker.py")
+    if blender is None:
+        argv: tuple[str, ...] = (sys.executable, "-m", "render_jobs.worker")
+    else:
+        argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
+    env = {"LP_NUM_THREADS": str(threads)} if threads else {}
+    # Our root must be importable in a Blender that has never heard of us.
+    root = str(script.parent.parent)
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return WorkerCommand("render worker", argv, env, fatal_hint=_NO_GL)
+
+
+def video_key(clip_sha256: str, template_sha256: str, settings: RenderSettings) -> str:
+    """The content hash of a video: the clip's bytes, the template's, and every setting."""
+    chosen = settings.to_json() | {"template": template_sha256}
+    return content_key({"clip": clip_sha256, "settings": chosen, "version": RENDER_VERSION})
+
+
+def render_video(
+    worker: Worker,
+    clip: Path,
+    video: Path,
+    settings: RenderSettings,
+    key: str,
+    *,
+    work: Path,
+    sheet: Path | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> VideoResult:
+    """Render `clip` to `video` (whole or not at all); `key` is stored in the mp4's comment.
+
+    work: a folder for unfinished files. on_frames: told how many more frames are drawn.
+    Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
+    """
+    silent = work / f"{video.stem[:60]}.{key[:16]}.silent.mp4"
+    drawn = 0
+
+    def heard(message: dict[str, Any]) -> None:
+        nonlocal drawn
+        if on_frames is not None and message.get("event") == "progress":
+            on_frames(message["done"] - drawn)
+            drawn = message["done"]
+
+    try:
+        started = time.perf_counter()
+        request = {
+            "job": video.stem,
+            "clip": str(clip),
+            "video": str(silent),
+            "settings": settings.to_json(),
+        }
+        answer = worker.ask(request, heard, silence_s=_SILENCE_S)
+        rendered = time.perf_counter()
+        with replacing(video) as unfinished:
+            mux(silent, load_face(clip).flac, unfinished, settings.frame_rate, key=key)
+        encoded = time.perf_counter()
+        if sheet is not None:
+            with replacing(sheet) as unfinished:
+                contact_sheet(video, unfinished)
+    finally:
+        silent.unlink(missing_ok=True)
+    if on_frames is not None:
+        on_frames(int(answer["frames"]) - drawn)
+    return VideoResult(
+        frames=int(answer["frames"]),
+        seconds={"render": round(rendered - started, 3), "encode": round(encoded - rendered, 3)},
+        sha256=sha256_file(video),
+        sheet_sha256=sha256_file(sheet) if sheet is not None else None,
+    )
+
+
+def carries_key(video: Path, key: str) -> bool:
+    """Whether the mp4 at `video` was made under `key` (looks for it in the file's header)."""
+    with open(video, "rb") as handle:
+        return key.encode() in handle.read(4 << 20)

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# In: nothing. Out: the bundled prompts as talking-head videos in quickstart-videos/.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup.sh render
+.venv/bin/exorender batch examples/prompts.jsonl --out quickstart-videos --contact-sheet
+echo
+echo "Watch them: $PWD/quickstart-videos/videos"
