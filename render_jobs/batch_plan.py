@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from exomni_core.clip import load_clip
+from exomni_core.clip import frame_count, load_clip
 from exomni_core.engine import load_engine
 from exomni_core.errors import ClipError, InputError
 from exomni_core.files import sha256_file
@@ -177,6 +177,7 @@ def _resume_video(
         item.row,
         status="skipped",
         video=relative_to(video, folder),
+        frames=frame_count(item.row.duration_s or 0.0, options.settings.frame_rate.fps),
         sheet=relative_to(sheet, folder) if options.sheets else None,
         sha256={**item.row.sha256, "video": sha256},
         key={**item.row.key, "video": key},

@@ -8,6 +8,7 @@ Heavy imports happen inside the verbs, so that `--help` is instant.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from exomni_core.errors import ExOmniError
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # put things in order, then end
         try:
             return super().invoke(ctx)
         except ExOmniError as error:
@@ -310,7 +312,8 @@ def _batch_options(prompts: Path, chosen: dict[str, Any]) -> Any:
 
     return BatchOptions(
         prompts=prompts,
-        out=chosen["out"] or prompts.with_suffix(""),
+        out=chosen["out"]
+        or prompts.with_name(prompts.stem if prompts.suffix else f"{prompts.name}-out"),
         engine=chosen["engine"],
         settings=_settings(chosen),
         workers=max(1, chosen["workers"] or os.cpu_count() or 1),

@@ -39,6 +39,7 @@ class Row:
     """One prompt's fate. `done`: made in this run; `skipped`: was finished before; `failed`.
 
     clip, video, sheet: paths relative to the folder, or None. line: in the prompts file.
+    frames: of the video, or rows of weights where no video was asked for.
     seconds: time spent by stage. sha256: of the files. key: content hashes of what made them.
     """
 

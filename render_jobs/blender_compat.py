@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender 4.2 to 5.2 differ in names; this file takes a wish and does it as this version wants it.
+
+The only file on the render side that may ask for Blender's version. (Actions differ too; those
+live in `exomni_core/keyframes.py`.)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import bpy
+
+VERSION: Final[tuple[int, int, int]] = tuple(bpy.app.version)
+
+
+def engine_id(engine: str) -> str:
+    """Blender's name for one of our render engines (`settings.RENDER_ENGINES`)."""
+    # EEVEE was rewritten for 4.2 under a new name and got its old name back in 5.0.
+    eevee = "BLENDER_EEVEE" if VERSION >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
+    return {"workbench": "BLENDER_WORKBENCH", "eevee": eevee, "cycles": "CYCLES"}[engine]
+
+
+def choose_video_output(render: Any) -> None:
+    """Let `render` (a scene's render settings) write a movie; 5.0 made that a separate choice."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "VIDEO"
+    render.image_settings.file_format = "FFMPEG"
+
+
+def node_tree_of(datablock: Any) -> Any:
+    """The node tree of a material or world; from 5.0 they always have one."""
+    if VERSION < (5, 0, 0):
+        datablock.use_nodes = True
+    return datablock.node_tree
