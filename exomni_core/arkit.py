@@ -84,7 +84,7 @@ def mirror_of(channel: str) -> str:
 
 @cache
 def _spellings() -> dict[str, str]:
-    """Lower-case spelling without separators -> our name: `JawOpen`, `mouthSmile_L`, `Mouth Smile Left`."""
+    """Lower-case spelling without separators -> our name: `JawOpen`, `mouthSmile_L`, `Jaw Left`."""
     table = {}
     for name in ARKIT_52:
         table[name.lower()] = name
@@ -102,7 +102,7 @@ def canonical_name(spelling: str) -> str | None:
 
 
 def order_by_name(
-    weights: npt.NDArray[np.floating], names: Sequence[str], *, ignore: Sequence[str] = ()
+    weights: npt.ArrayLike, names: Sequence[str], *, ignore: Sequence[str] = ()
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Put the columns of `weights` (T, len(names)) into ARKIT_52 order.
 
@@ -110,7 +110,11 @@ def order_by_name(
     that the caller can say so). Raises InputError on a column count that differs from the names,
     and on a name that is unknown (and not in `ignore`) or stands twice.
     """
-    table = np.asarray(weights)
+    try:
+        with np.errstate(over="ignore"):  # too large becomes infinite, which callers refuse
+            table = np.asarray(weights, np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError("the weights are not a table of numbers with equally long rows") from error
     if table.ndim != 2 or table.shape[1] != len(names):
         raise InputError(
             f"the weights have shape {table.shape} but there are {len(names)} channel names; "
@@ -121,10 +125,11 @@ def order_by_name(
     for column, name in enumerate(names):
         if name in ignore:
             continue
-        ours = canonical_name(name)
+        ours = canonical_name(name) if isinstance(name, str) else None
         if ours is None:
+            shown = repr(name)[:60] if isinstance(name, str) else f"of type {type(name).__name__}"
             raise InputError(
-                f"channel name {name!r} is not an ARKit blendshape; rename or remove that column"
+                f"channel name {shown} is not an ARKit blendshape; rename or remove that column"
             )
         if ours in seen:
             raise InputError(f"channel {ours} stands twice, as {seen[ours]!r} and as {name!r}")

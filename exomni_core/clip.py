@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clip, the one thing all parts share: speech and named face weights on one clock, and its file.
+"""The clip that all parts share: speech and named face weights on one clock; to and from a file.
 
 A `.clip` file is a zip that a human can open: `clip.json`, `audio.flac`, `weights.npy`. The same
 clip always gives the same bytes: no dates, fixed order. Nothing in it is pickled.
@@ -8,10 +8,8 @@ clip always gives the same bytes: no dates, fixed order. Nothing in it is pickle
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,15 +20,30 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.codecs import (
+    flac_bytes,
+    flac_length,
+    is_flac_rate,
+    members_from_zip,
+    npy_bytes,
+    read_npy,
+    samples_from_flac,
+    zip_bytes,
+)
 from exomni_core.errors import ClipError
 from exomni_core.files import replacing
 
 SCHEMA_VERSION: Final = 1
 MAX_DURATION_S: Final = 3600.0  # an hour; also bounds what a hostile file can make us read
+MAX_SAMPLES: Final = 3600 * 48_000  # the hour at 48 kHz; silence packs too well to go unbounded
+MAX_FPS: Final = 1000.0
 MAX_FILE_BYTES: Final = 1 << 30
-_MEMBERS: Final = ("clip.json", "audio.flac", "weights.npy")
-_MAX_MEMBER_BYTES: Final = {"clip.json": 64 << 20, "audio.flac": 1 << 30, "weights.npy": 256 << 20}
-_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_MAX_MEMBER_BYTES: Final = {
+    "clip.json": 64 << 20,
+    "audio.flac": 640 << 20,
+    "weights.npy": 256 << 20,
+}
+_MEMBERS: Final = tuple(_MAX_MEMBER_BYTES)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -87,12 +100,19 @@ class Clip:
 
     def __post_init__(self) -> None:
         """Check every promise above and make the arrays read-only; raises ClipError."""
-        object.__setattr__(self, "audio", _frozen_array(self.audio))
-        object.__setattr__(self, "weights", _frozen_array(self.weights))
-        object.__setattr__(self, "words", tuple(self.words))
-        object.__setattr__(self, "phones", tuple(self.phones))
-        object.__setattr__(self, "prompt", MappingProxyType(dict(self.prompt)))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        values: dict[str, Any] = {
+            "audio": _frozen_array(self.audio),
+            "weights": _frozen_array(self.weights),
+            "fps": _number("fps", self.fps, 1e-3, MAX_FPS),
+            "confidence": _number("confidence", self.confidence, 0.0, 1.0),
+            "words": _labels("words", self.words, Word),
+            "phones": _labels("phones", self.phones, Phone),
+            "prompt": _plain_mapping("prompt", self.prompt),
+            "provenance": _plain_mapping("provenance", self.provenance),
+            "channels": tuple(self.channels) if isinstance(self.channels, (tuple, list)) else (),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
         _check(self)
 
     @property
@@ -124,55 +144,54 @@ def save_clip(clip: Clip, path: Path | str) -> str:
 
 
 def load_clip(path: Path | str) -> Clip:
-    """Read a `.clip` file; ClipError in one sentence if it is missing, damaged, too new or too big."""
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ClipError(f"{path} is larger than any clip ({size} bytes); it can't be opened")
-        return clip_from_bytes(path.read_bytes(), where=str(path))
-    except OSError as error:
-        raise ClipError(f"{path} can't be read: {error.strerror or error}") from error
+    """Read a `.clip` file; ClipError if it is missing, damaged, too new or too big."""
+    return clip_from_bytes(_read_file(Path(path)), where=str(path))
 
 
-def load_face(path: Path | str) -> tuple[FloatArray, float, bytes]:
-    """Only what a renderer needs: weights (T, 52), their fps, and the audio as FLAC bytes.
+@dataclass(frozen=True, eq=False)
+class ClipFace:
+    """What a renderer needs of a clip.
 
-    Needs numpy alone, so it also runs in a Blender that has no sound library. Raises ClipError.
+    weights: (T, 52) float32 in [0, 1] at `fps`, columns as ARKIT_52.
+    duration_s: length of the audio in seconds. flac: the audio as the bytes of a FLAC file.
+    """
+
+    weights: FloatArray
+    fps: float
+    duration_s: float
+    flac: bytes
+
+
+def load_face(path: Path | str) -> ClipFace:
+    """Only what a renderer needs of a `.clip` file; ClipError as in `load_clip`.
+
+    Needs numpy alone, so it also runs in a Blender that has no sound library.
     """
     path = Path(path)
-    try:
-        members = _read_members(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ClipError(f"{path} can't be read: {error.strerror or error}") from error
+    members = _read_members(_read_file(path), str(path))
     header = _parse_header(members["clip.json"], str(path))
     _check_hashes(header, members, str(path))
+    flac = members["audio.flac"]
     try:
-        weights = np.lib.format.read_array(io.BytesIO(members["weights.npy"]), allow_pickle=False)
-    except ValueError as error:
+        rate, samples = flac_length(flac)
+        weights = _frozen_array(read_npy(members["weights.npy"]))
+        fps = _number("fps", header["fps"], 1e-3, MAX_FPS)
+        _check_face(weights, fps, samples / rate)
+    except (ClipError, ValueError, MemoryError) as error:
         raise ClipError(f"{path} is not a whole clip: {error}") from error
-    return np.asarray(weights, np.float32), float(header["fps"]), members["audio.flac"]
+    return ClipFace(weights, fps, samples / rate, flac)
 
 
 def clip_to_bytes(clip: Clip) -> bytes:
     """The bytes of a `.clip` file; equal clips give equal bytes."""
-    flac = _audio_to_flac(clip.audio, clip.sample_rate_hz)
-    npy = io.BytesIO()
-    np.lib.format.write_array(npy, clip.weights, version=(1, 0), allow_pickle=False)
+    flac, npy = flac_bytes(clip.audio, clip.sample_rate_hz), npy_bytes(clip.weights)
     header = _header(clip)
     header["sha256"] = {
         "audio.flac": hashlib.sha256(flac).hexdigest(),
-        "weights.npy": hashlib.sha256(npy.getvalue()).hexdigest(),
+        "weights.npy": hashlib.sha256(npy).hexdigest(),
     }
-    text = json.dumps(header, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, data in zip(_MEMBERS, (text.encode(), flac, npy.getvalue()), strict=True):
-            info = zipfile.ZipInfo(name, _ZIP_EPOCH)
-            info.external_attr = 0o644 << 16
-            packed = zipfile.ZIP_STORED if name.endswith(".flac") else zipfile.ZIP_DEFLATED
-            archive.writestr(info, data, compress_type=packed, compresslevel=6)
-    return out.getvalue()
+    text = _json_bytes(header)
+    return zip_bytes(dict(zip(_MEMBERS, (text, flac, npy), strict=True)), stored=".flac")
 
 
 def clip_from_bytes(data: bytes, *, where: str = "the clip") -> Clip:
@@ -181,24 +200,36 @@ def clip_from_bytes(data: bytes, *, where: str = "the clip") -> Clip:
     header = _parse_header(members["clip.json"], where)
     _check_hashes(header, members, where)
     try:
-        audio, rate = _audio_from_flac(members["audio.flac"])
-        weights = np.lib.format.read_array(io.BytesIO(members["weights.npy"]), allow_pickle=False)
+        audio, rate = samples_from_flac(members["audio.flac"], MAX_SAMPLES)
+        if header["sample_rate_hz"] != rate:
+            raise ClipError(f"its audio is at {rate} Hz, not {header['sample_rate_hz']!r}")
         return Clip(
             audio=audio,
             sample_rate_hz=rate,
-            weights=weights,
-            words=tuple(Word(**row) for row in header["words"]),
-            phones=tuple(Phone(**row) for row in header["phones"]),
-            channels=tuple(header["channels"]),
+            weights=read_npy(members["weights.npy"]),
+            words=_rows(header["words"], Word),
+            phones=_rows(header["phones"], Phone),
+            channels=header["channels"],
             **{name: header[name] for name in _PLAIN_FIELDS},
         )
-    except (ClipError, ValueError, TypeError, KeyError, RuntimeError, MemoryError) as error:
+    except (ClipError, ValueError, TypeError, MemoryError) as error:
         raise ClipError(f"{where} is not a whole clip: {error}") from error
 
 
 _PLAIN_FIELDS: Final = (
     "fps", "text", "language", "prompt", "engine", "seed", "route", "confidence", "provenance",
 )  # fmt: skip
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ClipError(f"{path} is larger than any clip ({size} bytes); it can't be opened")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ClipError(f"{path} can't be read: {reason}") from error
 
 
 def _header(clip: Clip) -> dict[str, Any]:
@@ -217,37 +248,47 @@ def _header(clip: Clip) -> dict[str, Any]:
     return header
 
 
+def _json_bytes(header: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(header, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False)
+        return text.encode("utf-8")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ClipError(
+            f"the clip's prompt, provenance or labels are not plain JSON data: {error}"
+        ) from error
+
+
+def _rows(rows: object, kind: type[Word] | type[Phone]) -> tuple[Any, ...]:
+    """Label rows of clip.json as Words or Phones; their values are checked by the Clip."""
+    names = {f.name for f in fields(kind)}
+    if not isinstance(rows, list) or not all(
+        isinstance(r, dict) and r.keys() == names for r in rows
+    ):
+        raise ClipError(f"a row of its words or phones does not hold {', '.join(sorted(names))}")
+    return tuple(kind(**row) for row in rows)
+
+
 def _read_members(data: bytes, where: str) -> dict[str, bytes]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {}
-            for name in _MEMBERS:
-                limit = _MAX_MEMBER_BYTES[name]
-                with archive.open(name) as handle:
-                    members[name] = handle.read(limit + 1)
-                if len(members[name]) > limit:
-                    raise ClipError(f"{where} holds an oversized {name}; it can't be opened")
-            return members
-    except KeyError as error:
-        raise ClipError(f"{where} is not a clip: {error.args[0]}") from error
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
-            zipfile.zlib.error) as error:  # type: ignore[attr-defined]  # fmt: skip
+        return members_from_zip(data, _MAX_MEMBER_BYTES)
+    except ValueError as error:
         raise ClipError(f"{where} is damaged or not a clip ({error}); get a fresh copy") from error
 
 
 def _parse_header(raw: bytes, where: str) -> dict[str, Any]:
     try:
-        header = json.loads(raw.decode("utf-8"))
+        header = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ClipError(f"{where} is damaged: clip.json can't be read ({error})") from error
     version = header.get("schema_version") if isinstance(header, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ClipError(f"{where} is not a clip: clip.json names no schema_version")
     if version > SCHEMA_VERSION:
         raise ClipError(
             f"{where} was written by a newer version (clip schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}); update Ex-Omni for Blender to open it"
         )
+    assert isinstance(header, dict)
     needed = {f.name for f in fields(Clip)} - {"audio", "weights"} | {"sha256"}
     if missing := sorted(needed - header.keys()):
         raise ClipError(f"{where} is not a whole clip: clip.json lacks {', '.join(missing)}")
@@ -256,71 +297,88 @@ def _parse_header(raw: bytes, where: str) -> dict[str, Any]:
     return header
 
 
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _check_hashes(header: Mapping[str, Any], members: Mapping[str, bytes], where: str) -> None:
     for name in _MEMBERS[1:]:
         if header["sha256"].get(name) != hashlib.sha256(members[name]).hexdigest():
             raise ClipError(f"{where} is damaged: {name} is not what was saved; get a fresh copy")
 
 
-def _audio_to_flac(audio: FloatArray, rate: int) -> bytes:
-    import soundfile
-
-    on_16_bit_grid = np.array_equal(np.round(audio * 32768.0) / np.float32(32768.0), audio)
-    # soundfile scales floats by 32768 and clips; integers pass unchanged.
-    bits = 16 if on_16_bit_grid else 24
-    top = float(1 << (bits - 1))
-    whole = np.clip(np.round(audio.astype(np.float64) * top), -top, top - 1).astype(np.int32)
-    out = io.BytesIO()
-    shifted = whole << (32 - bits)
-    soundfile.write(out, shifted, rate, format="FLAC", subtype=f"PCM_{bits}")
-    return out.getvalue()
-
-
-def _audio_from_flac(data: bytes) -> tuple[FloatArray, int]:
-    import soundfile
-
-    with soundfile.SoundFile(io.BytesIO(data)) as source:
-        if source.frames > MAX_DURATION_S * source.samplerate:
-            raise ClipError("its audio is longer than an hour")
-        if source.channels != 1:
-            raise ClipError(f"its audio has {source.channels} channels instead of one")
-        return source.read(dtype="float32"), int(source.samplerate)
-
-
 def _frozen_array(array: npt.ArrayLike) -> FloatArray:
     try:
-        frozen = np.array(array, dtype=np.float32, order="C")
-    except (TypeError, ValueError) as error:
+        values = np.asarray(array)
+    except ValueError as error:
         raise ClipError("audio and weights must be arrays of numbers") from error
+    if values.dtype.kind not in "fiu":
+        raise ClipError("audio and weights must be arrays of numbers")
+    with np.errstate(over="ignore"):  # too large becomes infinite, and that is refused below
+        # Adding zero copies, and turns -0.0 into 0.0, so that equal clips have equal bytes.
+        frozen: FloatArray = np.ascontiguousarray(values, np.float32) + np.float32(0.0)
     frozen.flags.writeable = False
     return frozen
 
 
+def _number(name: str, value: object, low: float, high: float) -> float:
+    # Comparing before converting: a JSON integer may be too large for a float.
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)
+    shown = repr(value)[:40] if isinstance(value, (float, str)) else type(value).__name__
+    raise ClipError(f"{name} must be a number from {low:g} to {high:g}, not {shown}")
+
+
+def _plain_mapping(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ClipError(f"{name} must be a mapping, not {type(value).__name__}")
+    return MappingProxyType(dict(value))
+
+
+def _labels(name: str, labels: object, kind: type[Word] | type[Phone]) -> tuple[Any, ...]:
+    """Words or phones with their times as floats, checked to ascend."""
+    if not isinstance(labels, (tuple, list)) or not all(isinstance(row, kind) for row in labels):
+        raise ClipError(f"{name} must be a tuple of {kind.__name__}")
+    checked: list[Any] = []
+    last_s = 0.0
+    for label in labels:
+        text, start, end = vars(label).values()
+        if not isinstance(text, str):
+            raise ClipError(f"one of the {name} has no text but {type(text).__name__}")
+        start = _number(f"the start of {text[:20]!r}", start, -MAX_DURATION_S, MAX_DURATION_S)
+        end = _number(f"the end of {text[:20]!r}", end, -MAX_DURATION_S, MAX_DURATION_S)
+        if end < start or (checked and start < last_s):
+            raise ClipError(f"the {name} do not ascend in time at {text[:20]!r} ({start:.3f} s)")
+        checked.append(kind(text, start, end))
+        last_s = start
+    return tuple(checked)
+
+
 def _check(clip: Clip) -> None:
-    audio, weights = clip.audio, clip.weights
+    audio, rate = clip.audio, clip.sample_rate_hz
     if audio.ndim != 1 or len(audio) == 0:
         raise ClipError(f"audio must be mono and not empty, not of shape {audio.shape}")
-    if not isinstance(clip.sample_rate_hz, int) or not 1000 <= clip.sample_rate_hz <= 655350:
-        raise ClipError(f"a sample rate of {clip.sample_rate_hz} Hz is not usable")
-    if clip.duration_s > MAX_DURATION_S:
-        raise ClipError(f"audio of {clip.duration_s:.0f} s is longer than an hour")
+    if type(rate) is not int or rate < 1000 or not is_flac_rate(rate):
+        raise ClipError(f"a sample rate of {rate!r} Hz is not usable; resample to 48000 Hz")
+    if clip.duration_s > MAX_DURATION_S or len(audio) > MAX_SAMPLES:
+        raise ClipError(f"audio of {clip.duration_s:.0f} s at {rate} Hz is too long for a clip")
     if not np.isfinite(audio).all() or float(np.abs(audio).max()) > 1.0:
         raise ClipError("audio must be finite and lie in [-1, 1]")
     if clip.channels != ARKIT_52:
         raise ClipError("the channels must be ARKit's 52 names in ARKIT_52 order")
-    if not isinstance(clip.fps, (int, float)) or not (math.isfinite(clip.fps) and clip.fps > 0):
-        raise ClipError(f"fps must be a positive number, not {clip.fps!r}")
+    _check_face(clip.weights, clip.fps, clip.duration_s)
+    if type(clip.seed) is not int or clip.seed < 0:
+        raise ClipError(f"the seed must be a whole number from 0, not {type(clip.seed).__name__}")
+    for name in ("text", "language", "engine", "route"):
+        if not isinstance(getattr(clip, name), str):
+            raise ClipError(f"{name} must be a text, not {type(getattr(clip, name)).__name__}")
+
+
+def _check_face(weights: FloatArray, fps: float, duration_s: float) -> None:
     if weights.ndim != 2 or weights.shape[1] != len(ARKIT_52) or len(weights) == 0:
         raise ClipError(f"weights must have shape (frames, 52), not {weights.shape}")
     if not np.isfinite(weights).all() or weights.min() < 0.0 or weights.max() > 1.0:
         raise ClipError("weights must be finite and lie in [0, 1]")
-    if abs(len(weights) / clip.fps - clip.duration_s) > max(2.0 / clip.fps, 0.1):
-        raise ClipError(
-            f"face ({len(weights) / clip.fps:.2f} s) and audio ({clip.duration_s:.2f} s) differ"
-        )
-    if isinstance(clip.seed, bool) or not isinstance(clip.seed, int) or clip.seed < 0:
-        raise ClipError(f"the seed must be a whole number from 0, not {clip.seed!r}")
-    for label in (*clip.words, *clip.phones):
-        times_ok = math.isfinite(label.start_s) and math.isfinite(label.end_s)
-        if not times_ok or label.end_s < label.start_s:
-            raise ClipError(f"a word or phone ends before it starts: {label}")
+    face_s = len(weights) / fps
+    if abs(face_s - duration_s) > max(2.0 / fps, 0.1):
+        raise ClipError(f"face ({face_s:.2f} s) and audio ({duration_s:.2f} s) differ")

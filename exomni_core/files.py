@@ -5,19 +5,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from exomni_core.errors import InputError
 
 # Every unfinished file of ours carries this mark, so that a later run can tell it from a result.
-TEMPORARY_MARK = ".exomni-tmp"
+TEMPORARY_MARK: Final = ".exomni-tmp"
+_serial = itertools.count()
 
 
 def temporary_name(final: Path) -> Path:
-    """A name beside `final` (same extension, so that writers guess the format) for unfinished work."""
-    return final.with_name(f".{final.stem[:80]}.{os.getpid()}{TEMPORARY_MARK}{final.suffix}")
+    """A new name beside `final` for unfinished work, with its extension, which writers go by."""
+    stem = final.stem.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore")
+    # Process and serial number: two writers of one process never meet, even in equal stems.
+    mark = f".{os.getpid()}-{next(_serial)}{TEMPORARY_MARK}"
+    return final.with_name(f".{stem}{mark}{final.suffix}")
 
 
 @contextlib.contextmanager
@@ -26,6 +33,8 @@ def replacing(final: Path) -> Iterator[Path]:
 
     Raises InputError when the folder can't be written.
     """
+    if not final.name or "\0" in str(final):
+        raise InputError(f"{str(final)!r} is not a file name; choose another")
     temporary = temporary_name(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -38,11 +47,12 @@ def replacing(final: Path) -> Iterator[Path]:
             f"{final} can't be written ({error.strerror or error}); choose another place"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as a parent that is no folder
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(final: Path, data: bytes) -> None:
-    """Write `data` to `final` in one step; the old file, if any, stays until the new one is whole."""
+    """Write `data` to `final` in one step; an old file stays until the new one is whole."""
     with replacing(final) as temporary:
         temporary.write_bytes(data)
 
@@ -59,8 +69,31 @@ def sha256_file(path: Path) -> str:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Delete the unfinished files that a killed run left in `folder`; returns how many."""
-    leftovers = [p for p in folder.glob(f".*{TEMPORARY_MARK}*") if p.is_file()]
+    """Delete the unfinished files that a killed run left in `folder`; returns how many.
+
+    Files of another process that still runs on this machine are left alone.
+    """
+    leftovers = [
+        path
+        for path in folder.glob(f".*{TEMPORARY_MARK}*")
+        if path.is_file() and not _is_in_use(path)
+    ]
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)
+
+
+def _is_in_use(temporary: Path) -> bool:
+    found = re.search(r"\.(\d{1,9})(-\d+)?" + re.escape(TEMPORARY_MARK), temporary.name)
+    if found is None or os.name != "posix":  # on Windows, signal 0 would not be harmless
+        return False
+    process = int(found[1])
+    if process in (0, os.getpid()):  # containers give each run the same number
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it exists, but belongs to somebody else
+        return True
+    return True

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, Final, Literal
 from exomni_core.errors import InputError
 
 Mode = Literal["say", "lipsync", "reply"]
-MODES: Final = ("say", "lipsync", "reply")
+MODES: Final[tuple[Mode, ...]] = ("say", "lipsync", "reply")
 FIELDS: Final = (
     "id", "text", "audio", "mode", "transcript", "language", "voice", "rate", "style", "seed",
     "meta",
@@ -23,8 +22,10 @@ FIELDS: Final = (
 STYLES: Final = ("quiet", "neutral", "lively")
 MAX_TEXT_CHARACTERS: Final = 20_000
 MAX_LINE_BYTES: Final = 1 << 20
+MAX_FILE_BYTES: Final = 256 << 20
 MAX_ID_BYTES: Final = 150  # leaves room for an extension and a temporary mark in 255 bytes
 MIN_RATE, MAX_RATE = 0.5, 2.5
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}")
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,7 @@ def read_prompts(path: Path | str) -> list[PromptLine | BadLine]:
     Raises InputError only if the file itself can't be read or holds no line at all.
     """
     path = Path(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+    raw = _read_file(path)
     entries: list[PromptLine | BadLine] = []
     taken: dict[str, int] = {}
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
@@ -111,13 +109,14 @@ def read_prompts(path: Path | str) -> list[PromptLine | BadLine]:
 def parse_prompt(data: object, folder: Path) -> Prompt:
     """Check plain data and make a Prompt of it; audio paths are relative to `folder`.
 
-    Raises InputError whose `field` names the culprit.
+    A field that is null counts as left out. Raises InputError whose `field` names the culprit.
     """
     if not isinstance(data, dict):
-        raise InputError("the line is not a JSON object; write {\"id\": ..., \"text\": ...}")
+        raise InputError('the line is not a JSON object; write {"id": ..., "text": ...}')
     for name in data:
         if name not in FIELDS:
-            raise InputError(f"unknown field {name!r}; known are {', '.join(FIELDS)}", field=name)
+            shown = _shown(name)
+            raise InputError(f"unknown field {shown}; known are {', '.join(FIELDS)}", field=shown)
     prompt_id = check_id(data.get("id"))
     text, transcript = _optional_text(data, "text"), _optional_text(data, "transcript")
     audio = _optional_text(data, "audio")
@@ -131,17 +130,19 @@ def parse_prompt(data: object, folder: Path) -> Prompt:
         transcript=transcript,
         language=_language(data.get("language")),
         voice=_optional_text(data, "voice"),
-        rate=_rate(data.get("rate", 1.0)),
-        style=_style(data.get("style", "neutral")),
+        rate=_rate(data.get("rate")),
+        style=_style(data.get("style")),
         seed=_seed(data.get("seed")),
-        meta=_meta(data.get("meta", {})),
+        meta=_meta(data.get("meta")),
     )
 
 
 def check_id(value: object) -> str:
     """Return the id if it can be a file name on every system; raises InputError."""
     if not isinstance(value, str) or not value:
-        raise InputError("give every prompt an id, a short text that can be a file name", field="id")
+        raise InputError(
+            "give every prompt an id, a short text that can be a file name", field="id"
+        )
     shown = value if len(value) <= 40 else value[:37] + "..."
     value = unicodedata.normalize("NFC", value)
     for character in value:
@@ -154,22 +155,37 @@ def check_id(value: object) -> str:
     if value.startswith(".") or value.endswith("."):
         raise InputError(f"id {shown!r} starts or ends with a dot; remove it", field="id")
     if len(value.encode()) > MAX_ID_BYTES:
-        raise InputError(f"id {shown!r} is longer than {MAX_ID_BYTES} bytes; shorten it", field="id")
-    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", value):
+        raise InputError(
+            f"id {shown!r} is longer than {MAX_ID_BYTES} bytes; shorten it", field="id"
+        )
+    if re.fullmatch(r"(?i)(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", value):
         raise InputError(f"id {shown!r} is a reserved name on Windows; choose another", field="id")
     return value
 
 
-def _read_line(
-    line: bytes, number: int, path: Path, taken: dict[str, int]
-) -> PromptLine | BadLine:
+def _read_file(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as handle:
+            raw = handle.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} can't be read: {reason}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB; split it")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        raise InputError(f"{path} is UTF-16 or UTF-32 text; save it as UTF-8")
+    return raw
+
+
+def _read_line(line: bytes, number: int, path: Path, taken: dict[str, int]) -> PromptLine | BadLine:
     prompt_id: str | None = None
     try:
         data = _decode(line)
         prompt_id = _safe_id(data)
         prompt = parse_prompt(data, path.parent)
-        # Case-blind, because some file systems are.
-        first = taken.setdefault(prompt.id.casefold(), number)
+        # Case-blind, because some file systems are; folding can undo the NFC of check_id.
+        same_file = unicodedata.normalize("NFC", prompt.id.casefold())
+        first = taken.setdefault(same_file, number)
         if first != number:
             prompt_id = None  # the id belongs to the first row that uses it
             raise InputError(
@@ -185,13 +201,44 @@ def _decode(line: bytes) -> object:
     if len(line) > MAX_LINE_BYTES:
         raise InputError(f"the line is longer than {MAX_LINE_BYTES} bytes; split it")
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(
+            line.decode("utf-8"),
+            object_pairs_hook=_refuse_repeats,
+            parse_constant=_refuse_constant,
+        )
     except UnicodeDecodeError as error:
         raise InputError("the line is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"the line is not valid JSON: {error.msg} (column {error.colno})") from error
+        raise InputError(
+            f"the line is not valid JSON: {error.msg} (column {error.colno})"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InputError("the line is not usable JSON; simplify it") from error
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in data if names.count(name) > 1)
+        raise InputError(f"{_shown(twice)} stands twice in the line; remove one")
+    return data
+
+
+def _refuse_constant(constant: str) -> None:
+    raise InputError(f"{constant} is not a JSON number; write a plain number")
+
+
+def _shown(value: object) -> str:
+    """A value in a form short enough for a sentence."""
+    if value is None:
+        return "null"
+    if isinstance(value, (list, dict)):  # its text could be as long or as deep as the line
+        return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge number"
+    text = repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _safe_id(data: object) -> str | None:
@@ -206,7 +253,7 @@ def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InputError(f"must be a text, not {type(value).__name__}", field=name)
+        raise InputError(f"is {_shown(value)}; it must be a text", field=name)
     if not value.strip():
         raise InputError("is empty; write something or leave the field out", field=name)
     if len(value) > MAX_TEXT_CHARACTERS:
@@ -222,9 +269,10 @@ def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
 def _mode(value: object, text: str | None, audio: str | None) -> Mode:
     if value is None:  # what is given tells what is meant
         return "lipsync" if audio is not None and text is None else "say"
-    if value not in MODES:
-        raise InputError(f"is {value!r}; it must be one of {', '.join(MODES)}", field="mode")
-    return value  # type: ignore[return-value]
+    for mode in MODES:
+        if value == mode:
+            return mode
+    raise InputError(f"is {_shown(value)}; it must be one of {', '.join(MODES)}", field="mode")
 
 
 def _check_mode_inputs(
@@ -248,34 +296,50 @@ def _check_mode_inputs(
 def _language(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*", value):
-        raise InputError(f"{value!r} is not a language such as en, zh or de", field="language")
+    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
+        raise InputError(
+            f"{_shown(value)} is not a language such as en, zh or de", field="language"
+        )
     return value.replace("_", "-").lower()
 
 
 def _rate(value: object) -> float:
+    if value is None:
+        return 1.0
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not MIN_RATE <= value <= MAX_RATE:  # type: ignore[arg-type,operator]
-        raise InputError(f"is {value!r}; it must be a number from {MIN_RATE} to {MAX_RATE}",
-                         field="rate")  # fmt: skip
-    return float(value)  # type: ignore[arg-type]
+    # Comparing before converting: a JSON integer may be too large for a float.
+    if number and MIN_RATE <= value <= MAX_RATE:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise InputError(
+        f"is {_shown(value)}; it must be a number from {MIN_RATE} to {MAX_RATE}", field="rate"
+    )
 
 
 def _style(value: object) -> str:
-    if value not in STYLES:
-        raise InputError(f"is {value!r}; it must be one of {', '.join(STYLES)}", field="style")
-    return str(value)
+    if value is None:
+        return "neutral"
+    if not isinstance(value, str) or value not in STYLES:
+        raise InputError(
+            f"is {_shown(value)}; it must be one of {', '.join(STYLES)}", field="style"
+        )
+    return value
 
 
 def _seed(value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InputError(f"is {value!r}; it must be a whole number from 0", field="seed")
+        raise InputError(f"is {_shown(value)}; it must be a whole number from 0", field="seed")
     return value
 
 
 def _meta(value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
     if not isinstance(value, dict):
-        raise InputError("must be a JSON object", field="meta")
+        raise InputError(f"is {_shown(value)}; it must be a JSON object", field="meta")
+    try:  # it is copied into clips and manifests, so it must survive the way
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError("holds data that JSON can't carry; simplify it", field="meta") from error
     return value

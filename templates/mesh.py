@@ -7,13 +7,21 @@ The npz layout is the one ICT-FaceKit-style and EmoTalk-style files share: `mean
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, canonical_name
+from exomni_core.errors import InputError
+from exomni_core.files import replacing
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +50,210 @@ class TemplateMesh:
     lower_lip: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
     landmarks68: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
     lip_aperture_pair: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
+
+
+# What an npz may hold; both bounds keep a hostile or mistaken file from filling the memory.
+MAX_FILE_BYTES: Final = 1 << 30
+MAX_VERTICES: Final = 2_000_000
+_SPREAD: Final = ("lips", "upper_lip", "lower_lip", "landmarks68", "lip_aperture_pair")
+_ORDERS: Final = {"arkit_52": ARKIT_52, "live_link": LIVE_LINK_52}
+_AXES: Final = {"X": (1, 0, 0), "Y": (0, 1, 0), "Z": (0, 0, 1)}
+
+
+def mesh_from_npz(
+    path: Path,
+    *,
+    channel_order: str = "names",
+    ids_from: int | str = 0,
+    up: str = "+Y",
+    forward: str = "+Z",
+) -> TemplateMesh:
+    """Read a head from an npz file; InputError in one sentence for anything that is wrong with it.
+
+    channel_order: `names` (the file has `bs_names`), or `arkit_52` / `live_link` for a file that
+    has none. ids_from: what the first vertex is called, 0, 1 or `auto`. up, forward: the file's
+    axes, such as `+Y` and `-Z`.
+    """
+    where = str(path)
+    arrays = _read_npz(path)
+    for needed in ("meanshape", "blendshape"):
+        if needed not in arrays:
+            raise InputError(f"{where} is no head: it holds no array {needed!r}")
+    vertices, offsets = arrays["meanshape"], arrays["blendshape"]
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not 3 <= len(vertices) <= MAX_VERTICES:
+        raise InputError(
+            f"{where}: meanshape has shape {vertices.shape}; it must be (V, 3) with at most "
+            f"{MAX_VERTICES} vertices"
+        )
+    if offsets.ndim != 3 or offsets.shape[1:] != vertices.shape:
+        raise InputError(
+            f"{where}: blendshape has shape {offsets.shape}; it must be (shapes, "
+            f"{len(vertices)}, 3), one offset for each vertex"
+        )
+    names = _shape_names(arrays, len(offsets), channel_order, where)
+    turn = axes_matrix(up, forward)
+    polygons = _polygons(arrays, len(vertices), ids_from, where)
+    shapes, missing = _shapes_by_name(offsets, names, where)
+    part, part_names = _parts(arrays, len(polygons), where)
+    mesh = TemplateMesh(
+        vertices=np.ascontiguousarray(vertices @ turn.T, np.float32),
+        polygons=polygons,
+        polygon_part=part,
+        part_names=part_names,
+        shapes=np.ascontiguousarray(shapes @ turn.T, np.float32),
+        missing_shapes=missing,
+        **{name: _ids(arrays, name, where) for name in _SPREAD},
+    )
+    check_mesh(mesh, where)
+    return mesh
+
+
+def save_npz(mesh: TemplateMesh, path: Path) -> None:
+    """Write `mesh` as an npz that `mesh_from_npz` reads; the same mesh gives the same bytes."""
+    arrays: dict[str, Any] = {
+        "meanshape": mesh.vertices,
+        "blendshape": mesh.shapes,
+        "bs_names": np.array(ARKIT_52),
+        "quads": mesh.polygons,
+        "quad_part": mesh.polygon_part,
+        "part_names": np.array(mesh.part_names),
+        **{name: getattr(mesh, name) for name in _SPREAD},
+    }
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def check_mesh(mesh: TemplateMesh, where: str) -> None:
+    """Raise InputError unless the mesh keeps every promise of TemplateMesh; `where` names it."""
+    count = len(mesh.vertices)
+    if mesh.vertices.shape != (count, 3) or mesh.shapes.shape != (len(ARKIT_52), count, 3):
+        raise InputError(
+            f"{where}: vertices {mesh.vertices.shape} and shapes {mesh.shapes.shape} must be "
+            f"(V, 3) and ({len(ARKIT_52)}, V, 3)"
+        )
+    if not np.isfinite(mesh.vertices).all() or not np.isfinite(mesh.shapes).all():
+        raise InputError(f"{where}: some coordinates are not finite numbers; export the mesh again")
+    if not mesh.shapes.any():
+        raise InputError(f"{where}: all blendshapes are zero, so this face can't move")
+    quads = mesh.polygons
+    if quads.ndim != 2 or quads.shape[1] != 4 or len(quads) == 0:
+        raise InputError(f"{where}: polygons have shape {quads.shape}; they must be (Q, 4)")
+    if quads[:, :3].min() < 0 or quads[:, 3].min() < -1 or quads.max() >= count:
+        raise InputError(
+            f"{where}: faces name vertices {quads[:, :3].min()} to {quads.max()}, but there are "
+            f"{count}, counted from 0; if they count from 1, say so in a template.json "
+            '("ids_from": 1)'
+        )
+    if mesh.polygon_part.shape != (len(quads),) or (
+        mesh.polygon_part.max() >= len(mesh.part_names)
+    ):
+        raise InputError(f"{where}: the parts don't fit the faces; each face needs one known part")
+    for name in _SPREAD:
+        ids = getattr(mesh, name)
+        if ids.ndim != 1 or (len(ids) and not 0 <= ids.min() <= ids.max() < count):
+            raise InputError(f"{where}: {name} names vertices outside 0 to {count - 1}")
+
+
+def axes_matrix(up: str, forward: str) -> FloatArray:
+    """The (3, 3) matrix that turns coordinates with these axes into x left, y up, z forward."""
+    rows = []
+    for label in (up, forward):
+        sign, axis = label[:1], label[1:]
+        if sign not in ("+", "-") or axis not in _AXES:
+            raise InputError(f"{label!r} is no axis; use one of +X -X +Y -Y +Z -Z", field="up")
+        rows.append(np.array(_AXES[axis], np.float32) * (1 if sign == "+" else -1))
+    if up[1:] == forward[1:]:
+        raise InputError(f"up {up} and forward {forward} lie on one axis", field="up")
+    turn: FloatArray = np.stack([np.cross(rows[0], rows[1]), *rows]).astype(np.float32)
+    return turn
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # The sizes after unpacking are what counts, not the size of the file.
+            size = sum(info.file_size for info in archive.infolist())
+        if size > MAX_FILE_BYTES:
+            raise InputError(f"{path} would take {size >> 20} MB; a head takes far less")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise InputError(f"{path} can't be read as an npz file of plain arrays: {error}") from error
+
+
+def _shape_names(arrays: Arrays, count: int, channel_order: str, where: str) -> list[str]:
+    if "bs_names" in arrays:
+        names = [n.decode() if isinstance(n, bytes) else str(n) for n in arrays["bs_names"].flat]
+    elif channel_order in _ORDERS:
+        names = list(_ORDERS[channel_order])
+    else:
+        raise InputError(
+            f"{where} doesn't name its blendshapes (no bs_names); put it in a folder with a "
+            'template.json that says "channel_order": "arkit_52" or "live_link"'
+        )
+    if len(names) != count:
+        raise InputError(f"{where}: {count} blendshapes but {len(names)} names")
+    return names
+
+
+def _shapes_by_name(
+    offsets: npt.NDArray[Any], names: list[str], where: str
+) -> tuple[FloatArray, tuple[str, ...]]:
+    ordered = np.zeros((len(ARKIT_52), *offsets.shape[1:]), np.float32)
+    seen: dict[str, str] = {}
+    for row, name in zip(offsets, names, strict=True):
+        channel = canonical_name(name)
+        if channel is None:
+            continue  # heads often carry more shapes than ARKit knows
+        if channel in seen:
+            raise InputError(f"{where}: {channel} stands twice, as {seen[channel]!r} and {name!r}")
+        seen[channel] = name
+        ordered[CHANNEL_INDEX[channel]] = row
+    if not seen:
+        raise InputError(f"{where}: none of its blendshapes has an ARKit name ({names[:5]} ...)")
+    # A shape of zeros under a right name shows nothing either, so it is missing too.
+    return ordered, tuple(n for n, shape in zip(ARKIT_52, ordered, strict=True) if not shape.any())
+
+
+def _polygons(arrays: Arrays, count: int, ids_from: int | str, where: str) -> IntArray:
+    faces = arrays.get("quads", arrays.get("faces"))
+    if faces is None or faces.ndim != 2 or faces.shape[1] not in (3, 4) or len(faces) == 0:
+        raise InputError(f"{where} needs faces of shape (F, 3) or quads of shape (Q, 4)")
+    if faces.dtype.kind not in "iu":
+        raise InputError(f"{where}: faces must be whole numbers, not {faces.dtype}")
+    quads = np.full((len(faces), 4), -1, np.int64)
+    quads[:, : faces.shape[1]] = faces
+    first = ids_from
+    if first == "auto":
+        first = 1 if quads[:, :3].min() == 1 else 0
+    quads[quads >= 0] -= int(first)
+    if quads.max() >= count or quads[:, :3].min() < 0:
+        hint = ""
+        if quads.max() == count and quads[:, :3].min() >= 1:
+            hint = '; they count from 1: say so in a template.json ("ids_from": 1)'
+        raise InputError(
+            f"{where}: faces name vertices {quads[:, :3].min()} to {quads.max()}, but there are "
+            f"{count}, counted from 0{hint}"
+        )
+    return quads.astype(np.int32)
+
+
+def _parts(
+    arrays: Arrays, polygons: int, where: str
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    key = "quad_part" if "quads" in arrays else "tri_part"
+    if key not in arrays or "part_names" not in arrays:
+        return np.zeros(polygons, np.uint8), ("face",)
+    part = arrays[key]
+    if part.dtype.kind not in "iu" or part.shape != (polygons,) or part.min() < 0:
+        raise InputError(f"{where}: {key} must hold one whole number for each face")
+    if part.max() > 255:
+        raise InputError(f"{where}: {key} names part {part.max()}; at most 256 parts are possible")
+    return part.astype(np.uint8), tuple(str(name) for name in arrays["part_names"].flat)
+
+
+def _ids(arrays: Arrays, name: str, where: str) -> IntArray:
+    ids = arrays.get(name, np.empty(0, np.int32))
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        raise InputError(f"{where}: {name} must be a list of vertex ids")
+    return ids.astype(np.int32)

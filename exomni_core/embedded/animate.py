@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Timed speech sounds in -> the mouth's (T, 52) weights out, by dominance blending and hard rules.
+
+Each sound pulls the jaw, the lips and the rounding towards its pose, strongest while it sounds,
+fading before and after (Cohen and Massaro's dominance functions). Blending alone never closes the
+lips at normal rates, so p, b, m (and f, v) get hard rules on top. Every sound only reaches about
+half a second, so the work grows with the length of the speech, not with its square.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.clip import Phone
+from exomni_core.embedded.phones import is_closure, is_vowel, poses_of, viseme_table
+
+MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
+_REACH: Final = 5.0  # time constants after which a sound's pull (e^-8) no longer counts
+_STEEPNESS: Final = 1.3
+_TAU_PER_REACH: Final = 1.0 / 2.2  # the table's attack and release times are 2.2 time constants
+_ROUNDING_LEAD: Final = 0.6  # share of the table's lead times that is used
+_CLOSED_JAW, _TUCKED_JAW = 0.16, 0.14  # how far the jaw may hang open behind closed lips
+_TUCKED_CLOSE: Final = 0.05  # mouthClose of f and v
+_CLOSE_ATTACK_S, _CLOSE_RELEASE_S = 0.075, 0.06
+_SHORTEST_VOWEL_S: Final = 0.04
+_RULE_IN_VOWEL: Final = 0.4  # how much of a fading closure a vowel's middle frame may hold
+_JAW: Final = tuple(CHANNEL_INDEX[n] for n in ("jawOpen", "jawForward"))
+_ROUND: Final = tuple(CHANNEL_INDEX[n] for n in ("mouthFunnel", "mouthPucker"))
+_OPEN_LIPS: Final = tuple(
+    CHANNEL_INDEX[n]
+    for n in (
+        "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+        "mouthFunnel",
+    )
+)  # fmt: skip
+_PRESSED_LIPS: Final = (
+    ("mouthPressLeft", 0.25), ("mouthPressRight", 0.25), ("mouthRollLower", 0.14),
+    ("mouthRollUpper", 0.10),
+)  # fmt: skip
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Poses:
+    """Poses in time: (N,) arrays of start_s and end_s, and the (N,) row in the viseme table."""
+
+    start_s: FloatArray
+    end_s: FloatArray
+    row: npt.NDArray[np.intp]
+
+
+def animate_mouth(
+    phones: Sequence[Phone],
+    frames: int,
+    fps: float,
+    *,
+    articulation: float = 1.0,
+    jaw_gain: npt.NDArray[np.floating] | None = None,
+) -> npt.NDArray[np.float32]:
+    """The mouth for `phones`: (frames, 52) float32 in [0, 1]; row k is the face at k / fps.
+
+    articulation: scales all but the closures (0.6 mumbles, 1.3 over-acts). jaw_gain: (frames,)
+    factors on the jaw, such as loudness. No channel changes by more than 0.35 a frame at 30 fps.
+    """
+    weights = np.zeros((frames, len(ARKIT_52)))
+    poses = _flatten(phones)
+    if len(poses.row):
+        weights = _blend(poses, frames, fps)
+        weights *= articulation
+        if jaw_gain is not None:
+            weights[:, _JAW] *= np.asarray(jaw_gain, np.float64)[:, None]
+        _obey_hard_rules(weights, poses, _vowel_frames(phones, frames, fps), fps)
+    np.clip(weights, 0.0, 1.0, out=weights)
+    jaw, close = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
+    soften_steps(weights, MAX_STEP * 30.0 / fps)
+    # mouthClose means nothing beyond the jaw's opening.
+    weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
+    return weights.astype(np.float32)
+
+
+def aperture(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """How far the lips are apart, (T,): jawOpen less mouthClose; below 0.03 they look closed."""
+    opened: npt.NDArray[np.floating] = (
+        weights[:, CHANNEL_INDEX["jawOpen"]] - weights[:, CHANNEL_INDEX["mouthClose"]]
+    )
+    return opened
+
+
+def soften_steps(weights: FloatArray, limit: float) -> None:
+    """Lower peaks in place until no channel changes by more than `limit` between frames.
+
+    Only ever lowers, so that closed lips stay closed.
+    """
+    steep = np.flatnonzero((np.abs(np.diff(weights, axis=0)) > limit).any(axis=0))
+    for channel in steep:
+        curve = weights[:, channel]
+        for k in range(1, len(curve)):
+            curve[k] = min(curve[k], curve[k - 1] + limit)
+        for k in range(len(curve) - 2, -1, -1):
+            curve[k] = min(curve[k], curve[k + 1] + limit)
+
+
+def _flatten(phones: Sequence[Phone]) -> _Poses:
+    """Split the phones into poses; neighbours of the same pose become one."""
+    rows = {key: row for row, key in enumerate(viseme_table().visemes)}
+    spans: list[list[float]] = []
+    for phone in phones:
+        length = phone.end_s - phone.start_s
+        for key, first, last in poses_of(phone.symbol):
+            start_s, end_s = phone.start_s + length * first, phone.start_s + length * last
+            if spans and spans[-1][2] == rows[key] and start_s - spans[-1][1] < 0.01:
+                spans[-1][1] = end_s
+            else:
+                spans.append([start_s, end_s, rows[key]])
+    table = np.array(spans, np.float64).reshape(-1, 3)
+    return _Poses(table[:, 0], table[:, 1], table[:, 2].astype(np.intp))
+
+
+def _blend(poses: _Poses, frames: int, fps: float) -> FloatArray:
+    """The dominance-weighted mean of the targets, for each group of channels with its own pull."""
+    visemes = tuple(viseme_table().visemes.values())
+    targets = np.array([v.target for v in visemes], np.float64)
+    dominance = np.array([v.dominance for v in visemes])
+    attack_s = np.array([v.attack_s for v in visemes])[poses.row] * _TAU_PER_REACH
+    release_s = np.array([v.release_s for v in visemes])[poses.row] * _TAU_PER_REACH
+    lead_s = np.array([v.lead_s for v in visemes])[poses.row] * _ROUNDING_LEAD
+    lips = tuple(c for c in range(len(ARKIT_52)) if c not in (*_JAW, *_ROUND))
+    weights = np.zeros((frames, len(ARKIT_52)))
+    for group, channels in enumerate((_JAW, lips, _ROUND)):
+        start_s = poses.start_s - (lead_s if channels is _ROUND else 0.0)
+        pose, frame = _windows(
+            start_s - _REACH * attack_s, poses.end_s + _REACH * release_s, frames, fps
+        )
+        time_s = frame / fps
+        before = np.maximum((start_s[pose] - time_s) / attack_s[pose], 0.0)
+        after = np.maximum((time_s - poses.end_s[pose]) / release_s[pose], 0.0)
+        pull = dominance[poses.row[pose], group] * np.exp(-((before + after) ** _STEEPNESS))
+        total = np.bincount(frame, pull, frames) + 1e-4
+        for channel in channels:
+            if targets[:, channel].any():
+                value = pull * targets[poses.row[pose], channel]
+                weights[:, channel] = np.bincount(frame, value, frames) / total
+    return weights
+
+
+def _windows(
+    start_s: FloatArray, end_s: FloatArray, frames: int, fps: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """All (span, frame) pairs with the frame's time inside the span, as two flat arrays."""
+    first = np.clip(np.ceil(start_s * fps), 0, frames).astype(np.intp)
+    last = np.clip(np.floor(end_s * fps) + 1, 0, frames).astype(np.intp)
+    counts = np.maximum(last - first, 0)
+    span = np.repeat(np.arange(len(counts)), counts)
+    offset = np.arange(len(span)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return span, first[span] + offset
+
+
+def _vowel_frames(phones: Sequence[Phone], frames: int, fps: float) -> npt.NDArray[np.intp]:
+    """The frame nearest to the middle of each vowel that is long enough to be seen."""
+    middles = [
+        round((phone.start_s + phone.end_s) / 2 * fps)
+        for phone in phones
+        if phone.end_s - phone.start_s > _SHORTEST_VOWEL_S
+        and is_vowel(phone.symbol)
+        and not is_closure(phone.symbol)
+    ]
+    return np.array([k for k in middles if 0 <= k < frames], np.intp)
+
+
+def _obey_hard_rules(
+    weights: FloatArray, poses: _Poses, vowels: npt.NDArray[np.intp], fps: float
+) -> None:
+    """Close the lips for p, b, m; tuck the lower lip for f, v; open for vowels; in place."""
+    closed = _rule_strength("lips_closed", poses, vowels, len(weights), fps)
+    tucked = _rule_strength("lower_lip_tuck", poses, vowels, len(weights), fps)
+    jaw, close = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
+    roll = CHANNEL_INDEX["mouthRollLower"]
+    for strength, limit in ((closed, _CLOSED_JAW), (tucked, _TUCKED_JAW)):
+        limited = np.minimum(weights[:, jaw], limit)
+        weights[:, jaw] = weights[:, jaw] * (1.0 - strength) + limited * strength
+    # Only a rule may close the lips: what blending lends to the neighbours would shut short vowels.
+    weights[:, close] = np.maximum(closed * weights[:, jaw], tucked * _TUCKED_CLOSE)
+    weights[:, _OPEN_LIPS] *= (1.0 - closed)[:, None]
+    for name, least in _PRESSED_LIPS:
+        channel = CHANNEL_INDEX[name]
+        weights[:, channel] = np.maximum(weights[:, channel], closed * least)
+    weights[:, roll] = np.maximum(weights[:, roll], tucked * 0.40)
+
+
+def _rule_strength(
+    rule: str, poses: _Poses, vowels: npt.NDArray[np.intp], frames: int, fps: float
+) -> FloatArray:
+    """How strongly a hard rule holds at each frame, (T,) in [0, 1].
+
+    1 over the sound and at least over one frame's time, so that a frame always lands in it; beyond
+    the sound it fades, but not into the middle frame of a neighbouring vowel.
+    """
+    visemes = tuple(viseme_table().visemes.values())
+    under_rule = np.array([v.constraint == rule for v in visemes])[poses.row]
+    start_s, end_s = poses.start_s[under_rule], poses.end_s[under_rule]
+    frame_s = 1.0 / fps
+    first_s = start_s - 0.4 * frame_s
+    last_s = np.maximum(end_s - np.where(end_s - start_s > 0.05, 0.010, 0.0), first_s + frame_s)
+    sound, frame = _windows(first_s - _CLOSE_ATTACK_S, last_s + _CLOSE_RELEASE_S, frames, fps)
+    time_s = frame / fps
+    rising = 1.0 - np.maximum(first_s[sound] - time_s, 0.0) / _CLOSE_ATTACK_S
+    falling = 1.0 - np.maximum(time_s - last_s[sound], 0.0) / _CLOSE_RELEASE_S
+    share = np.clip(np.minimum(rising, falling), 0.0, 1.0)
+    strength = np.zeros(frames)
+    np.maximum.at(strength, frame, share * share * (3.0 - 2.0 * share))
+    fading = vowels[strength[vowels] < 1.0]
+    strength[fading] = np.minimum(strength[fading], _RULE_IN_VOWEL)
+    return strength

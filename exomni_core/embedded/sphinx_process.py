@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A JSON line and 16 kHz samples on stdin -> the sounds in them as one JSON line, by pocketsphinx.
+
+Runs alone (`python -I sphinx_process.py`) and ends with its request, so that a hang can be timed
+out and a crash of the C code costs one route instead of the user's program.
+
+Request: `task` and `pieces`, each with `start` and `end` in samples and, for "align", `words`: the
+pronunciation of each word as ARPAbet. After the line come the samples, signed 16-bit.
+Answer: `pieces`, one for each asked: None where nothing was found, else `words` (texts, for
+"recognise") and `phones`: [ARPAbet, start, length, score, word]; start and length in frames of
+10 ms from the start of the piece, score per frame (log, near -10 fits, below -24 does not).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+SAMPLE_RATE_HZ = 16000
+SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 10  # the decoder finds nothing in less, or fails
+# Wide beams: with the words given, a pruned path is a failed alignment, and time is no concern.
+ALIGN_BEAMS = {"beam": 1e-80, "pbeam": 1e-80, "wbeam": 1e-60}
+ALLPHONE = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20}
+
+Phones = list[tuple[str, int, int, float, int]]
+
+
+def main() -> int:
+    """Serve the one request on stdin."""
+    request = json.loads(sys.stdin.buffer.readline())
+    samples = sys.stdin.buffer.read()
+    pieces = [
+        (samples[2 * piece["start"] : 2 * piece["end"]], piece.get("words", []))
+        for piece in request["pieces"]
+    ]
+    task = {"align": align, "recognise": recognise, "allphone": allphone}[request["task"]]
+    sys.stdout.buffer.write(json.dumps({"pieces": task(pieces)}).encode() + b"\n")
+    return 0
+
+
+def align(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
+    """Find when each word's sounds are spoken."""
+    decoder = _decoder(lm=None, bestpath=False, **ALIGN_BEAMS)
+    return [_align_piece(decoder, samples, words) for samples, words in pieces]
+
+
+def recognise(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
+    """Recognise English words, then find when their sounds are spoken."""
+    from pocketsphinx import get_model_path
+
+    decoder = _decoder(lm=get_model_path("en-us/en-us.lm.bin"))
+    aligner = _decoder(lm=None, bestpath=False, **ALIGN_BEAMS)
+    found: list[Any] = []
+    for samples, _ in pieces:
+        found.append(None)
+        if len(samples) < 2 * SHORTEST_SAMPLES or not _hears(decoder, samples):
+            continue
+        spoken = [s.word for s in decoder.seg() if not s.word.startswith(("<", "["))]
+        if not spoken:
+            continue
+        pronunciations = [aligner.lookup_word(word) or "" for word in spoken]
+        piece = _align_piece(aligner, samples, pronunciations)
+        if piece is not None:
+            found[-1] = piece | {"words": [word.partition("(")[0] for word in spoken]}
+    return found
+
+
+def allphone(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
+    """Recognise sounds without words."""
+    from pocketsphinx import get_model_path
+
+    decoder = _decoder(
+        lm=None, dict=None, allphone=get_model_path("en-us/en-us-phone.lm.bin"),
+        allphone_ci=True, **ALLPHONE,
+    )  # fmt: skip
+    found: list[Any] = []
+    for samples, _ in pieces:
+        if len(samples) < 2 * SHORTEST_SAMPLES or not _hears(decoder, samples):
+            found.append(None)
+            continue
+        phones = [
+            (s.word.strip("+"), s.start_frame, s.end_frame - s.start_frame + 1, 0.0, -1)
+            for s in decoder.seg()
+        ]
+        found.append({"phones": phones})
+    return found
+
+
+def _decoder(**options: Any) -> Any:
+    from pocketsphinx import Config, Decoder, get_model_path
+
+    defaults = {
+        "hmm": get_model_path("en-us/en-us"),
+        "dict": get_model_path("en-us/cmudict-en-us.dict"),
+        "samprate": SAMPLE_RATE_HZ,
+        "loglevel": "FATAL",
+    }
+    return Decoder(Config(**(defaults | options)))
+
+
+def _run(decoder: Any, samples: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(samples, no_search=False, full_utt=True)
+    decoder.end_utt()
+
+
+def _hears(decoder: Any, samples: bytes) -> bool:
+    """Run a search that gives words or sounds; False if it found none."""
+    _run(decoder, samples)
+    return decoder.hyp() is not None
+
+
+def _align_piece(decoder: Any, samples: bytes, pronunciations: list[str]) -> Any:
+    """Align one piece in two passes, words and then sounds; None if they do not fit at all."""
+    if len(samples) < 2 * SHORTEST_SAMPLES:
+        return None
+    names, numbers = [], []
+    for number, pronunciation in enumerate(pronunciations):
+        if not pronunciation:
+            continue
+        name = "w_" + "_".join(pronunciation.lower().split())
+        if decoder.lookup_word(name) is None:
+            decoder.add_word(name, pronunciation, True)
+        names.append(name)
+        numbers.append(number)
+    if not names:
+        return None
+    try:
+        decoder.set_align_text(" ".join(names))
+        if not _hears(decoder, samples):
+            return None
+        decoder.set_alignment()
+        _run(decoder, samples)  # decoder.hyp() would crash after this pass
+        alignment = decoder.get_alignment()
+    except RuntimeError:  # "Failed to set up alignment": the words don't fit the sound
+        return None
+    if alignment is None:
+        return None
+    phones: Phones = []
+    remaining = iter(numbers)
+    for word in alignment:
+        number = next(remaining, -1) if word.name.startswith("w_") else -1
+        for phone in word:
+            score = phone.score / max(phone.duration, 1)
+            phones.append((phone.name, phone.start, phone.duration, score, number))
+    return {"phones": phones}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

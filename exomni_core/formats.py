@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Face files of other tools in, weights by channel name out, and back; clips to them and from them.
+
+By extension: `.json` Omniverse Audio2Face, `.csv` Live Link Face, `.npy` with `.names.json` beside
+it, `.clip` ours. Columns are found by name, never by place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core import __version__
+from exomni_core.arkit import ARKIT_52, order_by_name
+from exomni_core.audio import MAX_DURATION_S, Audio, read_audio
+from exomni_core.clip import Clip, frame_count, load_clip, load_face, save_clip
+from exomni_core.codecs import npy_bytes, read_npy
+from exomni_core.errors import InputError
+from exomni_core.face_csv import ROTATIONS, csv_text, parse_csv
+from exomni_core.files import replacing, write_text
+
+MAX_FILE_BYTES: Final = 256 << 20
+MAX_FRAMES: Final = 1_000_000
+MIN_FPS, MAX_FPS = 1.0, 240.0
+SILENCE_RATE_HZ: Final = 16_000
+# Columns that other tools write and that are no ARKit blendshapes: dropped, and said so.
+IGNORED_COLUMNS: Final = (
+    "_neutral",  # MediaPipe
+    *ROTATIONS,
+    "TongueTipUp", "TongueTipDown", "TongueTipLeft", "TongueTipRight", "TongueRollUp",
+    "TongueRollDown", "TongueRollLeft", "TongueRollRight", "TongueUp", "TongueDown", "TongueLeft",
+    "TongueRight", "TongueIn", "TongueStretch", "TongueWide", "TongueNarrow",  # Audio2Face-3D
+)  # fmt: skip
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """A face without sound. weights: (T, 52) float32 in ARKIT_52 order at `fps`, as in the file
+    (not clipped). missing: channels that the file lacks, zero here. ignored: its other columns.
+    """
+
+    weights: FloatArray
+    fps: float
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def read_face(path: Path | str, *, fps: float | None = None) -> FaceTrack:
+    """Read a face file by its extension; InputError in one sentence if it can't be used.
+
+    fps: overrides what the file says, and is needed where a CSV is too short to tell.
+    """
+    path = Path(path)
+    if fps is not None:
+        fps = _checked_fps(fps, "the given frame rate")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path} is no known face file; known are {', '.join(_READERS)}")
+    return reader(path, fps)
+
+
+def write_face(path: Path | str, weights: npt.ArrayLike, fps: float) -> None:
+    """Write (T, 52) weights in ARKIT_52 order at `fps`, by extension, whole or not at all.
+
+    Values are kept exactly. Raises InputError; `.clip` needs sound, so it is `convert`'s work.
+    """
+    path = Path(path)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(f"{path} can't be written as a face; choose {', '.join(_WRITERS)}")
+    table = np.asarray(weights, np.float32)
+    if table.ndim != 2 or table.shape[1] != len(ARKIT_52) or len(table) == 0:
+        raise InputError(f"weights must have shape (frames, 52), not {table.shape}")
+    if not np.isfinite(table).all():
+        raise InputError("weights must be finite numbers")
+    writer(path, table, _checked_fps(fps, "the frame rate"))
+
+
+def convert(
+    source: Path | str,
+    target: Path | str,
+    *,
+    audio: Path | None = None,
+    fps: float | None = None,
+) -> FaceTrack:
+    """Turn one face file into another, by their extensions; returns what was read.
+
+    A clip needs sound: `audio` (any sound file, about as long as the face), else silence of the
+    face's length. In a clip, values outside [0, 1] are clipped; its provenance counts them and
+    tells source, sound, missing and ignored channels. Raises InputError.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix.lower() != ".clip":
+        if audio is not None:
+            raise InputError("sound can only be kept in a .clip file", field="audio")
+        track = read_face(source, fps=fps)
+        write_face(target, track.weights, track.fps)
+        return track
+    if source.suffix.lower() == ".clip" and audio is None and fps is None:
+        clip = load_clip(source)
+        save_clip(clip, target)
+        return FaceTrack(clip.weights, clip.fps)
+    track = read_face(source, fps=fps)
+    save_clip(clip_from_face(track, source.name, audio), target)
+    return track
+
+
+def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
+    """A clip of a foreign face; see `convert`. name: the source's file name, for the provenance."""
+    face_s = len(track.weights) / track.fps
+    if audio is None:
+        # Rounding down, so that the frames that cover it are no more than there are.
+        samples = max(1, math.floor(face_s * SILENCE_RATE_HZ))
+        sound = Audio(np.zeros(samples, np.float32), SILENCE_RATE_HZ)
+    else:
+        sound = read_audio(audio, max_duration_s=MAX_DURATION_S)
+        _check_lengths(face_s, sound.duration_s, 3.0 / track.fps)
+    frames = frame_count(sound.duration_s, track.fps)
+    # A few frames may differ (every tool rounds in its own way): hold the last one, or cut.
+    weights = track.weights[np.minimum(np.arange(frames), len(track.weights) - 1)]
+    outside = int(((weights < 0.0) | (weights > 1.0)).sum())
+    return Clip(
+        audio=sound.samples,
+        sample_rate_hz=sound.sample_rate_hz,
+        weights=np.clip(weights, 0.0, 1.0),
+        fps=track.fps,
+        engine="imported",
+        route="imported",
+        provenance={
+            "exomni": __version__,
+            "source": name,
+            "sound": "silence" if audio is None else audio.name,
+            "clipped_values": outside,
+            "frames_added": max(0, frames - len(track.weights)),
+            "frames_cut": max(0, len(track.weights) - frames),
+            "missing_channels": list(track.missing),
+            "ignored_columns": list(track.ignored),
+        },
+    )
+
+
+def _check_lengths(face_s: float, sound_s: float, few_frames_s: float) -> None:
+    difference = abs(face_s - sound_s)
+    if difference > 0.5 or difference > max(few_frames_s, 0.1 * face_s):
+        raise InputError(
+            f"the face lasts {face_s:.2f} s but the sound {sound_s:.2f} s; they don't belong "
+            "together",
+            field="audio",
+        )
+
+
+def _track(names: Sequence[str], values: Any, fps: float, path: Path) -> FaceTrack:
+    """Columns by name -> a FaceTrack, checked."""
+    squeezed = {_squeeze(name) for name in IGNORED_COLUMNS}
+    ignored = tuple(n for n in names if isinstance(n, str) and _squeeze(n) in squeezed)
+    try:
+        weights, missing = order_by_name(values, names, ignore=ignored)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if len(missing) == len(ARKIT_52):
+        raise InputError(f"{path} holds none of ARKit's 52 channels")
+    if not 0 < len(weights) <= MAX_FRAMES:
+        raise InputError(f"{path} holds {len(weights)} frames; 1 to {MAX_FRAMES} can be used")
+    if not np.isfinite(weights).all():
+        row, column = np.argwhere(~np.isfinite(weights))[0]
+        raise InputError(f"{path} holds no finite number for {ARKIT_52[column]} in frame {row}")
+    return FaceTrack(weights, _checked_fps(fps, str(path)), missing, ignored)
+
+
+def _read_a2f(path: Path, fps: float | None) -> FaceTrack:
+    data = _read_json(path)
+    names, matrix = data.get("facsNames"), data.get("weightMat")
+    if not isinstance(names, list) or not isinstance(matrix, list):
+        raise InputError(f"{path} is no Audio2Face file: facsNames or weightMat is missing")
+    for field, there in (("numPoses", len(names)), ("numFrames", len(matrix))):
+        if data.get(field, there) != there:
+            raise InputError(f"{path} says {field} {data[field]!r:.20} but holds {there}")
+    for number, row in enumerate(matrix):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise InputError(f"{path} is ragged: frame {number} has not {len(names)} weights")
+        for value in row:
+            if type(value) not in (int, float):  # float() would also take "0.5" and true
+                raise InputError(f"{path} holds a weight in frame {number} that is no number")
+    return _track(names, matrix, data.get("exportFps") if fps is None else fps, path)  # type: ignore[arg-type]
+
+
+def _write_a2f(path: Path, weights: FloatArray, fps: float) -> None:
+    data = {
+        "exportFps": int(fps) if fps == int(fps) else fps,
+        "trackPath": path.stem,
+        "numPoses": len(ARKIT_52),
+        "numFrames": len(weights),
+        "facsNames": list(ARKIT_52),
+        # Nine digits tell every float32 apart.
+        "weightMat": [[float(f"{v:.9g}") for v in row] for row in weights.tolist()],
+    }
+    write_text(path, json.dumps(data, allow_nan=False) + "\n")
+
+
+def _read_csv(path: Path, fps: float | None) -> FaceTrack:
+    table = parse_csv(_read_text(path), fps, str(path))
+    return _track(table.names, table.values, table.fps, path)
+
+
+def _write_csv(path: Path, weights: FloatArray, fps: float) -> None:
+    write_text(path, csv_text(weights, fps))
+
+
+def _read_npy(path: Path, fps: float | None) -> FaceTrack:
+    try:
+        table = read_npy(_read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path} can't be used: {error}") from error
+    sidecar = path.with_suffix(".names.json")
+    if not sidecar.exists():
+        width = table.shape[1] if table.ndim == 2 else 0
+        raise InputError(
+            f"{path} holds {width} columns without names; put {sidecar.name} beside it with "
+            '{"names": [...], "fps": 30}'
+        )
+    data = _read_json(sidecar)
+    names = data.get("names")
+    if not isinstance(names, list):
+        raise InputError(f'{sidecar} has no list "names"; add it')
+    return _track(names, table, data.get("fps") if fps is None else fps, path)  # type: ignore[arg-type]
+
+
+def _write_npy(path: Path, weights: FloatArray, fps: float) -> None:
+    with replacing(path.with_suffix(".names.json")) as sidecar, replacing(path) as array:
+        text = json.dumps({"names": list(ARKIT_52), "fps": fps}, indent=1)
+        sidecar.write_text(text + "\n", encoding="utf-8")
+        array.write_bytes(npy_bytes(np.ascontiguousarray(weights)))
+
+
+def _read_clip(path: Path, fps: float | None) -> FaceTrack:
+    face = load_face(path)
+    return FaceTrack(face.weights, face.fps if fps is None else fps)
+
+
+_READERS: Final[dict[str, Callable[[Path, float | None], FaceTrack]]] = {
+    ".json": _read_a2f,
+    ".csv": _read_csv,
+    ".npy": _read_npy,
+    ".clip": _read_clip,
+}
+_WRITERS: Final[dict[str, Callable[[Path, FloatArray, float], None]]] = {
+    ".json": _write_a2f,
+    ".csv": _write_csv,
+    ".npy": _write_npy,
+}
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as handle:
+            data = handle.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} can't be read: {reason}") from error
+    if not data.strip():
+        raise InputError(f"{path} is empty; export it again")
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB; split it")
+    return data
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return _read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text; export it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{path} is broken JSON ({error.msg} at {place})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no usable JSON; export it again") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} should hold a JSON object")
+    return data
+
+
+def _checked_fps(fps: object, where: str) -> float:
+    number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
+    if not number or not MIN_FPS <= fps <= MAX_FPS:  # type: ignore[operator]
+        shown = f"{fps!r:.20}" if isinstance(fps, (float, str)) else "no number"
+        if isinstance(fps, int) and abs(fps) < 10**9:
+            shown = str(fps)
+        raise InputError(f"{where} has {shown} as frames per second; 1 to 240 can be used",
+                         field="fps")  # fmt: skip
+    return float(fps)  # type: ignore[arg-type]
+
+
+def _squeeze(name: str) -> str:
+    return name.replace("_", "").replace(" ", "").lower()

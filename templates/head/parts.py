@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing (or the formed half face) -> the loose parts: eyes, teeth, gums, tongue, brows, lashes.
+
+Every part is made for the half with x >= 0 and mirrored together with the face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from templates.head import surface
+from templates.head.features import skin_point
+from templates.head.topology import EYE_SKIN, Half
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.5), np.deg2rad(10.0)
+
+
+@dataclass
+class Part:
+    """A piece of half a head. `rig` says what moves it: skull, jaw, tongue, eye or skin."""
+
+    name: str
+    points: Array
+    polygons: Ints
+    rig: str
+    central: bool = False  # crosses the middle; its points with x = 0 are shared by both halves
+
+
+def sheet(rows: int, columns: int, closed: bool = False) -> Ints:
+    """Quads of a (rows, columns) grid; with `closed`, the last column joins the first."""
+    ids = np.arange(rows * columns).reshape(rows, columns)
+    a, b = (ids, np.roll(ids, -1, 1)) if closed else (ids[:, :-1], ids[:, 1:])
+    return np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
+
+
+def _disc_cap(pole: int, ring: Ints) -> Ints:
+    tri = np.stack([np.full(len(ring), pole), ring, np.roll(ring, -1), np.full(len(ring), -1)], -1)
+    return tri.astype(np.int64)
+
+
+def eye_parts() -> list[Part]:
+    """Eyeball as a sphere whose pole looks forward: pupil, iris, sclera and a glint."""
+    segments = 32
+    turn = np.arange(segments) / segments * 2 * np.pi
+    deg = np.deg2rad([33, 42, 52, 62, 72, 84, 98, 115, 135, 155, 172])
+    iris = np.linspace(PUPIL_ANGLE, IRIS_ANGLE, 5)
+
+    def ring(angle: Array, radius: float) -> Array:
+        s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
+        direction = np.stack([s * np.cos(turn), s * np.sin(turn), c + 0 * turn], -1)
+        return surface.EYE_CENTRE + radius * direction.reshape(-1, 3)
+
+    r = surface.EYE_RADIUS
+    front = surface.EYE_CENTRE + [[0.0, 0.0, r]]
+    pupil_rings = ring(np.array([0.5, 1.0]) * PUPIL_ANGLE, r)
+    pupil = np.concatenate([front, pupil_rings])
+    cap = _disc_cap(0, 1 + np.arange(segments))
+    parts = [
+        Part("pupil", pupil, np.concatenate([cap, sheet(2, segments, True) + 1]), "eye"),
+        Part("iris", ring(iris, r), sheet(len(iris), segments, True), "eye"),
+        Part(
+            "sclera",
+            ring(np.concatenate([[IRIS_ANGLE], deg]), r),
+            sheet(len(deg) + 1, segments, True),
+            "eye",
+        ),
+    ]
+    # A bright spot over the edge of the pupil: flat shading has no reflections of its own.
+    tilt = np.deg2rad(11.0)
+    spot = np.deg2rad(3.4)
+    local = ring(np.array([spot * 0.5, spot]), r + 0.03) - surface.EYE_CENTRE
+    pole = np.array([[0.0, 0.0, r + 0.03]])
+    cap = np.concatenate([cap, sheet(2, segments, True) + 1])
+    c, s = np.cos(tilt), np.sin(tilt)
+    turned = np.concatenate([pole, local]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    parts.append(Part("glint", turned + surface.EYE_CENTRE, cap, "eye"))
+    return parts
+
+
+def _arch(length: Array, wide: float, deep: float, front: float) -> tuple[Array, Array]:
+    """Points and outward directions (x, z) at arc lengths along half a dental arch."""
+    a = np.linspace(0, np.pi * 0.47, 400)
+    x, z = wide * np.sin(a), front - deep + deep * np.cos(a) ** 0.9
+    arc = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
+    px, pz = np.interp(length, arc, x), np.interp(length, arc, z)
+    e = 0.02
+    tx = np.interp(length + e, arc, x) - np.interp(np.maximum(length - e, 0), arc, x)
+    tz = np.interp(length + e, arc, z) - np.interp(np.maximum(length - e, 0), arc, z)
+    n = np.stack([-tz, tx], -1) / np.hypot(tx, tz)[:, None]
+    n[length <= 0] = (0, 1)
+    return np.stack([px, pz], -1), n
+
+
+def _sweep(
+    name: str, length: Array, arch: tuple[float, float, float], out: Array, y: Array, rig: str
+) -> Part:
+    """A band along the arch; out and y are (stations, profile) offsets, profile runs down."""
+    at, normal = _arch(length, *arch)
+    x = at[:, :1] + out * normal[:, :1]
+    z = at[:, 1:] + out * normal[:, 1:]
+    x[0] = 0.0
+    points = np.stack([x, y, z], -1)
+    quads = sheet(*points.shape[:2])[:, [0, 3, 2, 1]]
+    return Part(name, points.reshape(-1, 3), quads, rig, central=True)
+
+
+UPPER_ARCH = (2.6, 3.9, 9.22)
+LOWER_ARCH = (2.45, 3.75, 9.0)
+UPPER_EDGE, LOWER_EDGE = -6.86, -6.9
+
+
+def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, rig: str) -> Part:
+    arch = UPPER_ARCH if tall > 0 else LOWER_ARCH
+    inside = np.array([0.0, 0.06, 0.2, 0.5, 0.8, 0.94])
+    starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
+    length = np.concatenate([s + w * inside for s, w in zip(starts, widths, strict=True)])
+    length = np.append(length, sum(widths))
+    tooth = np.append(np.tile(inside, len(widths)), 1.0)
+    gap = np.exp(-((np.minimum(tooth, 1 - tooth) / 0.05) ** 2))
+    rounding = np.abs(2 * tooth - 1) ** 3
+    which = np.append(np.repeat(np.arange(len(widths)), len(inside)), len(widths) - 1)
+    short = np.array([0.0, 0.06, 0.02, 0.08, 0.10, 0.10])[which]
+    profile_out = np.array([-0.02, 0.05, 0.06, 0.02, -0.08, -0.2, -0.4, -0.5])
+    profile_y = np.array([1.0, 0.75, 0.45, 0.12, 0.0, 0.06, 0.5, 1.0])
+    out = profile_out - (0.10 * gap + 0.05 * rounding)[:, None] * (profile_out > -0.15)
+    near_edge = 1 - profile_y
+    drop = (0.07 * rounding + 0.10 * gap + short)[:, None] * near_edge**2
+    y = edge + np.sign(tall) * (abs(tall) * profile_y + drop)
+    part = _sweep(name, length, arch, out, y, rig)
+    if tall < 0:
+        part.polygons = part.polygons[:, ::-1]
+    return part
+
+
+def teeth_parts() -> list[Part]:
+    """Both rows of teeth and the gums over them."""
+    upper = _tooth_row("teeth_upper", (0.84, 0.66, 0.74, 0.68, 0.66, 0.9), UPPER_EDGE, 1.0, "skull")
+    lower = _tooth_row("teeth_lower", (0.55, 0.58, 0.66, 0.68, 0.68, 0.9), LOWER_EDGE, -0.9, "jaw")
+    parts = [upper, lower]
+    length = np.linspace(0, 4.4, 26)
+    out = np.array([-0.06, 0.05, 0.10, 0.04, -0.3, -0.75, -0.62])
+    up = np.array([0.74, 0.82, 1.05, 1.4, 1.6, 1.3, 0.75])
+    for edge, sign, arch, rig in (
+        (UPPER_EDGE, 1, UPPER_ARCH, "skull"),
+        (LOWER_EDGE, -1, LOWER_ARCH, "jaw"),
+    ):
+        scallop = 0.05 * np.cos(length / 0.70 * 2 * np.pi)[:, None] * (up < 0.9)
+        y = edge + sign * ((up if sign > 0 else up * 0.92) + scallop)
+        part = _sweep("gums", length, arch, np.tile(out, (len(length), 1)), y, rig)
+        if sign > 0:
+            part.polygons = part.polygons[:, ::-1]
+        parts.append(part)
+    return parts
+
+
+TONGUE_ROOT = np.array([0.0, -7.75, 4.6])
+
+
+def tongue_part() -> Part:
+    """A flat, rounded tongue lying behind the lower teeth."""
+    stations, slots = 16, 11
+    s = np.sin(np.linspace(0, np.pi / 2, stations))
+    a = np.linspace(0, np.pi, slots)
+    z = 4.6 + 3.55 * s
+    wide = 1.75 * np.sqrt(np.maximum(1 - s**3.2, 0)) * (0.9 + 0.1 * s)
+    thick = 0.55 * np.sqrt(np.maximum(1 - s**3, 0)) + 0.0
+    mid = -7.62 + 0.28 * np.sin(np.pi * s) - 0.05 * s
+    x = wide[:, None] * np.sin(a) ** 0.85
+    groove = 0.10 * np.exp(-((x / 0.35) ** 2)) * (np.cos(a) > 0) * np.sin(np.pi * s)[:, None]
+    y = mid[:, None] + thick[:, None] * np.cos(a) - groove
+    points = np.stack([x, y, np.broadcast_to(z[:, None], x.shape)], -1)
+    points[:, [0, -1], 0] = 0.0
+    # Half rings run from the top down the left side; the tip closes to a point.
+    return Part("tongue", points.reshape(-1, 3), sheet(stations, slots), "tongue", True)
+
+
+def brow_part() -> Part:
+    """An eyebrow as a slim, slightly raised body on the brow ridge."""
+    stations, slots = 20, 10
+    s = np.linspace(0, 1, stations)
+    x = 1.45 + 3.75 * s
+    y = 1.62 + 1.02 * np.sin(np.pi * (0.12 + 0.62 * s)) - 0.35 * s**3
+    half_height = 0.31 * (np.minimum(s / 0.10, 1) ** 0.5) * (1 - s**2.2) ** 0.8 + 0.012
+    base, normal = skin_point(x, y)
+    along = np.gradient(base, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    across = np.cross(normal, along)
+    turn = np.arange(slots) / slots * 2 * np.pi
+    thick = 0.035 + 0.30 * half_height
+    ring = (
+        base[:, None]
+        + (half_height[:, None] * np.cos(turn))[..., None] * across[:, None]
+        + (thick[:, None] * np.sin(turn) + 0.0)[..., None] * normal[:, None]
+    )
+    return Part("brow", ring.reshape(-1, 3), sheet(stations, slots, True), "skin")
+
+
+def lash_part(half: Half, face: Array) -> Part:
+    """A dark fringe on the edge of the upper lid; row 0 lies on the lid."""
+    inner, outer = half.eye_corners
+    count = half.eye.shape[1]
+    slots = (inner + np.arange(2, (outer - inner) % count + 1)) % count
+    edge = face[half.eye[EYE_SKIN, slots]]
+    s = np.linspace(0, 1, len(slots))[:, None]
+    grow = np.sin(np.pi * np.clip(0.06 + 0.80 * s, 0, 1)) ** 0.7
+    outward = np.concatenate([0.10 + 0.5 * s**2, 0.35 + 0.25 * s, 0.9 - 0.5 * s], 1)
+    below = edge + [0.0, -0.035, 0.0]
+    ridge = edge + [0.0, 0.045, 0.05]
+    tip = edge + [0.0, 0.02, 0.02] + outward * (0.30 * grow)
+    points = np.stack([below, tip, ridge])
+    return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "skin")
+
+
+def all_parts(half: Half, face: Array) -> list[Part]:
+    """Every part of the half head beside the skin."""
+    return [*eye_parts(), *teeth_parts(), tongue_part(), brow_part(), lash_part(half, face)]

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rig of the neutral head -> offsets of all 52 shapes, (52, V, 3) in centimetres.
+
+Shapes are painted on the left (or on both sides at once); right ones are mirrored, symmetric
+ones averaged with their mirror image, so both halves agree exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.arkit import ARKIT_52, mirror_of
+from templates.head import motions, surface
+from templates.head.rig import Rig, around, eye_of, smooth, swing_jaw
+
+Array = npt.NDArray[np.float64]
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+JAW_DEGREES = 16.5
+JAW_SLIDE = (0.0, -0.25, 0.30)  # the hinge also gives a little as the jaw opens (cm)
+LID_CLEARANCE = 0.14
+_NAMES = ("cl", "ul", "um", "ur", "cr", "lr", "lm", "ll")
+_PARTNER = {"cr": "cl", "ur": "ul", "lr": "ll"}
+
+
+def _handles(name: str, which: int) -> Array:
+    """Eight vectors around the mouth (cm): at the lip border (which 0) or the mouth line (1)."""
+    table = motions.LIPS[name]
+    rows = []
+    for key in _NAMES:
+        entry = table.get(key)
+        flip = 1.0
+        if entry is None and name in motions.SYMMETRIC and key in _PARTNER:
+            entry, flip = table.get(_PARTNER[key]), -1.0
+        vector = entry[min(which, len(entry) - 1)] if entry else (0.0, 0.0, 0.0)
+        rows.append([flip * vector[0], vector[1], vector[2]])
+    return np.array(rows) / 10
+
+
+def lips(rig: Rig, name: str) -> Array:
+    """The offsets that the lips hand on to the skin around them and into the mouth."""
+    border, line = (around(_handles(name, k), rig.nu) for k in (0, 1))
+    mix = smooth(rig.lip_depth, 0, 1)[:, None]
+    up, aside, down = motions.REACH.get(name, motions.REACH_USUAL)
+    s, c = np.sin(rig.nu), np.abs(np.cos(rig.nu))
+    reach = np.where(s > 0, up, down) * s**2 + aside * c**2
+    fade = np.exp(-((rig.lip_distance / reach) ** 2)) * (1 - smooth(rig.bag_depth, 0.1, 1.0))
+    return (border + (line - border) * mix) * (fade * rig.skin)[:, None]
+
+
+def spots(rig: Rig, name: str) -> Array:
+    """The offsets of SPOTS, spread with a soft kernel that is exact at every spot."""
+    reach, table = motions.SPOTS[name]
+    where = np.array([w for w, _ in table], float)
+    # Spots are written down roughly: use the vertex of the skin that is nearest.
+    surface_ids = np.flatnonzero(rig.skin & (rig.bag_depth == 0) & (rig.lip_depth == 0))
+    cloud = rig.points[surface_ids]
+    where = np.array([cloud[np.argmin(((cloud - w) ** 2).sum(1))] for w in where])
+    kernel = np.exp(-((where[:, None] - where[None]) ** 2).sum(-1) / reach**2)
+    weights = np.linalg.solve(kernel + 0.02 * np.eye(len(where)), [v for _, v in table])
+    near = rig.skin & (rig.bag_depth < 0.01)
+    out = np.zeros_like(rig.points)
+    gap = ((rig.points[near][:, None] - where[None]) ** 2).sum(-1)
+    out[near] = np.exp(-gap / reach**2) @ weights / 10
+    # The lips have their own table: keep the spots off them.
+    return out * smooth(rig.lip_distance, 0.0, 1.0)[:, None]
+
+
+def _over_ball(rig: Rig, moved: Array) -> Array:
+    """Push lid points out in front of the eyeball with some clearance."""
+    centre = eye_of(rig.points)
+    d = moved - centre
+    outer = surface.EYE_RADIUS + LID_CLEARANCE
+    room = outer**2 - d[:, 0] ** 2 - d[:, 1] ** 2
+    ball = centre[:, 2] + np.sqrt(np.maximum(room, 0.01))
+    own = rig.lid_share < 1.0
+    z = np.where(own & (room > 0.01), np.maximum(moved[:, 2], ball), moved[:, 2])
+    return np.stack([moved[:, 0], moved[:, 1], z], -1)
+
+
+def lids(rig: Rig, upper: Array | float, lower: Array | float, aside: float = 0.0) -> Array:
+    """Lids sliding over the left eyeball; upper and lower are the paths of the edges in cm."""
+    centre = eye_of(rig.points)
+    share = rig.lid_share**1.4
+    path = np.where(rig.lid_side > 0, upper, np.where(rig.lid_side < 0, lower, 0.0)) * share
+    d = rig.points - centre
+    reach = np.hypot(d[:, 1], d[:, 2])
+    height = np.clip(d[:, 1] + path, -0.98 * reach, 0.98 * reach)
+    moved = rig.points.copy()
+    moved[:, 1] = centre[:, 1] + height
+    moved[:, 2] = centre[:, 2] + np.sqrt(np.maximum(reach**2 - height**2, 1e-6))
+    moved[:, 0] += aside * share * np.where(rig.lid_side == 0, 0.15, 1.0)
+    lidded = (rig.lid_share > 0) & (rig.points[:, 0] > 0) & (np.abs(path) + abs(aside) > 0)
+    # Only what was in front of the ball needs the clearance; the inner loops keep their depth.
+    pushed = np.where((rig.lid_share < 1.0)[:, None], _over_ball(rig, moved), moved)
+    return np.where(lidded[:, None], pushed - rig.points, 0.0)
+
+
+def _profile(rig: Rig) -> Array:
+    """Opening of the lids at each vertex's place, 1 at the widest."""
+    gap = rig.lid_top - rig.lid_low
+    return np.clip(gap / max(float(gap.max()), 1e-9), 0, 1)
+
+
+def turn_eye(rig: Rig, up: float, left: float) -> Array:
+    """The left eyeball turned by so many degrees."""
+    a, b = np.deg2rad(up), np.deg2rad(left)
+    rx = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])
+    ry = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    d = rig.points - surface.EYE_CENTRE
+    own = (rig.moved_by == "eye") & (rig.points[:, 0] > 0)
+    return np.where(own[:, None], d @ (ry @ rx).T - d, 0.0)
+
+
+def _blink(rig: Rig) -> Array:
+    gap = np.maximum(rig.lid_top - rig.lid_low, 0)
+    out = lids(rig, -0.86 * gap, 0.14 * gap)
+    # The eyeball sinks a little under a closing lid, as real ones do: half-way, where offsets
+    # add up along a straight line, the lid would touch it otherwise.
+    own = (rig.moved_by == "eye") & (rig.points[:, 0] > 0)
+    out[own, 2] -= 0.06
+    return out
+
+
+def _jaw_open(rig: Rig) -> Array:
+    move = swing_jaw(rig.points, JAW_DEGREES) + np.array(JAW_SLIDE)
+    return move * rig.jaw[:, None]
+
+
+def _tongue_out(rig: Rig) -> Array:
+    own = rig.moved_by == "tongue"
+    p = rig.points
+    s = np.clip((p[:, 2] - 4.6) / 3.55, 0, 1)
+    target_z = p[:, 2] + 4.3 * s**1.3
+    thin = 1 - 0.45 * smooth(s, 0.3, 0.9)
+    middle = -7.62 + 0.28 * np.sin(np.pi * s)
+    lift = 0.62 * smooth(s, 0.2, 0.8) - 0.75 * smooth(s, 0.72, 1.0)
+    y = middle + (p[:, 1] - middle) * thin + lift
+    x = p[:, 0] * (1 - 0.2 * smooth(s, 0.3, 0.8))
+    return np.where(own[:, None], np.stack([x, y, target_z], -1) - p, 0.0)
+
+
+def _mouth_close(rig: Rig, jaw_open: Array) -> Array:
+    """Lips brought together under an open jaw: the jaw's motion taken back, plus a small one."""
+    reach = np.where(np.sin(rig.nu) > 0, 0.8, 1.35)
+    hold = np.exp(-((rig.lip_distance / reach) ** 2)) * (1 - smooth(rig.bag_depth, 0.0, 1.0))
+    # Where both lips end up: a little down and back, the same for both, so that they touch.
+    corner = 1 - 0.5 * np.cos(rig.nu) ** 2
+    meet = np.stack([0 * corner, -0.26 * corner, -0.10 * corner], -1)
+    return (meet - jaw_open) * (hold * rig.skin)[:, None]
+
+
+def _special(rig: Rig, name: str) -> Array:
+    """The part of a shape that is not in the tables."""
+    zero = np.zeros_like(rig.points)
+    if name in ("jawOpen", "mouthClose"):
+        jaw = _jaw_open(rig) + lips(rig, "jawOpen")
+        return _jaw_open(rig) if name == "jawOpen" else _mouth_close(rig, jaw)
+    if name == "jawForward":
+        return rig.jaw[:, None] * [0, -0.16, 1.05]
+    if name == "jawLeft":
+        return rig.jaw[:, None] * [0.86, 0.0, 0.0]
+    if name == "eyeBlinkLeft":
+        return _blink(rig)
+    if name == "tongueOut":
+        return _tongue_out(rig)
+    if name in motions.LIDS:
+        upper, lower, aside, up, left = motions.LIDS[name]
+        open_ = _profile(rig)
+        return lids(rig, upper / 10 * open_, lower / 10 * open_, aside / 10) + turn_eye(
+            rig, up, left
+        )
+    return zero
+
+
+def rig_binding(rig: Rig) -> tuple[npt.NDArray[np.int64], Array]:
+    """For each riding vertex the nearest vertices of the skin, and their shares."""
+    rider = rig.points[rig.moved_by == "follow"]
+    skin = np.flatnonzero(rig.skin & (rig.points[:, 2] > 4) & (np.abs(rig.points[:, 1]) < 4))
+    gap = np.linalg.norm(rider[:, None] - rig.points[skin][None], axis=-1)
+    pick = np.argpartition(gap, 4, axis=1)[:, :4]
+    near = np.take_along_axis(gap, pick, 1)
+    weight = 1 / (near + 0.02) ** 2
+    return skin[pick], weight / weight.sum(1, keepdims=True)
+
+
+def paint(rig: Rig, name: str) -> Array:
+    """One left-sided or symmetric shape before mirroring."""
+    out = _special(rig, name)
+    if name in motions.LIPS:
+        out = out + lips(rig, name)
+    if name in motions.SPOTS:
+        out = out + spots(rig, name)
+    return out
+
+
+def all_shapes(rig: Rig) -> Array:
+    """Offsets of the 52 shapes in ARKIT_52 order, in centimetres."""
+    riders = np.flatnonzero(rig.moved_by == "follow")
+    near, weight = rig_binding(rig)
+    done: dict[str, Array] = {}
+    for name in ARKIT_52:
+        if name.endswith("Right"):
+            continue
+        offsets = paint(rig, name)
+        offsets[riders] = (offsets[near] * weight[..., None]).sum(1)
+        if name in motions.SYMMETRIC:
+            offsets = 0.5 * (offsets + offsets[rig.twin] * MIRROR)
+        done[name] = offsets
+    for name in ARKIT_52:
+        if name.endswith("Right"):
+            done[name] = done[mirror_of(name)][rig.twin] * MIRROR
+    return np.stack([done[name] for name in ARKIT_52])
