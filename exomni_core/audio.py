@@ -67,8 +67,7 @@ def read_audio(path: Path | str, *, max_duration_s: float = MAX_DURATION_S) -> A
     """
     path = Path(path)
     _check_file(path)
-    import soundfile
-
+    soundfile = _soundfile()
     try:
         source = soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, TypeError, ValueError):  # unknown to libsndfile
@@ -114,6 +113,16 @@ def write_wav(path: Path | str, samples: npt.ArrayLike, sample_rate_hz: int) -> 
     write_bytes(Path(path), wav_bytes(samples, sample_rate_hz))
 
 
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: it is there, but its C library is not
+        raise EnvironmentProblem(
+            "reading sound needs soundfile; run: pip install soundfile"
+        ) from error
+    return soundfile
+
+
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
@@ -136,8 +145,7 @@ def _check_file(path: Path) -> None:
 
 def _sndfile_blocks(source: Any, path: Path) -> Iterator[FloatArray]:
     """The file in pieces of (n, channels) float32."""
-    import soundfile
-
+    soundfile = _soundfile()
     size = max(1, _BLOCK_VALUES // source.channels)
     while True:
         try:
@@ -200,7 +208,10 @@ def _read_with_ffmpeg(path: Path, max_duration_s: float) -> Audio:
         timer.start()
         try:
             assert process.stdout is not None
-            return _read_au(process.stdout, max_duration_s, path)
+            sound = _read_au(process.stdout, max_duration_s, path)
+            if hung.is_set():  # what came before the kill is not the whole sound
+                raise _NothingDecodedError("ffmpeg was stopped", field="audio")
+            return sound
         except InputError as error:
             if hung.is_set():
                 raise _bad(

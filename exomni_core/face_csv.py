@@ -29,6 +29,7 @@ _DAY_S: Final = 86_400
 _COMMON_FPS: Final = tuple(
     sorted({*range(1, 241), *(n / 1.001 for n in (24, 30, 48, 60, 120, 240))})
 )
+_TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 100, 120)
 _SNAP: Final = 3e-4
 
 FloatArray = npt.NDArray[np.float32]
@@ -156,9 +157,12 @@ def _frames_per_second(
     same = np.diff(seconds) == 0
     wraps = np.diff(seconds) == 1
     if same.any() and wraps.any():
+        # At a wrap, step = per_second + frames_after - frames_before.
         step = np.median(np.diff(frames)[same])
-        # step = per_second + frames_after - frames_before
-        return max(float(round(np.median(step - np.diff(frames)[wraps]))), 1.0)
+        seen = float(np.median(step - np.diff(frames)[wraps]))
+        nearest = min(_TIMECODE_RATES, key=lambda common: abs(common - seen))
+        jittery = abs(seen - round(seen)) > 0.02 and abs(nearest - seen) < 0.75
+        return max(float(nearest if jittery else round(seen)), float(np.floor(frames.max())) + 1.0)
     if wraps.any() and len(seconds) > 2:  # one row per second or fewer
         return float(np.floor(frames.max())) + 1.0
     if fps is None:
@@ -174,8 +178,10 @@ def _rate(seconds: DoubleArray, where: str) -> float:
     if len(seconds) < 2:
         raise InputError(f"{where} has one frame only; give its frame rate", field="fps")
     step = float(np.median(np.diff(seconds)))
-    # Dropped rows must not count: number the rows by the usual step, then fit a line.
-    index = np.round((seconds - seconds[0]) / step)
+    # Dropped rows must not count: number the rows by the usual step, then fit a line. Rounding
+    # each step by itself keeps a jittering step's small error from adding up.
+    steps = np.maximum(np.round(np.diff(seconds) / step), 1.0)
+    index = np.concatenate(([0.0], np.cumsum(steps)))
     slope = float(np.polyfit(index, seconds, 1)[0]) if len(seconds) > 2 else step
     fps = 1.0 / slope if slope > 0 else math.inf
     if not 1.0 - _SNAP <= fps <= 1000.0:

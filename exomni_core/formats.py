@@ -184,6 +184,8 @@ def _read_a2f(path: Path, fps: float | None) -> FaceTrack:
     for field, there in (("numPoses", len(names)), ("numFrames", len(matrix))):
         if data.get(field, there) != there:
             raise InputError(f"{path} says {field} {data[field]!r:.20} but holds {there}")
+    if not matrix:
+        raise InputError(f"{path} holds no frames; export it again")
     for number, row in enumerate(matrix):
         if not isinstance(row, list) or len(row) != len(names):
             raise InputError(f"{path} is ragged: frame {number} has not {len(names)} weights")
@@ -296,8 +298,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _checked_fps(fps: object, where: str) -> float:
     number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
     if not number or not MIN_FPS <= fps <= MAX_FPS:  # type: ignore[operator]
-        shown = f"{fps!r:.20}" if isinstance(fps, (float, str)) else "no number"
-        if isinstance(fps, int) and abs(fps) < 10**9:
+        shown = repr(fps)[:20] if isinstance(fps, (float, str)) else "no number"
+        if type(fps) is int and abs(fps) < 10**9:
             shown = str(fps)
         raise InputError(f"{where} has {shown} as frames per second; 1 to 240 can be used",
                          field="fps")  # fmt: skip

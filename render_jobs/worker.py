@@ -7,11 +7,12 @@ numpy and bpy may be needed here.
 
 Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}.
 Events: {"event": "progress", "done", "of"} now and then, at last {"event": "done", "frames",
-"duration_s", "seconds": {"load", "keys", "render"}}.
+"duration_s", "seconds": {"load", "render"}}.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from render_jobs.settings import settings_from_json
 from render_jobs.wire import Message, Send, serve
 
 if TYPE_CHECKING:
-    from render_jobs.scene import Stage
+    from render_jobs.stage import Stage
 
 _SYSTEM_LIBRARIES: Final = (
     "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
@@ -55,6 +56,9 @@ class RenderWorker:
         began = time.perf_counter()
         renderer = _prove_drawing(bpy)
         seconds = round(time.perf_counter() - began, 3)
+        with contextlib.suppress(OSError):
+            # We end by being killed, so Blender never gets to remove this empty folder itself.
+            Path(bpy.app.tempdir).rmdir()
         return {"blender": bpy.app.version_string, "renderer": renderer, "seconds": seconds}
 
     def handle(self, request: Message, send: Send) -> Message:
@@ -89,7 +93,7 @@ class RenderWorker:
         }
 
     def _stage_for(self, name: str) -> Stage:
-        from render_jobs.scene import load_stage
+        from render_jobs.stage import load_stage
         from templates.library import find_template, template_hash
 
         template = find_template(name)

@@ -90,6 +90,8 @@ def mesh_from_npz(
             f"{where}: blendshape has shape {offsets.shape}; it must be (shapes, "
             f"{len(vertices)}, 3), one offset for each vertex"
         )
+    if {vertices.dtype.kind, offsets.dtype.kind} - set("fiu"):
+        raise InputError(f"{where}: meanshape and blendshape must hold numbers")
     names = _shape_names(arrays, len(offsets), channel_order, where)
     turn = axes_matrix(up, forward)
     polygons = _polygons(arrays, len(vertices), ids_from, where)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What several tests need: sounds and clips made in place, and the shared golden data if present."""
+"""What several tests need: sounds and clips made in place, and the shared golden data."""
 
 from __future__ import annotations
 

@@ -33,9 +33,14 @@ def test_write_replaces_and_leaves_nothing_else(tmp_path):
 def test_a_failing_writer_keeps_the_old_file(tmp_path):
     target = tmp_path / "a.bin"
     write_bytes(target, b"old")
-    with pytest.raises(RuntimeError, match="halfway"), replacing(target) as temporary:
-        temporary.write_bytes(b"half")
-        raise RuntimeError("halfway")
+
+    def write_half():
+        with replacing(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        write_half()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arrows run one way: render_jobs, blender_addon -> templates -> exomni_core; heavy doors stay shut."""
+"""Arrows run one way (render_jobs, blender_addon -> templates -> exomni_core); doors stay shut."""
 
 from __future__ import annotations
 

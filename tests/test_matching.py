@@ -45,7 +45,7 @@ def test_exact_spelling_wins_over_an_earlier_variant():
 
 
 def test_no_match_lists_the_keys_of_the_mesh():
-    with pytest.raises(InputError, match="'Basis', 'vrc.v_aa'"):
+    with pytest.raises(InputError, match=r"'Basis', 'vrc\.v_aa'"):
         match_channels(["Basis", "vrc.v_aa"])
     with pytest.raises(InputError, match="no shape keys"):
         match_channels([])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prompts files: good lines become prompts, each bad line one sentence with file, line and field."""
+"""Prompts files: good lines become prompts; a bad one, a sentence with file, line and field."""
 
 from __future__ import annotations
 
@@ -64,7 +64,17 @@ class TestGood:
         assert parse_prompt({"id": "a"} | line, Path()).mode == mode
 
     def test_null_counts_as_left_out(self):
-        names = ("audio", "mode", "transcript", "language", "voice", "rate", "style", "seed", "meta")
+        names = (
+            "audio",
+            "mode",
+            "transcript",
+            "language",
+            "voice",
+            "rate",
+            "style",
+            "seed",
+            "meta",
+        )
         line = {"id": "a", "text": "x"}
         assert parse_prompt(line | dict.fromkeys(names), Path()) == parse_prompt(line, Path())
 
@@ -234,7 +244,9 @@ class TestBadLines:
 
     def test_noise_never_escapes(self, tmp_path):
         rng = random.Random(5)
-        base = b'{"id": "a", "text": "hello \xe4\xb8\x96", "rate": 1.5, "seed": 3, "meta": {"a": []}}'
+        base = (
+            b'{"id": "a", "text": "hello \xe4\xb8\x96", "rate": 1.5, "seed": 3, "meta": {"a": []}}'
+        )
         lines = []
         for _ in range(2_000):
             line = bytearray(base)

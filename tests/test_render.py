@@ -212,11 +212,29 @@ def test_blend_file_with_its_own_camera(worker, tmp_path):
     done = subprocess.run([sys.executable, script, blend], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     clip = flash_clip(tmp_path / "a.clip", [2], seconds=0.2, fps=30.0)
-    ask(worker, clip, tmp_path / "a.mp4", small(blend))
+    assert ask(worker, clip, tmp_path / "a.mp4", small(blend))["frames"] == 6
     shown = pictures(tmp_path / "a.mp4")[:, 24, 16]
+    assert len(shown) == 6
     assert shown[2:5, 1].min() > 180  # the flap is green in that file
     assert shown[:2, 1].max() < 60
     assert shown[2:5, 0].max() < 60
+
+
+def test_blend_files_that_will_not_do(worker, tmp_path):
+    clip = moving_clip(tmp_path / "a.clip", seconds=0.1)
+    (tmp_path / "junk.blend").write_bytes(b"BLENDER? no")
+    with pytest.raises(InputError, match=r"junk\.blend can't be opened"):
+        ask(worker, clip, tmp_path / "a.mp4", small(tmp_path / "junk.blend"))
+    script = (
+        "import bpy, sys; bpy.ops.wm.read_factory_settings(use_empty=True);"
+        "bpy.ops.mesh.primitive_cube_add(); cube = bpy.context.object;"
+        "cube.shape_key_add(name='Basis'); cube.shape_key_add(name='smirk');"
+        "bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1])"
+    )
+    plain = tmp_path / "plain.blend"
+    subprocess.run([sys.executable, "-c", script, str(plain)], capture_output=True, check=True)
+    with pytest.raises(InputError, match="'smirk'"):
+        ask(worker, clip, tmp_path / "a.mp4", small(plain))
 
 
 @pytest.mark.slow

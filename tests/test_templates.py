@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Templates: bundled, from a folder, from a bare file; and every way in which a file can be wrong."""
+"""Templates: bundled, from a folder, from a bare file; and each way in which one can be wrong."""
 
 import json
 import zipfile
@@ -277,8 +277,8 @@ def test_emotalk_says_what_to_fetch(monkeypatch, tmp_path):
     monkeypatch.delenv("EXOMNI_EMOTALK", raising=False)
     with pytest.raises(EnvironmentProblem) as caught:
         find_template("emotalk")
-    for word in ("EmoTalk.npz", "EmoTalk_release", "non-commercial", "--template", "EXOMNI_EMOTALK"):
-        assert word in str(caught.value)
+    words = ("EmoTalk.npz", "EmoTalk_release", "non-commercial", "--template", "EXOMNI_EMOTALK")
+    assert all(word in str(caught.value) for word in words)
     monkeypatch.setenv("EXOMNI_EMOTALK", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match="holds no such file"):
         find_template("emotalk")

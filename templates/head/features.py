@@ -93,7 +93,7 @@ def fill_coordinates(half: Half) -> None:
     rim = uv[half.mouth[0]]
     for k in range(1, MOUTH_SKIN + 1):
         t = k / MOUTH_SKIN
-        uv[half.mouth[k]] = rim + (border - rim) * t ** 0.85
+        uv[half.mouth[k]] = rim + (border - rim) * t**0.85
     edge = _eyelid_curve(half.eye.shape[1], half.eye_corners)
     lid = surface.locate(edge[:, 0], edge[:, 1])
     rim = uv[half.eye[0]]
@@ -156,7 +156,7 @@ def _form_lids(half: Half, p: Array) -> None:
     p[half.eye[EYE_SKIN], :2] = edge
     skin = half.eye[1 : EYE_SKIN + 1]
     d = p[skin, :2] - centre[:2]
-    outer = radius + 0.14
+    outer = radius + 0.155
     ball = centre[2] + np.sqrt(np.maximum(outer**2 - (d**2).sum(-1), 0.05))
     p[skin, 2] = _smooth_max(p[skin, 2], ball, 0.18)
     # Behind the edge: the thickness of the lid, then a turn out of sight behind it.
@@ -170,20 +170,31 @@ def _form_lids(half: Half, p: Array) -> None:
         p[half.eye[EYE_SKIN + 1 + k]] = centre + ray * depth + spread * widen
 
 
-# Ear loops from the head inwards: size, height over the ear's plane, shift back, shift up.
+# Ear loops from the head inwards: size, size of the front (where the ear joins the cheek and no
+# rim stands out), height over the ear's plane, shift back, shift up.
 _EAR_LOOPS = (
-    (0.66, -0.35, -0.30, -0.1),
-    (0.72, 0.02, -0.22, -0.1),
-    (0.93, 0.25, 0.0, 0.0),
-    (1.00, 0.42, 0.0, 0.0),
-    (0.97, 0.56, 0.0, 0.0),
-    (0.88, 0.55, 0.0, 0.0),
-    (0.79, 0.33, -0.05, -0.02),
-    (0.65, 0.40, -0.12, -0.05),
-    (0.48, 0.26, -0.24, -0.15),
-    (0.34, -0.10, -0.32, -0.22),
-    (0.18, -0.30, -0.36, -0.25),
+    (0.66, 1.20, -0.35, 0.0, -0.1),
+    (0.72, 1.08, 0.02, -0.16, -0.1),
+    (0.93, 1.04, 0.25, 0.0, 0.0),
+    (1.00, 1.00, 0.42, 0.0, 0.0),
+    (0.97, 0.95, 0.56, 0.0, 0.0),
+    (0.88, 0.88, 0.55, 0.0, 0.0),
+    (0.79, 0.80, 0.33, -0.05, -0.02),
+    (0.65, 0.65, 0.40, -0.12, -0.05),
+    (0.48, 0.48, 0.26, -0.24, -0.15),
+    (0.34, 0.34, -0.10, -0.32, -0.22),
+    (0.18, 0.18, -0.30, -0.36, -0.25),
 )
+
+
+def _side_skin(box: Array, points: Array) -> Array:
+    """How far out (x) the plain head reaches at the (y, z) of points near the ear."""
+    low, high = box.min(0) - [0.15, 1.2], box.max(0) + [0.15, 1.2]
+    u, v = np.meshgrid(np.linspace(low[0], high[0], 40), np.linspace(low[1], high[1], 60))
+    head = surface.loft(u, v).reshape(-1, 3)
+    gap = ((points[:, None, 1:] - head[None, :, 1:]) ** 2).sum(-1)
+    weight = np.exp(-gap / 0.02) + 1e-12
+    return (weight * head[:, 0]).sum(1) / weight.sum(1)
 
 
 def _form_ear(half: Half, p: Array) -> None:
@@ -198,24 +209,30 @@ def _form_ear(half: Half, p: Array) -> None:
     out = np.cross(up, back)
     out /= -np.linalg.norm(out) * np.sign(-out[0])
     # Egg shape: broad above, narrow at the lobe; flat in front, where it grows from the cheek.
-    tall = 3.05 * np.sin(angle)
-    broad = (1.75 + 0.35 * np.sin(angle)) * np.cos(angle)
+    tall = 3.0 * np.sin(angle)
+    c = np.cos(angle)
+    broad = (1.8 + 0.3 * np.sin(angle)) * np.sign(c) * np.abs(c) ** 0.8
     broad = np.where(np.cos(angle) < 0, 0.66 * broad, broad)
     free = 1 / (1 + np.exp(-(np.cos(angle) * 3.2 + 1.9 * np.abs(np.sin(angle)) - 0.4) * 2.2))
-    for k, (size, high, shift, lift) in enumerate(_EAR_LOOPS):
+    front = np.clip(0.1 - 1.3 * c, 0, 1)
+    for k, (rear, fore, high, shift, lift) in enumerate(_EAR_LOOPS):
+        size = rear + (fore - rear) * front
+        shift *= 1.0 if k > 5 else 1 - front
         h = high * (0.25 + 0.75 * free) if high > 0 else high
-        # In front the ear grows out of the cheek, so nothing may dip under the skin there.
-        h = h + 0.42 * np.clip(0.35 - np.cos(angle), 0, 1) * min(1.0, size / 0.7)
         point = (
             centre
             + (size * broad + shift)[:, None] * back
-            + (size * tall + lift)[:, None] * up
+            + (rear * tall + lift)[:, None] * up
             + np.asarray(h)[..., None] * out
         )
         if k == 0:  # the root lies on the head
             box = half.uv[rim]
             turn = np.stack([np.cos(angle), -np.sin(angle)], -1) * np.ptp(box, axis=0) / 2
-            point = _skin(box.mean(0) + 0.66 * turn * [0.85, 1.0])
+            reach = np.stack([0.58 + 0.2 * front, np.full(len(rim), 0.66)], -1)
+            point = _skin(box.mean(0) + turn * reach)
+        elif k < 8:  # the front grows out of the cheek: nothing may dip under the skin there
+            over = _side_skin(half.uv[rim], point) + 0.04 + 0.05 * min(k, 4)
+            point[:, 0] = _smooth_max(point[:, 0], over, 0.15)
         p[half.ear[1 + k]] = point
 
 
@@ -237,8 +254,12 @@ def form(half: Half) -> Array:
     strength[eyes] = 0.0
     strength[half.ear[1:]] = 0.25
     around_ear = half.grid[:, 20:38]
-    strength[around_ear[(around_ear >= 0)]] = 0.35
+    strength[around_ear[around_ear >= 0]] = 0.35
     smooth = relax(p, table, mask, strength, 3)
+    strength[:] = 0.0
+    strength[around_ear[around_ear >= 0]] = 0.5
+    strength[half.ear[:3]] = 0.5
+    smooth = relax(smooth, table, mask, strength, 4)
     smooth += surface.nostrils(smooth)
     smooth[half.seam, 0] = 0.0
     return smooth

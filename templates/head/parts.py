@@ -23,7 +23,7 @@ IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.5), np.deg2rad(10.0)
 
 @dataclass
 class Part:
-    """A piece of half a head. `rig` says what moves it: skull, jaw, tongue, eye or skin."""
+    """A piece of half a head. `rig` says what moves it: skull, jaw, tongue, eye, glint or skin."""
 
     name: str
     points: Array
@@ -79,7 +79,7 @@ def eye_parts() -> list[Part]:
     cap = np.concatenate([cap, sheet(2, segments, True) + 1])
     c, s = np.cos(tilt), np.sin(tilt)
     turned = np.concatenate([pole, local]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-    parts.append(Part("glint", turned + surface.EYE_CENTRE, cap, "eye"))
+    parts.append(Part("glint", turned + surface.EYE_CENTRE, cap, "glint"))
     return parts
 
 
@@ -110,9 +110,9 @@ def _sweep(
     return Part(name, points.reshape(-1, 3), quads, rig, central=True)
 
 
-UPPER_ARCH = (2.6, 3.9, 9.22)
-LOWER_ARCH = (2.45, 3.75, 9.0)
-UPPER_EDGE, LOWER_EDGE = -6.86, -6.9
+UPPER_ARCH = (2.6, 3.9, 9.42)
+LOWER_ARCH = (2.45, 3.75, 9.2)
+UPPER_EDGE, LOWER_EDGE = -6.98, -6.92
 
 
 def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, rig: str) -> Part:

@@ -40,7 +40,8 @@ class Rig:
     lid_side: Array  # 1 upper, -1 lower, 0 not a lid
     lid_top: Array  # height of the upper / lower lid edge over the same slot
     lid_low: Array
-    jaw: Array  # how much the jaw carries a vertex
+    jaw: Array  # how much the opening jaw carries a vertex
+    slide: Array  # the same for a jaw that slides forwards or sideways: softer around the lips
 
 
 def smooth(t: Array, low: float, high: float) -> Array:
@@ -120,21 +121,25 @@ def _sorted(edge: Array) -> tuple[Array, Array]:
 
 # The jaw carries the lower lip fully, the corners in part and the upper lip hardly.
 _JAW_LIPS = np.array([0.42, 0.13, 0.07, 0.13, 0.42, 0.86, 1.0, 0.86])
+_SLIDE_LIPS = np.array([0.50, 0.24, 0.12, 0.24, 0.50, 0.80, 0.92, 0.80])
 
 
-def _jaw_field(points: Array, nu: Array, distance: Array, bag: Array, skin: Bools) -> Array:
+def _jaw_field(
+    points: Array, nu: Array, distance: Array, bag: Array, lip_values: Array, first: float
+) -> Array:
+    """Share of the jaw's motion; `first` is the angle under the hinge line where it sets in."""
     rel = points - HINGE
     angle = np.rad2deg(np.arctan2(-rel[:, 1], np.maximum(rel[:, 2], 0.01)))
     angle += 3.0 * np.exp(-((points[:, 0] / 1.6) ** 2)) * (points[:, 1] < -7)
-    weight = smooth(angle, 19, 43) * smooth(points[:, 2], -1.8, 4.2)
+    weight = smooth(angle, first, 43) * smooth(points[:, 2], -1.8, 4.2)
+    weight *= smooth(np.hypot(rel[:, 1], rel[:, 2]), 0.5, 4.5)
     weight *= smooth(points[:, 1], -14.6, -10.9) * (points[:, 1] < HINGE[1])
-    lips = around(_JAW_LIPS, nu)
+    lips = around(lip_values, nu)
     near = np.exp(-((distance / 1.15) ** 2))
     weight = weight + (lips - weight) * near
     # Deep in the mouth the floor follows the jaw, the roof stays, the cheeks share.
     inside = 0.5 - 0.5 * np.sin(nu)
-    weight = np.where(bag > 0, lips + (inside - lips) * bag, weight)
-    return weight * skin
+    return np.where(bag > 0, lips + (inside - lips) * bag, weight)
 
 
 def make_rig(half: Half, points: Array, twin: Ints, moved_by: npt.NDArray[np.str_]) -> Rig:
@@ -142,11 +147,13 @@ def make_rig(half: Half, points: Array, twin: Ints, moved_by: npt.NDArray[np.str
     skin = moved_by == "skin"
     nu, distance, depth, bag = _mouth_fields(half, points, twin)
     distance = np.where(skin, distance, 99.0)
-    jaw = _jaw_field(points, nu, distance, bag, skin)
-    jaw[(moved_by == "jaw") | (moved_by == "tongue")] = 1.0
+    jaw = _jaw_field(points, nu, distance, bag, _JAW_LIPS, 19.0) * skin
+    slide = _jaw_field(points, nu, distance, bag, _SLIDE_LIPS, 12.0) * skin
+    for field in (jaw, slide):
+        field[(moved_by == "jaw") | (moved_by == "tongue")] = 1.0
     share, side, top, low = _lid_fields(half, points, twin)
     return Rig(
-        points, twin, skin, moved_by, nu, distance, depth, bag, share, side, top, low, jaw
+        points, twin, skin, moved_by, nu, distance, depth, bag, share, side, top, low, jaw, slide
     )
 
 

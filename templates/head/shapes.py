@@ -19,7 +19,7 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 JAW_DEGREES = 16.5
 JAW_SLIDE = (0.0, -0.25, 0.30)  # the hinge also gives a little as the jaw opens (cm)
-LID_CLEARANCE = 0.14
+LID_CLEARANCE = 0.155
 _NAMES = ("cl", "ul", "um", "ur", "cr", "lr", "lm", "ll")
 _PARTNER = {"cr": "cl", "ur": "ul", "lr": "ll"}
 
@@ -40,13 +40,18 @@ def _handles(name: str, which: int) -> Array:
 
 def lips(rig: Rig, name: str) -> Array:
     """The offsets that the lips hand on to the skin around them and into the mouth."""
-    border, line = (around(_handles(name, k), rig.nu) for k in (0, 1))
-    mix = smooth(rig.lip_depth, 0, 1)[:, None]
+    near = np.flatnonzero(rig.skin & (rig.lip_distance < 8.0))
+    nu = rig.nu[near]
+    border, line = (around(_handles(name, k), nu) for k in (0, 1))
+    mix = smooth(rig.lip_depth[near], 0, 1)[:, None]
     up, aside, down = motions.REACH.get(name, motions.REACH_USUAL)
-    s, c = np.sin(rig.nu), np.abs(np.cos(rig.nu))
+    s, c = np.sin(nu), np.abs(np.cos(nu))
     reach = np.where(s > 0, up, down) * s**2 + aside * c**2
-    fade = np.exp(-((rig.lip_distance / reach) ** 2)) * (1 - smooth(rig.bag_depth, 0.1, 1.0))
-    return (border + (line - border) * mix) * (fade * rig.skin)[:, None]
+    fade = np.exp(-((rig.lip_distance[near] / reach) ** 2))
+    fade *= 1 - smooth(rig.bag_depth[near], 0.1, 1.0)
+    out = np.zeros_like(rig.points)
+    out[near] = (border + (line - border) * mix) * fade[:, None]
+    return out
 
 
 def spots(rig: Rig, name: str) -> Array:
@@ -79,7 +84,13 @@ def _over_ball(rig: Rig, moved: Array) -> Array:
     return np.stack([moved[:, 0], moved[:, 1], z], -1)
 
 
-def lids(rig: Rig, upper: Array | float, lower: Array | float, aside: float = 0.0) -> Array:
+def _profile(rig: Rig) -> Array:
+    """Opening of the lids at each vertex's place, 1 at the widest."""
+    gap = rig.lid_top - rig.lid_low
+    return np.clip(gap / max(float(gap.max()), 1e-9), 0, 1)
+
+
+def lids(rig: Rig, upper: Array, lower: Array, aside: float = 0.0, ahead: float = 0.0) -> Array:
     """Lids sliding over the left eyeball; upper and lower are the paths of the edges in cm."""
     centre = eye_of(rig.points)
     share = rig.lid_share**1.4
@@ -90,17 +101,13 @@ def lids(rig: Rig, upper: Array | float, lower: Array | float, aside: float = 0.
     moved = rig.points.copy()
     moved[:, 1] = centre[:, 1] + height
     moved[:, 2] = centre[:, 2] + np.sqrt(np.maximum(reach**2 - height**2, 1e-6))
-    moved[:, 0] += aside * share * np.where(rig.lid_side == 0, 0.15, 1.0)
+    pull = share * np.clip(1.5 * _profile(rig) + 0.05, 0, 1)
+    moved[:, 0] += aside * pull
+    moved[:, 2] += ahead * pull
     lidded = (rig.lid_share > 0) & (rig.points[:, 0] > 0) & (np.abs(path) + abs(aside) > 0)
     # Only what was in front of the ball needs the clearance; the inner loops keep their depth.
     pushed = np.where((rig.lid_share < 1.0)[:, None], _over_ball(rig, moved), moved)
     return np.where(lidded[:, None], pushed - rig.points, 0.0)
-
-
-def _profile(rig: Rig) -> Array:
-    """Opening of the lids at each vertex's place, 1 at the widest."""
-    gap = rig.lid_top - rig.lid_low
-    return np.clip(gap / max(float(gap.max()), 1e-9), 0, 1)
 
 
 def turn_eye(rig: Rig, up: float, left: float) -> Array:
@@ -109,8 +116,10 @@ def turn_eye(rig: Rig, up: float, left: float) -> Array:
     rx = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])
     ry = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     d = rig.points - surface.EYE_CENTRE
-    own = (rig.moved_by == "eye") & (rig.points[:, 0] > 0)
-    return np.where(own[:, None], d @ (ry @ rx).T - d, 0.0)
+    # A reflection stays with the light: the glint follows the eye only in part.
+    follow = np.where(rig.moved_by == "eye", 1.0, np.where(rig.moved_by == "glint", 0.4, 0.0))
+    follow *= rig.points[:, 0] > 0
+    return follow[:, None] * (d @ (ry @ rx).T - d)
 
 
 def _blink(rig: Rig) -> Array:
@@ -118,8 +127,8 @@ def _blink(rig: Rig) -> Array:
     out = lids(rig, -0.86 * gap, 0.14 * gap)
     # The eyeball sinks a little under a closing lid, as real ones do: half-way, where offsets
     # add up along a straight line, the lid would touch it otherwise.
-    own = (rig.moved_by == "eye") & (rig.points[:, 0] > 0)
-    out[own, 2] -= 0.06
+    own = np.isin(rig.moved_by, ("eye", "glint")) & (rig.points[:, 0] > 0)
+    out[own, 2] -= 0.10
     return out
 
 
@@ -137,14 +146,13 @@ def _tongue_out(rig: Rig) -> Array:
     middle = -7.62 + 0.28 * np.sin(np.pi * s)
     lift = 0.62 * smooth(s, 0.2, 0.8) - 0.75 * smooth(s, 0.72, 1.0)
     y = middle + (p[:, 1] - middle) * thin + lift
-    x = p[:, 0] * (1 - 0.2 * smooth(s, 0.3, 0.8))
+    x = p[:, 0] * (1 - 0.25 * smooth(s, 0.2, 0.6) + 0.55 * smooth(s, 0.7, 1.0))
     return np.where(own[:, None], np.stack([x, y, target_z], -1) - p, 0.0)
 
 
 def _mouth_close(rig: Rig, jaw_open: Array) -> Array:
     """Lips brought together under an open jaw: the jaw's motion taken back, plus a small one."""
-    reach = np.where(np.sin(rig.nu) > 0, 0.8, 1.35)
-    hold = np.exp(-((rig.lip_distance / reach) ** 2)) * (1 - smooth(rig.bag_depth, 0.0, 1.0))
+    hold = np.exp(-((rig.lip_distance / 1.8) ** 2)) * (1 - smooth(rig.bag_depth, 0.0, 1.0))
     # Where both lips end up: a little down and back, the same for both, so that they touch.
     corner = 1 - 0.5 * np.cos(rig.nu) ** 2
     meet = np.stack([0 * corner, -0.26 * corner, -0.10 * corner], -1)
@@ -158,17 +166,17 @@ def _special(rig: Rig, name: str) -> Array:
         jaw = _jaw_open(rig) + lips(rig, "jawOpen")
         return _jaw_open(rig) if name == "jawOpen" else _mouth_close(rig, jaw)
     if name == "jawForward":
-        return rig.jaw[:, None] * [0, -0.16, 1.05]
+        return rig.slide[:, None] * [0, -0.16, 1.05]
     if name == "jawLeft":
-        return rig.jaw[:, None] * [0.86, 0.0, 0.0]
+        return rig.slide[:, None] * [0.86, 0.0, 0.0]
     if name == "eyeBlinkLeft":
         return _blink(rig)
     if name == "tongueOut":
         return _tongue_out(rig)
     if name in motions.LIDS:
-        upper, lower, aside, up, left = motions.LIDS[name]
+        upper, lower, aside, ahead, up, left = motions.LIDS[name]
         open_ = _profile(rig)
-        return lids(rig, upper / 10 * open_, lower / 10 * open_, aside / 10) + turn_eye(
+        return lids(rig, upper / 10 * open_, lower / 10 * open_, aside / 10, ahead / 10) + turn_eye(
             rig, up, left
         )
     return zero

@@ -134,11 +134,31 @@ _RELIEF: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
 )
 
 
+# Soft ridges along lines on the front of the neck: two ends (x, y), width, height.
+_RIDGES: tuple[tuple[tuple[float, float], tuple[float, float], float, float], ...] = (
+    ((4.9, -9.5), (0.9, -15.6), 0.8, 0.17),  # muscle from the ear to the breastbone
+    ((1.3, -15.9), (9.5, -15.3), 0.5, 0.22),  # collarbone
+    ((3.4, -14.6), (8.0, -14.2), 0.9, -0.25),  # hollow over it
+    ((0.0, -15.3), (0.0, -15.4), 0.7, -0.12),  # notch between the collarbones
+    ((0.0, -12.2), (0.0, -13.6), 0.8, 0.12),  # throat
+)
+
+
+def _ridge(p: Array, a: tuple[float, float], b: tuple[float, float], width: float) -> Array:
+    q = np.stack([np.abs(p[..., 0]), p[..., 1]], -1) - a
+    ab = np.subtract(b, a)
+    t = np.clip(q @ ab / (ab @ ab), 0, 1)
+    d = ((q - t[..., None] * ab) ** 2).sum(-1)
+    return np.exp(-d / width**2) * np.clip((p[..., 2] + 1.0) / 3.0, 0, 1)
+
+
 def relief(p: Array, normals: Array) -> Array:
     """The plain head `p` with brow, sockets, cheeks, chin and throat modelled."""
     height = np.zeros(p.shape[:-1])
     for at, size, amount in _RELIEF:
         height += amount * bump(p, at, size)
+    for a, b, width, amount in _RIDGES:
+        height += amount * _ridge(p, a, b, width)
     return p + normals * height[..., None]
 
 

@@ -121,7 +121,9 @@ def build_half() -> Half:
     ear = _loops(_hole_rim(grid, *boxes["ear"]), EAR_LOOPS, n)
     n += ear[1:].size
     crown = n
-    cap = np.stack([np.full(len(us) - 1, crown), grid[0, :-1], grid[0, 1:], np.full(len(us) - 1, -1)], -1)
+    cap = np.stack(
+        [np.full(len(us) - 1, crown), grid[0, :-1], grid[0, 1:], np.full(len(us) - 1, -1)], -1
+    )
 
     lips = MOUTH_SKIN + MOUTH_LIP
     groups = [
@@ -169,8 +171,9 @@ def neighbour_table(polygons: Ints, count: int) -> tuple[Ints, Array]:
         a, b = polygons[:, i], polygons[:, (i + 1) % 4]
         b = np.where(b < 0, polygons[:, 0], b)
         edges.append(np.stack([a, b], -1)[a >= 0])
-    both = np.concatenate(edges)
-    both = np.unique(np.concatenate([both, both[:, ::-1]]), axis=0)
+    one_way = np.concatenate(edges)
+    key = np.unique(np.concatenate([one_way, one_way[:, ::-1]]) @ np.array([count, 1]))
+    both = np.stack(np.divmod(key, count), -1)
     both = both[both[:, 0] != both[:, 1]]
     degree = np.bincount(both[:, 0], minlength=count)
     start = np.concatenate([[0], np.cumsum(degree)[:-1]])

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A template in, a Blender scene that is ready to film it out: mesh, keys, camera, light, look."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.errors import InputError
+from exomni_core.matching import Matching, match_channels
+from render_jobs import blender_compat
+from templates.descriptor import Template
+from templates.library import load_mesh, unit_in_metres
+from templates.mesh import TemplateMesh
+
+FloatArray = npt.NDArray[np.float32]
+
+PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
+_NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
+_WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A template that stands ready: its scene, its meshes' keys with their matching, its extent.
+
+    points: (N, 3) float32, what the camera has to show: vertices at rest in Blender's world.
+    own_camera: the camera came with a .blend and stays where it stands.
+    """
+
+    template: Template
+    scene: Any
+    faces: Sequence[tuple[Any, Matching]]
+    points: FloatArray
+    own_camera: bool = False
+
+
+def load_stage(template: Template) -> Stage:
+    """Empty this Blender and build `template` in it; InputError if the template is unusable."""
+    if template.is_blend:
+        return _stage_from_blend(template)
+    mesh = load_mesh(template)
+    unit_m = unit_in_metres(template, mesh)
+    points = to_blender(mesh.vertices, unit_m)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    face = _build_object(template, mesh, unit_m)
+    scene.collection.objects.link(face)
+    _build_camera(scene, template)
+    _build_light(scene, template)
+    _apply_look(scene, template)
+    keys = face.data.shape_keys
+    shown = _shown_points(template, mesh, points)
+    return Stage(template, scene, [(keys, match_channels(ARKIT_52))], shown)
+
+
+def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
+    """(..., 3) in mesh units, y up, z forward -> metres in Blender's axes: z up, face along -y."""
+    turned = np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
+    return np.ascontiguousarray(turned * unit_m, np.float32)
+
+
+def _shown_points(template: Template, mesh: TemplateMesh, points: FloatArray) -> FloatArray:
+    """What the camera has to show: the head, some neck, but not the shoulders' full width."""
+    low, high = float(points[:, 2].min()), float(points[:, 2].max())
+    crop = template.camera.crop_below
+    if crop is not None:
+        return points[points[:, 2] >= low + crop * (high - low)]
+    travel = np.linalg.norm(mesh.shapes[CHANNEL_INDEX["jawOpen"]], axis=1)
+    if not travel.any():
+        return points
+    # The chin is the lowest that goes along with the jaw.
+    chin = float(points[travel > _WITH_JAW * travel.max(), 2].min())
+    head = points[points[:, 2] >= chin]
+    foot = np.median(head, axis=0)
+    foot[2] = max(low, chin - _NECK_SHOWN * (high - chin))
+    return np.vstack([head, foot.astype(np.float32)])
+
+
+def _build_object(template: Template, mesh: TemplateMesh, unit_m: float) -> Any:
+    points = to_blender(mesh.vertices, unit_m)
+    quads = mesh.polygons
+    used = quads >= 0
+    corners = quads[used].astype(np.int32)
+    sizes = used.sum(axis=1)
+    data = bpy.data.meshes.new("face")
+    data.vertices.add(len(points))
+    data.vertices.foreach_set("co", points.ravel())
+    data.loops.add(len(corners))
+    data.loops.foreach_set("vertex_index", corners)
+    data.polygons.add(len(quads))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
+    data.polygons.foreach_set("loop_start", starts)
+    data.polygons.foreach_set("material_index", mesh.polygon_part.astype(np.int32))
+    data.polygons.foreach_set("use_smooth", np.ones(len(quads), bool))
+    for name in mesh.part_names:
+        data.materials.append(_build_material(template, name))
+    data.update(calc_edges=True)
+    if data.validate():
+        raise InputError(
+            f"template {template.name!r} has faces that Blender rejects (a vertex twice in one "
+            "face, or the same face twice); clean the mesh"
+        )
+    face = bpy.data.objects.new("face", data)
+    face.shape_key_add(name="Basis", from_mix=False)
+    for name, offsets in zip(ARKIT_52, mesh.shapes, strict=True):
+        key = face.shape_key_add(name=name, from_mix=False)
+        key.value = 0.0  # Blender 5 starts a new key at 1
+        if name not in mesh.missing_shapes:
+            key.data.foreach_set("co", (points + to_blender(offsets, unit_m)).ravel())
+    return face
+
+
+def _build_material(template: Template, part: str) -> Any:
+    colours = template.part_colours
+    rgba = (*colours.get(part, colours.get("*", (0.8, 0.8, 0.8))), 1.0)
+    material = bpy.data.materials.new(part)
+    material.diffuse_color = rgba  # what Workbench shows
+    shader = blender_compat.node_tree_of(material).nodes.get("Principled BSDF")
+    if shader is not None:
+        shader.inputs["Base Color"].default_value = rgba
+        shader.inputs["Roughness"].default_value = 0.5
+    return material
+
+
+def _build_camera(scene: Any, template: Template) -> None:
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.data.lens = template.camera.lens_mm
+    camera.data.sensor_fit = "VERTICAL"
+    camera.data.sensor_height = PICTURE_MM
+    camera.data.clip_start, camera.data.clip_end = 0.01, 100.0
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+
+
+def _build_light(scene: Any, template: Template) -> None:
+    """A world and two suns, for the engines that need light; Workbench brings its own."""
+    world = bpy.data.worlds.new("World")
+    world.color = template.look.world_colour
+    background = blender_compat.node_tree_of(world).nodes.get("Background")
+    if background is not None:
+        background.inputs["Color"].default_value = (*template.look.world_colour, 1.0)
+    scene.world = world
+    for name, strength, angles in (("Key", 1.6, (1.0, 0.0, -0.5)), ("Fill", 0.6, (1.2, 0.0, 0.7))):
+        light = bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN"))
+        light.data.energy = strength
+        light.data.angle = 0.6  # radians: a soft shadow under the nose
+        light.rotation_euler = angles
+        scene.collection.objects.link(light)
+
+
+def _apply_look(scene: Any, template: Template) -> None:
+    look, shading = template.look, scene.display.shading
+    wishes = (
+        (shading, "light", look.light),
+        (shading, "studio_light", look.matcap),
+        (scene.display, "render_aa", look.antialias),
+        (scene.view_settings, "view_transform", look.view_transform),
+    )
+    for owner, name, value in wishes:
+        try:
+            if value:
+                setattr(owner, name, value)
+        except TypeError as error:
+            raise InputError(
+                f"template {template.name!r}: this Blender ({bpy.app.version_string}) has no "
+                f"{name} called {value!r}"
+            ) from error
+    shading.color_type = "MATERIAL"
+
+
+def _stage_from_blend(template: Template) -> Stage:
+    path = template.mesh_path
+    try:
+        # Never run what a file from elsewhere brings along.
+        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
+    except RuntimeError as error:
+        raise InputError(f"{path} can't be opened by this Blender: {error}") from error
+    scene = bpy.context.scene
+    faces, points, key_names = [], [], []
+    for item in scene.objects:
+        keys = item.data.shape_keys if item.type == "MESH" else None
+        if keys is None:
+            continue
+        names = [key.name for key in keys.key_blocks]
+        key_names += names
+        with contextlib.suppress(InputError):
+            faces.append((keys, match_channels(names)))
+            points.append(_world_points(item))
+    if not faces:
+        match_channels(key_names)  # raises the sentence that lists what the file has
+    for keys, matching in faces:
+        keys.animation_data_clear()  # drivers and old keys would fight ours
+        for name in matching.key_of.values():
+            keys.key_blocks[name].value = 0.0
+            keys.key_blocks[name].mute = False
+    own_camera = scene.camera is not None
+    if not own_camera:
+        _build_camera(scene, template)
+    return Stage(template, scene, faces, np.concatenate(points), own_camera)
+
+
+def _world_points(item: Any) -> FloatArray:
+    flat = np.empty(3 * len(item.data.vertices), np.float32)
+    item.data.vertices.foreach_get("co", flat)
+    matrix = np.array(item.matrix_world, np.float32)
+    world: FloatArray = flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    return world
