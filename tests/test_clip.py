@@ -110,6 +110,12 @@ class TestExactness:
         assert np.abs(back.audio - audio).max() <= 1 / 2**23
         assert back.audio[0] > 1 - 1 / 2**22  # a 16-bit file would fall short by 1/32768
 
+    def test_full_scale_takes_24_bits_where_16_would_fall_short(self, make_clip, tone):
+        tone[0] = 1.0  # one step above what 16 bits can say
+        back = clip_from_bytes(clip_to_bytes(make_clip(audio=tone)))
+        assert back.audio[0] > 1 - 1 / 2**22
+        assert np.array_equal(back.audio[1:], tone[1:])
+
     def test_arrays_are_frozen_copies(self, make_clip, tone):
         clip = make_clip(audio=tone)
         tone[:] = 0

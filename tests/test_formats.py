@@ -400,11 +400,13 @@ class TestConvert:
         save_clip(clip, tmp_path / "a.clip")
         write_wav(tmp_path / "a.wav", clip.audio, clip.sample_rate_hz)
         convert(tmp_path / "a.clip", tmp_path / f"b.{ending}")
-        track = convert(tmp_path / f"b.{ending}", tmp_path / "c.clip", audio=tmp_path / "a.wav")
+        facts = convert(tmp_path / f"b.{ending}", tmp_path / "c.clip", audio=tmp_path / "a.wav")
         back = load_clip(tmp_path / "c.clip")
         assert np.array_equal(back.weights, clip.weights)
         assert np.array_equal(back.audio, clip.audio)
-        assert back.fps == track.fps == clip.fps
+        assert back.fps == facts["fps"] == clip.fps
+        assert facts["frames"] == 60
+        assert facts["sound"] == "a.wav"
         assert back.engine == "imported"
         assert back.provenance["source"] == f"b.{ending}"
         assert back.provenance["sound"] == "a.wav"
@@ -425,8 +427,11 @@ class TestConvert:
         names = ["jawOpen", "mouthClose", "HeadYaw"]
         data = {"exportFps": 30, "facsNames": names, "weightMat": [[-0.1, 1.5, 9], [0.5, 1.0, 9]]}
         (tmp_path / "a.json").write_text(json.dumps(data))
-        convert(tmp_path / "a.json", tmp_path / "a.clip")
+        facts = convert(tmp_path / "a.json", tmp_path / "a.clip")
+        json.dumps(facts)  # plain data, for the command line
         clip = load_clip(tmp_path / "a.clip")
+        assert facts["clipped_values"] == 2
+        assert facts["ignored_columns"] == ["HeadYaw"]
         assert clip.channel("jawOpen").tolist() == [0.0, 0.5]
         assert clip.channel("mouthClose").tolist() == [1.0, 1.0]
         assert clip.provenance["clipped_values"] == 2

@@ -40,7 +40,8 @@ def part_polygons(head: TemplateMesh, *parts: str) -> npt.NDArray[np.int32]:
 
 def part_vertices(head: TemplateMesh, *parts: str) -> npt.NDArray[np.int32]:
     polygons = part_polygons(head, *parts)
-    return np.unique(polygons[polygons >= 0])
+    result: npt.NDArray[np.int32] = np.unique(polygons[polygons >= 0])
+    return result
 
 
 def triangles(polygons: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -51,7 +52,8 @@ def normals(points: Array, polygons: npt.NDArray[np.int32]) -> Array:
     a, b, c = (points[polygons[:, i]] for i in range(3))
     quad = (polygons[:, 3] >= 0)[:, None]
     d = np.where(quad, points[polygons[:, 3]], a)
-    return np.cross(c - a, np.where(quad, d - b, c - b))
+    result: Array = np.cross(c - a, np.where(quad, d - b, c - b))
+    return result
 
 
 def flipped(head: TemplateMesh, points: Array, *parts: str) -> float:
@@ -90,13 +92,16 @@ def test_arrays_are_well_formed(head: TemplateMesh) -> None:
     assert 6000 <= count <= 15000
     assert head.vertices.dtype == head.shapes.dtype == np.float32
     assert head.shapes.shape == (52, count, 3)
-    assert np.isfinite(head.vertices).all() and np.isfinite(head.shapes).all()
-    assert head.polygons[:, :3].min() >= 0 and head.polygons.max() < count
+    assert np.isfinite(head.vertices).all()
+    assert np.isfinite(head.shapes).all()
+    assert head.polygons[:, :3].min() >= 0
+    assert head.polygons.max() < count
     assert (head.polygons[:, 3] >= 0).mean() > 0.9
     assert len(np.unique(head.polygons[head.polygons >= 0])) == count
     assert len(head.polygon_part) == len(head.polygons)
     assert head.missing_shapes == ()
-    assert head.landmarks68.shape == (68,) and head.lip_aperture_pair.shape == (2,)
+    assert head.landmarks68.shape == (68,)
+    assert head.lip_aperture_pair.shape == (2,)
     assert set(head.upper_lip) | set(head.lower_lip) == set(head.lips)
     assert not set(head.upper_lip) & set(head.lower_lip)
     height = np.ptp(head.vertices[part_vertices(head, "face", "lips")][:, 1])
@@ -343,9 +348,12 @@ def test_landmarks_stand_where_they_should(head: TemplateMesh) -> None:
     p = head.vertices[head.landmarks68] * MM
     assert (np.diff(p[0:17, 0]) > 0).all()  # from the subject's right (-x) to the left
     assert (np.diff(p[17:27, 0]) > 0).all()
-    assert (np.diff(p[27:31, 1]) < 0).all() and (np.diff(p[31:36, 0]) > 0).all()
-    assert p[39, 0] > p[36, 0] and p[45, 0] > p[42, 0] > 0
-    assert p[37, 1] > p[41, 1] and p[43, 1] > p[47, 1]
+    assert (np.diff(p[27:31, 1]) < 0).all()
+    assert (np.diff(p[31:36, 0]) > 0).all()
+    assert p[39, 0] > p[36, 0]
+    assert p[45, 0] > p[42, 0] > 0
+    assert p[37, 1] > p[41, 1]
+    assert p[43, 1] > p[47, 1]
     assert p[51, 1] > p[62, 1] >= p[66, 1] - 0.2 > p[57, 1]
     assert np.abs(p[[8, 27, 30, 33, 51, 57, 62, 66], 0]).max() < 0.01
     mirrored = p[[16, 26, 35, 45, 54, 64]] * MIRROR

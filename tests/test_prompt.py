@@ -150,6 +150,7 @@ BAD_VALUES = [
     ("mode", "sing"), ("mode", 1), ("mode", ""), ("mode", ["say"]), ("mode", {"say": 1}),
     ("language", "english please"), ("language", 7), ("language", ""), ("language", "e"),
     ("language", "en\n"), ("language", "../en"), ("language", "a" * 9_999), ("language", ["en"]),
+    ("language", "en" + "-abc" * 5_000),
     ("voice", 1), ("voice", ""), ("voice", "v\0"), ("voice", []),
     ("rate", "1"), ("rate", True), ("rate", 0.49), ("rate", 2.51), ("rate", 0), ("rate", -1),
     ("rate", 10**400), ("rate", 1e308), ("rate", [1]), ("rate", {}),

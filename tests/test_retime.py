@@ -79,6 +79,16 @@ class TestResample:
         result = resample_weights(weights, 60, 30, keep_closures=False)
         assert np.array_equal(result, weights[::2])
 
+    @pytest.mark.parametrize(
+        ("fps", "to_fps", "rows", "frames"),
+        [(30, 25, 6, 5), (30, 24, 5, 4), (24 / 1.001, 30 / 1.001, 4, 5), (25, 60, 5, 12)],
+    )
+    def test_common_instants_are_exact(self, fps, to_fps, rows, frames):
+        weights = np.random.default_rng(3).random((1_200, 52)).astype(np.float32)
+        result = resample_weights(weights, fps, to_fps, keep_closures=False)
+        there = weights[::rows]
+        assert np.array_equal(result[::frames][: len(there)], there)
+
     def test_29_97_is_not_30(self):
         weights = np.zeros((30 * 600, 52), np.float32)
         weights[30 * 300, FUNNEL] = 1.0  # after five minutes

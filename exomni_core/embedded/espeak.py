@@ -236,16 +236,16 @@ def _words(
     followers = [*list(spans)[1:], len(tokens)]
     for (owner, (start_s, end_s)), following in zip(spans.items(), followers, strict=False):
         first_word[owner] = len(words)
-        words += _share(tokens[owner:following], start_s, end_s)
+        words += share_time([t.text for t in tokens[owner:following]], start_s, end_s)
     return tuple(words), tuple(first_word.get(owner, -1) for owner in owners)
 
 
-def _share(tokens: Sequence[Token], start_s: float, end_s: float) -> list[Word]:
-    """Divide a time among tokens that espeak-ng spoke as one ("of the"), by their lengths."""
-    total = sum(len(token.text) for token in tokens)
+def share_time(texts: Sequence[str], start_s: float, end_s: float) -> list[Word]:
+    """Divide a time among words that are spoken as one ("of the"), by their lengths."""
+    total = sum(map(len, texts))
     words, done = [], 0
-    for token in tokens:
+    for text in texts:
         a = start_s + (end_s - start_s) * done / total
-        done += len(token.text)
-        words.append(Word(token.text, a, start_s + (end_s - start_s) * done / total))
+        done += len(text)
+        words.append(Word(text, a, start_s + (end_s - start_s) * done / total))
     return words

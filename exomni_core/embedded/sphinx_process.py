@@ -21,6 +21,9 @@ SAMPLE_RATE_HZ = 16000
 SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 10  # the decoder finds nothing in less, or fails
 # Wide beams: with the words given, a pruned path is a failed alignment, and time is no concern.
 ALIGN_BEAMS = {"beam": 1e-80, "pbeam": 1e-80, "wbeam": 1e-60}
+NO_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
+FRAME_SAMPLES = SAMPLE_RATE_HZ // 100
+LONGEST_SAMPLES = 30 * SAMPLE_RATE_HZ  # of what is aligned sound by sound at once
 ALLPHONE = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20}
 
 Phones = list[tuple[str, int, int, float, int]]
@@ -42,7 +45,57 @@ def main() -> int:
 def align(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
     """Find when each word's sounds are spoken."""
     decoder = _decoder(lm=None, bestpath=False, **ALIGN_BEAMS)
-    return [_align_piece(decoder, samples, words) for samples, words in pieces]
+    exhaustive = None
+    found: list[Any] = []
+    for samples, words in pieces:
+        if len(samples) > 2 * LONGEST_SAMPLES:
+            found.append(_align_long(decoder, samples, words))
+            continue
+        piece = _align_piece(decoder, samples, words)
+        if piece is None:  # seldom the right path is pruned even with these beams
+            exhaustive = exhaustive or _decoder(lm=None, bestpath=False, **NO_BEAMS)
+            piece = _align_piece(exhaustive, samples, words)
+        found.append(piece)
+    return found
+
+
+def _align_long(decoder: Any, samples: bytes, pronunciations: list[str]) -> Any:
+    """Align words over the whole recording, then sounds in stretches of at most half a minute.
+
+    The search for sounds keeps a table of sounds by frames: minutes at once would fill the memory.
+    """
+    names, numbers = _register(decoder, pronunciations)
+    if not names:
+        return None
+    try:
+        decoder.set_align_text(" ".join(names))
+    except RuntimeError:
+        return None
+    if not _hears(decoder, samples):
+        return None
+    spoken = [s for s in decoder.seg() if s.word.startswith("w_")]
+    phones: Phones = []
+    first = 0
+    for k in range(1, len(spoken) + 1):
+        if k < len(spoken) and (
+            (spoken[k].end_frame - spoken[first].start_frame) * FRAME_SAMPLES < LONGEST_SAMPLES
+        ):
+            continue
+        start = 0 if first == 0 else _between(spoken[first - 1], spoken[first])
+        end = len(samples) if k == len(spoken) else _between(spoken[k - 1], spoken[k])
+        words = [pronunciations[number] for number in numbers[first:k]]
+        piece = _align_piece(
+            decoder, samples[2 * FRAME_SAMPLES * start : 2 * FRAME_SAMPLES * end], words
+        )
+        for name, at, length, score, word in piece["phones"] if piece else ():
+            phones.append((name, at + start, length, score, numbers[first + word] if word >= 0 else -1))
+        first = k
+    return {"phones": phones} if phones else None
+
+
+def _between(before: Any, after: Any) -> int:
+    """The frame half-way between two words."""
+    return int(before.end_frame + 1 + after.start_frame) // 2
 
 
 def recognise(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
@@ -115,15 +168,7 @@ def _align_piece(decoder: Any, samples: bytes, pronunciations: list[str]) -> Any
     """Align one piece in two passes, words and then sounds; None if they do not fit at all."""
     if len(samples) < 2 * SHORTEST_SAMPLES:
         return None
-    names, numbers = [], []
-    for number, pronunciation in enumerate(pronunciations):
-        if not pronunciation:
-            continue
-        name = "w_" + "_".join(pronunciation.lower().split())
-        if decoder.lookup_word(name) is None:
-            decoder.add_word(name, pronunciation, True)
-        names.append(name)
-        numbers.append(number)
+    names, numbers = _register(decoder, pronunciations)
     if not names:
         return None
     try:
@@ -145,6 +190,23 @@ def _align_piece(decoder: Any, samples: bytes, pronunciations: list[str]) -> Any
             score = phone.score / max(phone.duration, 1)
             phones.append((phone.name, phone.start, phone.duration, score, number))
     return {"phones": phones}
+
+
+def _register(decoder: Any, pronunciations: list[str]) -> tuple[list[str], list[int]]:
+    """Teach the decoder a made-up word for each pronunciation; returns their names and numbers.
+
+    Written words are never used: one that the dictionary lacks would fail the whole alignment.
+    """
+    names, numbers = [], []
+    for number, pronunciation in enumerate(pronunciations):
+        if not pronunciation:
+            continue
+        name = "w_" + "_".join(pronunciation.lower().split())
+        if decoder.lookup_word(name) is None:
+            decoder.add_word(name, pronunciation, True)
+        names.append(name)
+        numbers.append(number)
+    return names, numbers
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class Track:
 
     route: `tts_events`, `transcript`, `recognised`, `allphone` or `energy`. confidence: the share
     of speech frames expected to show the right one of 13 viseme groups, 0 to 1.
-    notes: for the clip's provenance.
+    notes: for the clip's provenance. guesses: sounds that move the
+    mouth where none are known; they are not reported as phones.
     """
 
     words: tuple[Word, ...]
@@ -36,6 +37,7 @@ class Track:
     route: str
     confidence: float
     notes: Mapping[str, Any] = field(default_factory=dict)
+    guesses: tuple[Phone, ...] = ()
 
 
 def make_face(
@@ -51,12 +53,12 @@ def make_face(
     articulation, amount = STYLES[style]
     level_db = loudness_db(samples, sample_rate_hz, frames, FPS)
     gain = jaw_gain(level_db, speech_gate(level_db, FPS), FPS)
-    mouth = animate_mouth(track.phones, frames, FPS, articulation=articulation, jaw_gain=gain)
+    mouth = animate_mouth(track.phones or track.guesses, frames, FPS, articulation=articulation, jaw_gain=gain)
     return enliven(
         mouth,
         FPS,
         generator_for(seed, samples),
-        phones=track.phones,
+        phones=track.phones or track.guesses,
         level_db=level_db,
         amount=amount,
         question=track.text.rstrip().endswith(("?", "？", "؟")),

@@ -42,7 +42,7 @@ def _assemble(half: topology.Half) -> tuple[Array, Ints, list[str], npt.NDArray[
     )
 
 
-def _landmarks(half: topology.Half, points: Array, twin: Ints, skin: Array) -> Ints:
+def _landmarks(half: topology.Half, points: Array, twin: Ints, skin: npt.NDArray[np.bool_]) -> Ints:
     """The 68 landmarks in the usual order: right to left of the subject, then nose, eyes, mouth."""
     cloud = np.flatnonzero(skin)
 
@@ -101,7 +101,10 @@ def build_head() -> TemplateMesh:
     lip_loops = half.mouth[topology.MOUTH_SKIN : topology.MOUTH_SKIN + topology.MOUTH_LIP + 1]
 
     def both_sides(ids: Ints) -> npt.NDArray[np.int32]:
-        return np.unique(np.concatenate([ids.ravel(), twin[ids.ravel()]])).astype(np.int32)
+        result: npt.NDArray[np.int32] = np.unique(
+            np.concatenate([ids.ravel(), twin[ids.ravel()]])
+        ).astype(np.int32)
+        return result
 
     line = half.mouth[topology.MOUTH_SKIN + topology.MOUTH_LIP - 1]
     return TemplateMesh(

@@ -29,7 +29,8 @@ EYE_HALF_WIDTH = 1.46
 def mouth_line(x: Array) -> Array:
     """Height of the line between the lips."""
     t = np.abs(x) / MOUTH_WIDTH
-    return -6.62 + 0.2 * t**2 - 0.05 * np.exp(-((x / 0.55) ** 2))
+    result: Array = -6.62 + 0.2 * t**2 - 0.05 * np.exp(-((x / 0.55) ** 2))
+    return result
 
 
 def _lip_angles(count: int, corner: int) -> tuple[Array, Array]:
@@ -81,7 +82,8 @@ def _eyelid_curve(count: int, corners: tuple[int, int]) -> Array:
     lift = 0.61 * (1 - np.abs(t) ** 2.1) ** 0.85 * (1 - 0.10 * t)
     drop = 0.40 * (1 - np.abs(t) ** 2.4) ** 0.95 * (1 + 0.12 * t)
     y = tilt + np.where(upper, lift, -drop)
-    return np.stack([t * EYE_HALF_WIDTH, y], -1) + surface.EYE_CENTRE[:2]
+    result: Array = np.stack([t * EYE_HALF_WIDTH, y], -1) + surface.EYE_CENTRE[:2]
+    return result
 
 
 def fill_coordinates(half: Half) -> None:
@@ -147,7 +149,8 @@ def _form_lips(half: Half, p: Array) -> None:
 
 def _smooth_max(a: Array, b: Array, k: float) -> Array:
     h = np.maximum(k - np.abs(a - b), 0) / k
-    return np.maximum(a, b) + h * h * k / 4
+    result: Array = np.maximum(a, b) + h * h * k / 4
+    return result
 
 
 def _form_lids(half: Half, p: Array) -> None:
@@ -159,6 +162,10 @@ def _form_lids(half: Half, p: Array) -> None:
     outer = radius + 0.155
     ball = centre[2] + np.sqrt(np.maximum(outer**2 - (d**2).sum(-1), 0.05))
     p[skin, 2] = _smooth_max(p[skin, 2], ball, 0.18)
+    # The crease over the upper lid.
+    high = np.clip((edge[:, 1] - centre[1]) / 0.5, 0, 1)
+    for loop, depth in ((3, 0.04), (4, 0.10), (5, 0.03)):
+        p[half.eye[loop], 2] -= depth * high
     # Behind the edge: the thickness of the lid, then a turn out of sight behind it.
     ray = p[half.eye[EYE_SKIN]] - centre
     far = np.linalg.norm(ray, axis=-1, keepdims=True)
@@ -189,12 +196,14 @@ _EAR_LOOPS = (
 
 def _side_skin(box: Array, points: Array) -> Array:
     """How far out (x) the plain head reaches at the (y, z) of points near the ear."""
-    low, high = box.min(0) - [0.15, 1.2], box.max(0) + [0.15, 1.2]
+    margin = np.array([0.15, 1.2])
+    low, high = box.min(0) - margin, box.max(0) + margin
     u, v = np.meshgrid(np.linspace(low[0], high[0], 40), np.linspace(low[1], high[1], 60))
     head = surface.loft(u, v).reshape(-1, 3)
     gap = ((points[:, None, 1:] - head[None, :, 1:]) ** 2).sum(-1)
     weight = np.exp(-gap / 0.02) + 1e-12
-    return (weight * head[:, 0]).sum(1) / weight.sum(1)
+    result: Array = (weight * head[:, 0]).sum(1) / weight.sum(1)
+    return result
 
 
 def _form_ear(half: Half, p: Array) -> None:
@@ -253,7 +262,8 @@ def form(half: Half) -> Array:
     strength[nose_area] = 0.4
     strength[eyes] = 0.0
     strength[half.ear[1:]] = 0.25
-    around_ear = half.grid[:, 20:38]
+    height = half.uv[half.grid[:, -1], 1]
+    around_ear = half.grid[(height > 4.6) & (height < 8.8), 24:38]
     strength[around_ear[around_ear >= 0]] = 0.35
     smooth = relax(p, table, mask, strength, 3)
     strength[:] = 0.0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing in -> tables of how the skin moves in each shape, in millimetres (left-sided shapes only).
+"""Nothing in -> tables of how the skin moves in each shape, in millimetres.
 
-The sizes follow measurements of how far each ARKit shape moves the landmarks of a real head. The
-right-sided shapes are mirror images and stand nowhere.
+Sided shapes stand here for the left side only: the right ones are mirror images. The sizes follow
+measurements of how far each ARKit shape moves the landmarks of a real head.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ LIPS: Final[dict[str, dict[str, tuple[Vector, ...]]]] = {
         "um": ((0, 5.5, 0.5), (0, 5.2, 1.0)), "ul": ((0, 3.0, 0.4),), "cl": ((0, 0.2, 0),),
         "lm": ((0, 0, 0),),
     },
-    "jawForward": {"um": ((0, -0.3, 0.4),), "cl": ((0.4, 0, 1.2),), "lm": ((0, 0.6, 0), (0, 1.1, 0)), "ll": ((0, 0.5, 0), (0, 0.8, 0))},
+    "jawForward": {
+        "um": ((0, -0.3, 0.4),), "cl": ((0.4, 0, 1.2),), "ll": ((0, 0.5, 0), (0, 0.8, 0)),
+        "lm": ((0, 0.6, 0), (0, 1.1, 0)),
+    },
     "cheekPuff": {
         "um": ((0, 0.6, 7.2),), "ul": ((0.4, 0.8, 9.2),), "cl": ((-2.0, 1.6, 11.6),),
         "ll": ((0.4, 0.8, 9.2),), "lm": ((0, 0.4, 7.8), (0, 0.7, 7.4)),

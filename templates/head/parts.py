@@ -36,12 +36,14 @@ def sheet(rows: int, columns: int, closed: bool = False) -> Ints:
     """Quads of a (rows, columns) grid; with `closed`, the last column joins the first."""
     ids = np.arange(rows * columns).reshape(rows, columns)
     a, b = (ids, np.roll(ids, -1, 1)) if closed else (ids[:, :-1], ids[:, 1:])
-    return np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
+    result: Ints = np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
+    return result
 
 
 def _disc_cap(pole: int, ring: Ints) -> Ints:
     tri = np.stack([np.full(len(ring), pole), ring, np.roll(ring, -1), np.full(len(ring), -1)], -1)
-    return tri.astype(np.int64)
+    result: Ints = tri.astype(np.int64)
+    return result
 
 
 def eye_parts() -> list[Part]:
@@ -54,10 +56,11 @@ def eye_parts() -> list[Part]:
     def ring(angle: Array, radius: float) -> Array:
         s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
         direction = np.stack([s * np.cos(turn), s * np.sin(turn), c + 0 * turn], -1)
-        return surface.EYE_CENTRE + radius * direction.reshape(-1, 3)
+        result: Array = surface.EYE_CENTRE + radius * direction.reshape(-1, 3)
+        return result
 
     r = surface.EYE_RADIUS
-    front = surface.EYE_CENTRE + [[0.0, 0.0, r]]
+    front = surface.EYE_CENTRE[None] + np.array([[0.0, 0.0, r]])
     pupil_rings = ring(np.array([0.5, 1.0]) * PUPIL_ANGLE, r)
     pupil = np.concatenate([front, pupil_rings])
     cap = _disc_cap(0, 1 + np.arange(segments))
@@ -210,9 +213,9 @@ def lash_part(half: Half, face: Array) -> Part:
     s = np.linspace(0, 1, len(slots))[:, None]
     grow = np.sin(np.pi * np.clip(0.06 + 0.80 * s, 0, 1)) ** 0.7
     outward = np.concatenate([0.10 + 0.5 * s**2, 0.35 + 0.25 * s, 0.9 - 0.5 * s], 1)
-    below = edge + [0.0, -0.035, 0.0]
-    ridge = edge + [0.0, 0.045, 0.05]
-    tip = edge + [0.0, 0.02, 0.02] + outward * (0.30 * grow)
+    below = edge + np.array([0.0, -0.035, 0.0])
+    ridge = edge + np.array([0.0, 0.045, 0.05])
+    tip = edge + np.array([0.0, 0.02, 0.02]) + outward * (0.30 * grow)
     points = np.stack([below, tip, ridge])
     return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "skin")
 

@@ -56,7 +56,10 @@ def around(values: Array, nu: Array) -> Array:
     i = np.floor(t).astype(int) % 8
     f = (t - np.floor(t))[..., None] if values.ndim > 1 else t - np.floor(t)
     a, b, c, d = (values[(i + k) % 8] for k in (-1, 0, 1, 2))
-    return b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
+    result: Array = b + 0.5 * f * (
+        c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a))
+    )
+    return result
 
 
 def _mouth_fields(half: Half, points: Array, twin: Ints) -> tuple[Array, Array, Array, Array]:
@@ -169,4 +172,7 @@ def swing_jaw(points: Array, degrees: float) -> Array:
 def eye_of(points: Array) -> Array:
     """Centre of the eye on the side of each point."""
     side = np.where(points[:, :1] < 0, -1.0, 1.0)
-    return surface.EYE_CENTRE * np.concatenate([side, np.ones_like(side), np.ones_like(side)], 1)
+    result: Array = surface.EYE_CENTRE * np.concatenate(
+        [side, np.ones_like(side), np.ones_like(side)], 1
+    )
+    return result

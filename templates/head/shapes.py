@@ -119,7 +119,8 @@ def turn_eye(rig: Rig, up: float, left: float) -> Array:
     # A reflection stays with the light: the glint follows the eye only in part.
     follow = np.where(rig.moved_by == "eye", 1.0, np.where(rig.moved_by == "glint", 0.4, 0.0))
     follow *= rig.points[:, 0] > 0
-    return follow[:, None] * (d @ (ry @ rx).T - d)
+    result: Array = follow[:, None] * (d @ (ry @ rx).T - d)
+    return result
 
 
 def _blink(rig: Rig) -> Array:
@@ -134,7 +135,8 @@ def _blink(rig: Rig) -> Array:
 
 def _jaw_open(rig: Rig) -> Array:
     move = swing_jaw(rig.points, JAW_DEGREES) + np.array(JAW_SLIDE)
-    return move * rig.jaw[:, None]
+    result: Array = move * rig.jaw[:, None]
+    return result
 
 
 def _tongue_out(rig: Rig) -> Array:
@@ -156,7 +158,8 @@ def _mouth_close(rig: Rig, jaw_open: Array) -> Array:
     # Where both lips end up: a little down and back, the same for both, so that they touch.
     corner = 1 - 0.5 * np.cos(rig.nu) ** 2
     meet = np.stack([0 * corner, -0.26 * corner, -0.10 * corner], -1)
-    return (meet - jaw_open) * (hold * rig.skin)[:, None]
+    result: Array = (meet - jaw_open) * (hold * rig.skin)[:, None]
+    return result
 
 
 def _special(rig: Rig, name: str) -> Array:

@@ -34,11 +34,11 @@ _ROWS = np.array([
     [-6.6, 9.9, -6.0, 6.1, 0.95, -6.8, -5.95, 0.01, 0.00],
     [-8.3, 9.6, -6.95, 5.8, 1.0, -7.8, -5.8, 0.00, 0.00],
     [-9.6, 9.55, -7.75, 5.5, 0.8, -8.7, -5.75, -0.01, 0.00],
-    [-10.55, 8.9, -8.55, 5.2, 0.45, -9.6, -5.8, -0.015, 0.00],
-    [-10.95, 7.2, -9.5, 4.95, 0.0, -10.6, -5.9, -0.01, 0.00],
-    [-11.35, 5.4, -10.6, 4.85, -0.5, -11.6, -6.1, 0.00, 0.00],
-    [-12.5, 4.45, -11.9, 4.95, -0.9, -12.6, -6.5, 0.00, 0.00],
-    [-14.0, 4.2, -13.3, 5.5, -1.2, -13.8, -7.0, 0.02, 0.02],
+    [-10.55, 8.9, -8.55, 5.12, 0.45, -9.6, -5.8, -0.015, 0.00],
+    [-10.95, 7.2, -9.5, 4.75, 0.0, -10.6, -5.9, -0.01, 0.00],
+    [-11.35, 5.4, -10.6, 4.55, -0.5, -11.6, -6.1, 0.00, 0.00],
+    [-12.5, 4.45, -11.9, 4.6, -0.9, -12.6, -6.5, 0.00, 0.00],
+    [-14.0, 4.2, -13.3, 5.2, -1.2, -13.8, -7.0, 0.02, 0.02],
     [-15.6, 4.5, -14.9, 7.6, -1.5, -15.2, -7.7, 0.05, 0.05],
     [-17.2, 5.5, -16.6, 11.0, -1.6, -17.0, -8.4, 0.09, 0.09],
     [-19.0, 6.7, -19.0, 13.4, -1.6, -19.5, -9.0, 0.11, 0.11],
@@ -69,7 +69,8 @@ def _row(v: Array) -> Array:
     b = (t - i)[..., None]
     a = 1 - b
     curve = ((a**3 - a) * second[i] + (b**3 - b) * second[i + 1]) / 6
-    return a * values[i] + b * values[i + 1] + curve
+    result: Array = a * values[i] + b * values[i + 1] + curve
+    return result
 
 
 def loft(u: Array, v: Array) -> Array:
@@ -90,7 +91,8 @@ def loft_normals(u: Array, v: Array) -> Array:
     du = loft(u + h, v) - loft(u - h, v)
     dv = loft(u, v + h) - loft(u, v - h)
     n = np.cross(dv, du)
-    return n / np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-12)
+    result: Array = n / np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-12)
+    return result
 
 
 def locate(x: Array, y: Array) -> Array:
@@ -113,7 +115,8 @@ def locate(x: Array, y: Array) -> Array:
 def bump(p: Array, at: tuple[float, float], size: tuple[float, float]) -> Array:
     """Soft spot of height 1 on the front of the face, and its mirror image."""
     d = ((np.abs(p[..., 0]) - at[0]) / size[0]) ** 2 + ((p[..., 1] - at[1]) / size[1]) ** 2
-    return np.exp(-d) * (p[..., 2] > 0)
+    result: Array = np.exp(-d) * (p[..., 2] > 0)
+    return result
 
 
 # Where the flesh lies over or under the plain loft: (x, y), (spread x, y), height.
@@ -128,6 +131,7 @@ _RELIEF: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
     ((1.8, -2.0), (0.7, 1.5), 0.10),  # beside the nose
     ((4.8, -6.0), (1.4, 1.5), -0.08),  # hollow beside the mouth
     ((0.0, -5.9), (2.0, 1.1), 0.18),  # the teeth push the lips forward
+    ((0.0, -5.3), (0.28, 0.55), -0.07),  # groove under the nose
     ((0.0, -8.35), (1.3, 0.45), -0.18),  # fold over the chin
     ((0.0, -9.6), (1.2, 0.9), 0.40),  # chin
     ((6.2, 1.6), (0.9, 1.8), -0.12),  # temple
@@ -149,7 +153,8 @@ def _ridge(p: Array, a: tuple[float, float], b: tuple[float, float], width: floa
     ab = np.subtract(b, a)
     t = np.clip(q @ ab / (ab @ ab), 0, 1)
     d = ((q - t[..., None] * ab) ** 2).sum(-1)
-    return np.exp(-d / width**2) * np.clip((p[..., 2] + 1.0) / 3.0, 0, 1)
+    result: Array = np.exp(-d / width**2) * np.clip((p[..., 2] + 1.0) / 3.0, 0, 1)
+    return result
 
 
 def relief(p: Array, normals: Array) -> Array:
@@ -165,19 +170,22 @@ def relief(p: Array, normals: Array) -> Array:
 def _capsule(p: Array, a: Array, b: Array, ra: float, rb: float) -> Array:
     ab = b - a
     t = np.clip((p - a) @ ab / (ab @ ab), 0, 1)
-    return np.linalg.norm(p - a - t[..., None] * ab, axis=-1) - (ra + (rb - ra) * t)
+    result: Array = np.linalg.norm(p - a - t[..., None] * ab, axis=-1) - (ra + (rb - ra) * t)
+    return result
 
 
 def _ellipsoid(p: Array, centre: Array, radii: Array) -> Array:
     q = (p - centre) / radii
     k0 = np.linalg.norm(q, axis=-1)
     k1 = np.linalg.norm(q / radii, axis=-1)
-    return k0 * (k0 - 1) / np.maximum(k1, 1e-9)
+    result: Array = k0 * (k0 - 1) / np.maximum(k1, 1e-9)
+    return result
 
 
 def _smooth_min(a: Array, b: Array, k: float) -> Array:
     h = np.maximum(k - np.abs(a - b), 0) / k
-    return np.minimum(a, b) - h * h * k / 4
+    result: Array = np.minimum(a, b) - h * h * k / 4
+    return result
 
 
 def _nose_distance(p: Array) -> Array:
@@ -215,4 +223,5 @@ def nostrils(p: Array) -> Array:
     d = np.stack([np.abs(p[:, 0]) - 0.62, p[:, 1] + 4.45, p[:, 2] - 10.75], -1)
     r = (d / [0.32, 0.4, 0.55]) ** 2
     amount = np.exp(-r.sum(-1))
-    return amount[:, None] * np.array([0.0, 0.75, -0.25])
+    result: Array = amount[:, None] * np.array([0.0, 0.75, -0.25])
+    return result

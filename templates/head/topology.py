@@ -47,7 +47,8 @@ def _columns() -> Array:
         np.linspace(84, 116, 7)[:-1],
         np.linspace(116, 180, 10),
     ])  # fmt: skip
-    return np.deg2rad(deg)
+    result: Array = np.deg2rad(deg)
+    return result
 
 
 def _rows() -> Array:
@@ -78,7 +79,8 @@ def _loops(rim: Ints, count: int, first: int) -> Ints:
 
 def _loop_quads(loops: Ints, closed: bool) -> Ints:
     a, b = (loops, np.roll(loops, -1, 1)) if closed else (loops[:, :-1], loops[:, 1:])
-    return np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
+    result: Ints = np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
+    return result
 
 
 def _zip_quads(ring: Ints) -> Ints:
@@ -99,8 +101,13 @@ def build_half() -> Half:
     us, vs = _columns(), _rows()
     grid = np.arange(len(vs) * len(us)).reshape(len(vs), len(us))
     uv = np.stack(np.meshgrid(us, vs), -1).reshape(-1, 2)
-    row = lambda v: int(np.argmin(np.abs(vs - v)))  # noqa: E731
-    col = lambda deg: int(np.argmin(np.abs(us - np.deg2rad(deg))))  # noqa: E731
+
+    def row(v: float) -> int:
+        return int(np.argmin(np.abs(vs - v)))
+
+    def col(degrees: float) -> int:
+        return int(np.argmin(np.abs(us - np.deg2rad(degrees))))
+
     boxes = {
         "mouth": (row(9.25), row(11.2), 0, col(36.7)),
         "eye": (row(5.3), row(6.8), col(10), col(42)),
