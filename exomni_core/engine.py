@@ -69,7 +69,9 @@ class Engine(Protocol):
 
     name: str
 
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What this engine can do; quick, loads nothing."""
+        ...
 
     def version(self) -> str:
         """Changes whenever the same prompt would give another clip; part of every content hash."""
@@ -81,7 +83,9 @@ class Engine(Protocol):
         *,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
-    ) -> Clip: ...
+    ) -> Clip:
+        """Make the whole clip of `prompt`."""
+        ...
 
     def stream(
         self,
@@ -89,9 +93,13 @@ class Engine(Protocol):
         *,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
-    ) -> Iterator[Chunk]: ...
+    ) -> Iterator[Chunk]:
+        """Yield the clip of `prompt` in pieces, as soon as each is ready."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the engine holds; it can't be used afterwards."""
+        ...
 
 
 # name -> "module:class"; the module is imported only when that engine is asked for.

@@ -23,7 +23,7 @@ class ClipError(InputError):
     """A clip file or a clip's contents break the clip contract."""
 
 
-class EnvironmentProblem(ExOmniError):
+class EnvironmentProblem(ExOmniError):  # noqa: N818 (EnvironmentError is Python's)
     """This machine lacks something the job needs; the sentence says how to get it."""
 
 
@@ -31,5 +31,5 @@ class WorkerError(ExOmniError):
     """A helper process died, hung or answered nonsense; the job it held can be tried again."""
 
 
-class Cancelled(ExOmniError):
+class Cancelled(ExOmniError):  # noqa: N818 (no error of anybody's)
     """The user asked to stop; nothing unfinished is left behind."""

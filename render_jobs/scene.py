@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
-from exomni_core.errors import WorkerError
+from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.keyframes import plan_keys, write_action
 from render_jobs import blender_compat
 from render_jobs.settings import RenderSettings
@@ -38,16 +38,46 @@ def render_face(
 ) -> None:
     """Render `weights` (n, 52), one row per frame, to the silent mp4 `video`.
 
-    on_frame: called after each frame with how many are done. Raises WorkerError if Blender wrote
-    nothing.
+    on_frame: called after each frame with how many are done. Raises WorkerError if Blender stops
+    early, InputError if `video` can't be written, EnvironmentProblem if the disk fills up.
     """
     scene = stage.scene
     apply_settings(stage, settings)
     scene.frame_start, scene.frame_end = 1, len(weights)
-    with _keyed(stage, weights), _output(scene, video), _counted(on_frame):
-        bpy.ops.render.render(animation=True)
-    if not video.is_file() or video.stat().st_size == 0:
-        raise WorkerError(f"Blender finished but wrote no video to {video}; is the disk full?")
+    done = 0
+
+    def written(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        on_frame(done)
+
+    with _keyed(stage, weights), _output(scene, video), _told(written):
+        try:
+            bpy.ops.render.render(animation=True)
+        except RuntimeError as error:
+            raise WorkerError(
+                f"Blender stopped after {done} frames: {_in_a_line(error)}"
+            ) from error
+    if done != len(weights) or not is_whole_mp4(video):
+        raise EnvironmentProblem(
+            f"only a part of {video} could be written; the disk may be full: free some space"
+        )
+
+
+def is_whole_mp4(video: Path) -> bool:
+    """Whether the index (`moov`), which is written last, is there; Blender hides a full disk."""
+    size, place = video.stat().st_size, 0
+    with open(video, "rb") as handle:
+        while place + 8 <= size:
+            handle.seek(place)
+            head = handle.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # a box beyond 4 GB keeps its length behind its name
+                length = int.from_bytes(head[8:16], "big")
+            if head[4:8] == b"moov":
+                return place + length <= size
+            place += max(length, 8)
+    return False
 
 
 def apply_settings(stage: Stage, settings: RenderSettings) -> None:
@@ -56,6 +86,7 @@ def apply_settings(stage: Stage, settings: RenderSettings) -> None:
     render.engine = blender_compat.engine_id(settings.engine)
     render.resolution_x, render.resolution_y = settings.width, settings.height
     render.fps, render.fps_base = settings.frame_rate.frames, settings.frame_rate.base
+    render.use_persistent_data = settings.engine == "cycles"  # keeps its tree between frames
     _neutralize(scene)
     samples = settings.samples
     if not samples and not stage.template.is_blend:  # a .blend has settings of its own
@@ -72,7 +103,6 @@ def apply_settings(stage: Stage, settings: RenderSettings) -> None:
         scene.cycles.samples = samples or scene.cycles.samples
         # The denoiser flickers from frame to frame at few samples.
         scene.cycles.use_denoising = False
-        render.use_persistent_data = True
     _apply_encoder(render, settings.frame_rate.fps)
     _frame_head(stage, settings.width / settings.height)
 
@@ -135,6 +165,10 @@ def _frame_head(stage: Stage, aspect: float) -> None:
     camera.rotation_euler = looking.to_track_quat("-Z", "Y").to_euler()
 
 
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).removeprefix("Error: ")
+
+
 @contextlib.contextmanager
 def _keyed(stage: Stage, weights: FloatArray) -> Iterator[None]:
     """Hold the weights as Actions on the stage's meshes; afterwards the face is at rest again."""
@@ -156,8 +190,13 @@ def _keyed(stage: Stage, weights: FloatArray) -> Iterator[None]:
 @contextlib.contextmanager
 def _output(scene: Any, video: Path) -> Iterator[None]:
     """Let the scene write to exactly `video`, whatever signs its name holds."""
-    video.parent.mkdir(parents=True, exist_ok=True)
-    video.unlink(missing_ok=True)
+    try:
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.write_bytes(b"")  # Blender's own complaint would not name the reason
+    except OSError as error:
+        raise InputError(
+            f"{video} can't be written ({error.strerror or error}); choose another place"
+        ) from error
     scene.render.use_file_extension = False
     scene.render.use_overwrite = True
     if not _PATH_SIGNS & set(str(video)):
@@ -173,14 +212,8 @@ def _output(scene: Any, video: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _counted(on_frame: OnFrame) -> Iterator[None]:
-    done = 0
-
-    def written(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        on_frame(done)
-
+def _told(written: Callable[..., None]) -> Iterator[None]:
+    """Have `written` called after each frame that is in the video."""
     bpy.app.handlers.render_write.append(written)
     try:
         yield

@@ -17,7 +17,7 @@ from exomni_core.errors import InputError
 from exomni_core.matching import Matching, match_channels
 from render_jobs import blender_compat
 from templates.descriptor import Template
-from templates.library import load_mesh, unit_in_metres
+from templates.library import display_unit, load_mesh
 from templates.mesh import TemplateMesh
 
 FloatArray = npt.NDArray[np.float32]
@@ -47,7 +47,7 @@ def load_stage(template: Template) -> Stage:
     if template.is_blend:
         return _stage_from_blend(template)
     mesh = load_mesh(template)
-    unit_m = unit_in_metres(template, mesh)
+    unit_m = display_unit(template, mesh)
     points = to_blender(mesh.vertices, unit_m)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene

@@ -107,17 +107,28 @@ def load_mesh(template: Template) -> TemplateMesh:
 
 
 def unit_in_metres(template: Template, mesh: TemplateMesh) -> float:
-    """Metres per mesh unit: as the descriptor says, else guessed from the head's height."""
+    """Metres per mesh unit: as the descriptor says, else guessed from the head's height.
+
+    Raises InputError where the guess isn't sure: a wrong unit would make every distance wrong.
+    """
     if template.unit_m is not None:
         return template.unit_m
     height = float(np.ptp(mesh.vertices[:, 1]))
-    for unit in (1.0, 0.01, 0.001, 0.1):
+    for unit in (1.0, 0.01, 0.001):
         if _HEAD_HEIGHT_M[0] <= height * unit <= _HEAD_HEIGHT_M[1]:
             return unit
     raise InputError(
         f"template {template.name!r} is {height:.3g} units tall, which is no head in metres, "
         'centimetres or millimetres; say "unit_m" in a template.json'
     )
+
+
+def display_unit(template: Template, mesh: TemplateMesh) -> float:
+    """Metres per mesh unit to show the head by: the true unit, or one that makes it head-sized."""
+    try:
+        return unit_in_metres(template, mesh)
+    except InputError:
+        return 0.3 / max(float(np.ptp(mesh.vertices[:, 1])), 1e-9)
 
 
 def template_hash(template: Template) -> str:

@@ -153,7 +153,19 @@ def test_worker_lives_on_after_bad_requests(worker, tiny, tmp_path):
     with pytest.raises(InputError, match=r"no studio_light called 'none\.exr'"):
         ask(worker, good, tmp_path / "x.mp4", small(wrong))
     assert not (tmp_path / "x.mp4").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="choose another place"):
+        ask(worker, good, tmp_path / "file" / "x.mp4", small(tiny))
     assert ask(worker, good, tmp_path / "x.mp4", small(tiny))["frames"] == 3
+
+
+def test_nothing_piles_up_from_clip_to_clip(tiny, tmp_path):
+    clips = [str(moving_clip(tmp_path / f"{i}.clip", seconds=0.1, seed=i)) for i in range(4)]
+    script = str(ROOT / "tests" / "bpy_scripts" / "check_render.py")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script, str(tiny), str(tmp_path), *clips]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_changed_template_is_loaded_anew(worker, tmp_path):

@@ -12,6 +12,7 @@ from bpy_scripts.samples import ICT_NPZ, tiny_descriptor, tiny_mesh, tiny_templa
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52
 from exomni_core.errors import EnvironmentProblem, InputError
 from templates.library import (
+    display_unit,
     find_template,
     list_templates,
     load_mesh,
@@ -267,10 +268,11 @@ def test_unit_is_guessed_or_refused(tmp_path):
         mean = head_arrays()["meanshape"] * scale
         template = find_template(write_head(tmp_path / f"{scale}.npz", meanshape=mean))
         assert unit_in_metres(template, load_mesh(template)) == unit
-    mean = head_arrays()["meanshape"] * 1e5
-    template = find_template(write_head(tmp_path / "huge.npz", meanshape=mean))
+    mean = head_arrays()["meanshape"] * 10  # a unit box or decimetres: who knows
+    template = find_template(write_head(tmp_path / "odd.npz", meanshape=mean))
     with pytest.raises(InputError, match="unit_m"):
         unit_in_metres(template, load_mesh(template))
+    assert display_unit(template, load_mesh(template)) == pytest.approx(0.1)
 
 
 def test_emotalk_says_what_to_fetch(monkeypatch, tmp_path):

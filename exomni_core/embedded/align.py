@@ -7,6 +7,7 @@ language, as long as the sequence of sounds is given (measured: Mandarin as well
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,9 @@ from exomni_core.engine import CancelCheck
 
 # Mean score per frame: right words -10 to -20, wrong ones -28 to -63 (22 clips of real speech).
 SCORE_GATE: Final = -24.0
+# Some voices, synthetic ones above all, fit no model well. Below the gate we ask how much worse the
+# words fit than any sounds do: right words up to 22 worse, wrong ones 36 and more (espeak-ng).
+SCORE_GAP: Final = 26.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class Aligned:
     words: tuple[Word, ...]
     phones: tuple[Phone, ...]
     score: float
+
+    @property
+    def fits_alone(self) -> bool:
+        """True if the score is good enough without comparison."""
+        return self.score >= SCORE_GATE
 
 
 def align_transcript(
@@ -61,6 +70,15 @@ def align_transcript(
         phones=tuple(Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds),
         score=mean_score(heard.sounds),
     )
+
+
+def free_score(
+    samples: npt.NDArray[np.int16], pieces: Sequence[Piece], *, timeout_s: float,
+    cancel: CancelCheck | None = None,
+) -> float:
+    """The mean score of the sounds that fit best, whatever the words: what a voice can reach."""
+    found = ask_sphinx("allphone", samples, pieces, timeout_s=timeout_s, cancel=cancel)
+    return mean_score(tuple(s for heard in found if heard is not None for s in heard.sounds))
 
 
 def words_in_time(texts: list[str], sounds: tuple[Sound, ...]) -> tuple[Word, ...]:

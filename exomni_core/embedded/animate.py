@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def animate_mouth(
     fps: float,
     *,
     articulation: float = 1.0,
-    jaw_gain: npt.NDArray[np.floating] | None = None,
+    jaw_gain: npt.NDArray[np.floating[Any]] | None = None,
 ) -> npt.NDArray[np.float32]:
     """The mouth for `phones`: (frames, 52) float32 in [0, 1]; row k is the face at k / fps.
 
@@ -85,9 +85,9 @@ def animate_mouth(
     return weights.astype(np.float32)
 
 
-def aperture(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def aperture(weights: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """How far the lips are apart, (T,): jawOpen less mouthClose; below 0.03 they look closed."""
-    opened: npt.NDArray[np.floating] = (
+    opened: npt.NDArray[np.floating[Any]] = (
         weights[:, CHANNEL_INDEX["jawOpen"]] - weights[:, CHANNEL_INDEX["mouthClose"]]
     )
     return opened

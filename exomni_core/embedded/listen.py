@@ -16,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.clip import Phone, Word
-from exomni_core.embedded.align import SCORE_GATE, Aligned, align_transcript
+from exomni_core.embedded.align import (
+    SCORE_GAP,
+    SCORE_GATE,
+    Aligned,
+    align_transcript,
+    free_score,
+)
 from exomni_core.embedded.language import check_readable, choose_voice, is_english
 from exomni_core.embedded.loudness import loudness_db, speech_gate
 from exomni_core.embedded.recognise import (
@@ -111,13 +117,21 @@ def _by_transcript(
         aligned = align_transcript(
             recording.pcm, transcript, voice, timeout_s=recording.patience_s, cancel=cancel
         )
+        if aligned is None:
+            notes["transcript_rejected"] = "its words were not found in the recording"
+            return None
+        needed = SCORE_GATE
+        if not aligned.fits_alone:
+            pieces = split_at_pauses(recording.level_db, LEVEL_FPS, PAD_S, len(recording.pcm))
+            needed = min(SCORE_GATE, free_score(
+                recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel
+            ) - SCORE_GAP)  # fmt: skip
     except (InputError, WorkerError) as error:
         notes["transcript_rejected"] = str(error)
         return None
-    if aligned is None or aligned.score < SCORE_GATE:
-        shown = "none" if aligned is None else f"{aligned.score:.1f}"
+    if aligned.score < needed:
         notes["transcript_rejected"] = (
-            f"its words do not fit the recording (score {shown}, {SCORE_GATE:.0f} is needed)"
+            f"its words do not fit the recording (score {aligned.score:.1f}, {needed:.1f} is needed)"
         )
         return None
     notes["alignment_score"] = round(aligned.score, 3)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def loudness_db(
-    samples: npt.NDArray[np.floating], sample_rate_hz: int, frames: int, fps: float
+    samples: npt.NDArray[np.floating[Any]], sample_rate_hz: int, frames: int, fps: float
 ) -> FloatArray:
     """Level around each frame's time k / fps in dB of full scale, (frames,), at least -100."""
     squares = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))

@@ -12,13 +12,25 @@ import numpy.typing as npt
 
 from exomni_core.clip import Phone, Word
 from exomni_core.embedded.align import Aligned, mean_score, words_in_time
+from exomni_core.embedded.closures import (
+    Span,
+    band_level_db,
+    confirmed_closures,
+    inside,
+    join_closures,
+    open_where_loud,
+    outside,
+    with_closures,
+)
 from exomni_core.embedded.phones import is_closure
-from exomni_core.embedded.sphinx import SAMPLE_RATE_HZ, Piece, Sound, ask_sphinx
+from exomni_core.embedded.sphinx import SAMPLE_RATE_HZ, Heard, Piece, Sound, ask_sphinx
 from exomni_core.engine import CancelCheck
 
 _PIECE_S: Final = 12.0  # the decoders' work and memory grow with the longest piece
 _PAUSE_S: Final = 0.2
 _OPEN, _HALF_OPEN = "ɐ", "ə"
+_SPEEDS: Final = (1.0, 1.08, 1.17)
+_DOUBTFUL_SCORE: Final = -30.0  # a word that fits worse is taken for misheard
 
 
 def hear_words(
@@ -28,17 +40,38 @@ def hear_words(
     timeout_s: float,
     cancel: CancelCheck | None = None,
 ) -> Aligned | None:
-    """Recognise English words in `samples` (S,) at 16 kHz and time their sounds; None if none."""
+    """Recognise English words in `samples` (S,) at 16 kHz and time their sounds; None if none.
+
+    Where a word fits the sound badly, or the recogniser took speech for noise, the sounds are
+    those that `hear_sounds` hears there; closures come from both.
+    """
     words: list[Word] = []
     sounds: list[Sound] = []
+    doubtful: list[Span] = []
     for heard in ask_sphinx("recognise", samples, pieces, timeout_s=timeout_s, cancel=cancel):
         if heard is not None:
             words += words_in_time(list(heard.words), heard.sounds)
             sounds += heard.sounds
+            doubtful += _doubtful_spans(heard)
     if not words:
         return None
-    phones = tuple(Phone(s.symbol, s.start_s, s.end_s) for s in sounds)
-    return Aligned(tuple(words), phones, mean_score(tuple(sounds)))
+    phones = [Phone(s.symbol, s.start_s, s.end_s) for s in sounds]
+    known = [(phone.start_s, phone.end_s) for phone in phones]
+    everything = Phone("", 0.0, len(samples) / SAMPLE_RATE_HZ)
+    doubtful += [(gap.start_s, gap.end_s) for gap in outside([everything], known)]
+    hearings = _hear_at_speeds(samples, pieces, timeout_s=timeout_s, cancel=cancel)
+    level_db = band_level_db(samples)
+    mixed = sorted(
+        outside(phones, doubtful) + inside(hearings[0], doubtful), key=lambda p: p.start_s
+    )
+    closures = join_closures(
+        *(confirmed_closures(candidates, level_db) for candidates in (*hearings, phones))
+    )
+    return Aligned(
+        tuple(words),
+        with_closures(open_where_loud(mixed, level_db), closures),
+        mean_score(tuple(sounds)),
+    )
 
 
 def hear_sounds(
@@ -48,12 +81,62 @@ def hear_sounds(
     timeout_s: float,
     cancel: CancelCheck | None = None,
 ) -> tuple[Phone, ...]:
-    """Recognise sounds without words in `samples` (S,) at 16 kHz."""
-    phones: list[Phone] = []
-    for heard in ask_sphinx("allphone", samples, pieces, timeout_s=timeout_s, cancel=cancel):
-        if heard is not None:
-            phones += (Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds)
-    return tuple(phones)
+    """Recognise sounds without words in `samples` (S,) at 16 kHz; closures from several hearings."""
+    hearings = _hear_at_speeds(samples, pieces, timeout_s=timeout_s, cancel=cancel)
+    level_db = band_level_db(samples)
+    closures = join_closures(
+        *(confirmed_closures(candidates, level_db) for candidates in hearings)
+    )
+    return with_closures(open_where_loud(hearings[0], level_db), closures)
+
+
+def _hear_at_speeds(
+    samples: npt.NDArray[np.int16],
+    pieces: Sequence[Piece],
+    *,
+    timeout_s: float,
+    cancel: CancelCheck | None,
+) -> list[tuple[Phone, ...]]:
+    """The sounds as heard at each of _SPEEDS, the natural one first, all on the natural clock.
+
+    Faster also means higher, so that each hearing suits other voices and misses other closures.
+    """
+    from exomni_core.audio import resample
+
+    hearings = []
+    for speed in _SPEEDS:
+        told, parts = samples, list(pieces)
+        if speed != 1.0:
+            fast = resample(samples.astype(np.float32) / 32768.0, speed, 1.0)
+            told = np.clip(np.round(fast * 32768.0), -32768, 32767).astype(np.int16)
+            parts = [
+                Piece(round(p.start / speed), min(round(p.end / speed), len(told))) for p in pieces
+            ]
+        found = ask_sphinx("allphone", told, parts, timeout_s=timeout_s, cancel=cancel)
+        hearings.append(
+            tuple(
+                Phone(s.symbol, s.start_s * speed, s.end_s * speed)
+                for heard in found
+                if heard is not None
+                for s in heard.sounds
+            )
+        )
+    return hearings
+
+
+def _doubtful_spans(heard: Heard) -> list[Span]:
+    """Times in a piece that its words do not explain: badly fitting words and "silence"."""
+    by_word: dict[int, list[Sound]] = {}
+    spans = []
+    for sound in heard.sounds:
+        if sound.symbol and sound.word >= 0:
+            by_word.setdefault(sound.word, []).append(sound)
+        else:
+            spans.append((sound.start_s, sound.end_s))
+    for own in by_word.values():
+        if mean_score(tuple(own)) < _DOUBTFUL_SCORE:
+            spans.append((own[0].start_s, own[-1].end_s))
+    return sorted(spans)
 
 
 def split_at_pauses(

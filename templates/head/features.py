@@ -164,8 +164,8 @@ def _form_lids(half: Half, p: Array) -> None:
     p[skin, 2] = _smooth_max(p[skin, 2], ball, 0.18)
     # The crease over the upper lid.
     high = np.clip((edge[:, 1] - centre[1]) / 0.5, 0, 1)
-    for loop, depth in ((3, 0.04), (4, 0.10), (5, 0.03)):
-        p[half.eye[loop], 2] -= depth * high
+    for loop, groove in ((3, 0.04), (4, 0.10), (5, 0.03)):
+        p[half.eye[loop], 2] -= groove * high
     # Behind the edge: the thickness of the lid, then a turn out of sight behind it.
     ray = p[half.eye[EYE_SKIN]] - centre
     far = np.linalg.norm(ray, axis=-1, keepdims=True)
@@ -245,31 +245,33 @@ def _form_ear(half: Half, p: Array) -> None:
         p[half.ear[1 + k]] = point
 
 
-def form(half: Half) -> Array:
-    """Vertices (n, 3) of the half head in centimetres."""
-    fill_coordinates(half)
-    p = _skin(half.uv)
-    nose = surface.add_nose(p)
-    p = nose
-    _form_lips(half, p)
-    _form_lids(half, p)
-    _form_ear(half, p)
+def _soften(half: Half, p: Array) -> Array:
+    """Even out the loops around mouth, nose and ear, fading out so that no step remains."""
     table, mask = neighbour_table(half.polygons, len(p))
     strength = np.zeros(len(p))
     strength[half.mouth[1:MOUTH_SKIN]] = 0.4
     nose_area = (np.abs(p[:, 0]) < 2.2) & (p[:, 1] < 1.5) & (p[:, 1] > -5.0) & (p[:, 2] > 9)
-    eyes = np.concatenate([half.eye[3:].ravel(), half.mouth[MOUTH_SKIN:].ravel()])
     strength[nose_area] = 0.4
-    strength[eyes] = 0.0
-    strength[half.ear[1:]] = 0.25
-    height = half.uv[half.grid[:, -1], 1]
-    around_ear = half.grid[(height > 4.6) & (height < 8.8), 24:38]
-    strength[around_ear[around_ear >= 0]] = 0.35
+    strength[half.eye[3:]] = 0.0
+    strength[half.mouth[MOUTH_SKIN:]] = 0.0
+    aside = np.maximum(np.abs(half.uv[:, 0] - np.deg2rad(100)) - np.deg2rad(16), 0) / 0.3
+    off = np.maximum(np.abs(half.uv[:, 1] - 6.7) - 1.5, 0) / 1.3
+    near_ear = np.clip(1 - np.hypot(aside, off), 0, 1)
+    near_ear[half.ear[3:]] = 0.0
+    strength = np.maximum(strength, 0.35 * near_ear)
+    strength[half.ear[3:]] = 0.25
     smooth = relax(p, table, mask, strength, 3)
-    strength[:] = 0.0
-    strength[around_ear[around_ear >= 0]] = 0.5
-    strength[half.ear[:3]] = 0.5
-    smooth = relax(smooth, table, mask, strength, 4)
+    return relax(smooth, table, mask, 0.5 * near_ear, 4)
+
+
+def form(half: Half) -> Array:
+    """Vertices (n, 3) of the half head in centimetres."""
+    fill_coordinates(half)
+    p = surface.add_nose(_skin(half.uv))
+    _form_lips(half, p)
+    _form_lids(half, p)
+    _form_ear(half, p)
+    smooth = _soften(half, p)
     smooth += surface.nostrils(smooth)
     smooth[half.seam, 0] = 0.0
     return smooth

@@ -23,7 +23,10 @@ IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.5), np.deg2rad(10.0)
 
 @dataclass
 class Part:
-    """A piece of half a head. `rig` says what moves it: skull, jaw, tongue, eye, glint or skin."""
+    """A piece of half a head.
+
+    `rig` says what moves it: skull, jaw, tongue, eye, glint, lash or skin.
+    """
 
     name: str
     points: Array
@@ -217,7 +220,7 @@ def lash_part(half: Half, face: Array) -> Part:
     ridge = edge + np.array([0.0, 0.045, 0.05])
     tip = edge + np.array([0.0, 0.02, 0.02]) + outward * (0.30 * grow)
     points = np.stack([below, tip, ridge])
-    return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "skin")
+    return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "lash")
 
 
 def all_parts(half: Half, face: Array) -> list[Part]:

@@ -31,7 +31,7 @@ class Rig:
     points: Array
     twin: Ints
     skin: Bools  # face, lips and bag: the connected surface
-    moved_by: npt.NDArray[np.str_]  # skin, skull, jaw, tongue, eye or follow
+    moved_by: npt.NDArray[np.str_]  # skin, skull, jaw, tongue, eye, glint, lash or follow
     nu: Array
     lip_distance: Array  # centimetres outside the border of the lips
     lip_depth: Array  # 0 at the border of the lips, 1 at the mouth line and inside

@@ -15,6 +15,7 @@ from templates.head import motions, surface
 from templates.head.rig import Rig, around, eye_of, smooth, swing_jaw
 
 Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 JAW_DEGREES = 16.5
@@ -185,15 +186,29 @@ def _special(rig: Rig, name: str) -> Array:
     return zero
 
 
-def rig_binding(rig: Rig) -> tuple[npt.NDArray[np.int64], Array]:
-    """For each riding vertex the nearest vertices of the skin, and their shares."""
-    rider = rig.points[rig.moved_by == "follow"]
-    skin = np.flatnonzero(rig.skin & (rig.points[:, 2] > 4) & (np.abs(rig.points[:, 1]) < 4))
-    gap = np.linalg.norm(rider[:, None] - rig.points[skin][None], axis=-1)
+def _nearest(rig: Rig, riders: Ints, ground: Ints) -> tuple[Ints, Array]:
+    """For each riding vertex the nearest vertices of the ground, and their shares."""
+    gap = np.linalg.norm(rig.points[riders][:, None] - rig.points[ground][None], axis=-1)
     pick = np.argpartition(gap, 4, axis=1)[:, :4]
-    near = np.take_along_axis(gap, pick, 1)
-    weight = 1 / (near + 0.02) ** 2
-    return skin[pick], weight / weight.sum(1, keepdims=True)
+    weight = 1 / (np.take_along_axis(gap, pick, 1) + 0.02) ** 2
+    return ground[pick], weight / weight.sum(1, keepdims=True)
+
+
+def binding(rig: Rig) -> tuple[Ints, Ints, Array]:
+    """Brows and lashes, the vertices of the skin that carry them, and the shares of these."""
+    brows, lashes = (np.flatnonzero(rig.moved_by == kind) for kind in ("follow", "lash"))
+    skin = rig.skin & (rig.points[:, 2] > 4) & (np.abs(rig.points[:, 1] - 1) < 3)
+    # Lashes hold on to the edge alone: the skin behind it moves less and would tilt them.
+    edge = skin & (rig.lid_share >= 1) & (rig.lid_side > 0)
+    carried = [
+        _nearest(rig, riders, np.flatnonzero(ground))
+        for riders, ground in ((brows, skin), (lashes, edge))
+    ]
+    return (
+        np.concatenate([brows, lashes]),
+        np.concatenate([near for near, _ in carried]),
+        np.concatenate([weight for _, weight in carried]),
+    )
 
 
 def paint(rig: Rig, name: str) -> Array:
@@ -208,8 +223,7 @@ def paint(rig: Rig, name: str) -> Array:
 
 def all_shapes(rig: Rig) -> Array:
     """Offsets of the 52 shapes in ARKIT_52 order, in centimetres."""
-    riders = np.flatnonzero(rig.moved_by == "follow")
-    near, weight = rig_binding(rig)
+    riders, near, weight = binding(rig)
     done: dict[str, Array] = {}
     for name in ARKIT_52:
         if name.endswith("Right"):

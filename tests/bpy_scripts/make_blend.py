@@ -26,6 +26,8 @@ for name in ("JawOpen", "mouth_smile_L", "corrective 7"):
     key.value = 0.0
 for point in item.data.shape_keys.key_blocks["JawOpen"].data:
     point.co.y -= 1.0
+for point in item.data.shape_keys.key_blocks["mouth_smile_L"].data:
+    point.co.x += 10.0  # out of the picture, if the driver below were left alive
 item.data.shape_keys.key_blocks["JawOpen"].keyframe_insert("value", frame=1)
 driver = item.data.shape_keys.key_blocks["mouth_smile_L"].driver_add("value").driver
 driver.expression = "1.0"
