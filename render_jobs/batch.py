@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -63,7 +64,7 @@ def run_batch(options: BatchOptions, observer: Observer) -> Summary:
     folder = BatchFolder(options.out)
     with lock_folder(folder), _work_folder(folder):
         plan = make_plan(options, folder)
-        with _pools(options, needed=bool(plan.todo)) as pools:
+        with _pools(options, folder.work, needed=bool(plan.todo)) as pools:
             observer.planned(plan, options)
             write_run(folder, options, "running", ())
             run = _Run(options, folder, plan, pools, observer)
@@ -213,14 +214,19 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _pools(options: BatchOptions, *, needed: bool) -> Iterator[_Pools]:
+def _pools(options: BatchOptions, work: Path, *, needed: bool) -> Iterator[_Pools]:
     """The render pool at once (it checks the machine), the generate pool when first needed."""
     made: list[Pool] = []
 
     def generate() -> Pool:
         if not made or made[-1] is render:
             argv = (sys.executable, "-m", "render_jobs.generate_worker", options.engine)
-            made.append(Pool(WorkerCommand("generate worker", argv), options.workers))
+            made.append(
+                Pool(
+                    WorkerCommand("generate worker", argv, {"TMPDIR": str(work.resolve())}),
+                    options.workers,
+                )
+            )
         return made[-1]
 
     render: Pool | None = None
@@ -230,7 +236,7 @@ def _pools(options: BatchOptions, *, needed: bool) -> Iterator[_Pools]:
 
         find_ffmpeg()
         threads = max(1, (os.cpu_count() or 1) // options.workers)
-        render = Pool(render_worker(options.blender, threads), options.workers)
+        render = Pool(render_worker(work, options.blender, threads), options.workers)
         made.append(render)
     try:
         yield _Pools(generate, render)

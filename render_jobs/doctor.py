@@ -112,11 +112,12 @@ def _rendering(blender: Path | None) -> str:
     from render_jobs.pool import Worker
     from render_jobs.video import render_worker
 
-    worker = Worker(render_worker(blender))
-    try:
-        ready = worker.wait_ready()
-    finally:
-        worker.stop()
+    with tempfile.TemporaryDirectory(prefix="exorender-") as scratch:
+        worker = Worker(render_worker(Path(scratch), blender))
+        try:
+            ready = worker.wait_ready()
+        finally:
+            worker.stop()
     return f"Blender {ready.get('blender')} draws with {ready.get('renderer')}"
 
 

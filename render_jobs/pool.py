@@ -164,11 +164,12 @@ class Worker:
         return f"the {self.command.name} {how}" + (f"; its last words: {last}" if last else "")
 
     def _last_words(self) -> str:
-        if self._log.closed:
+        try:
+            size = self._log.seek(0, os.SEEK_END)
+            self._log.seek(max(0, size - 4000))
+            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        except ValueError:  # `stop` closed it, on another thread
             return ""
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - 4000))
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip()[:300] if lines else ""
 
 
@@ -266,4 +267,6 @@ def _rebuild(message: Message) -> ExOmniError:
         return InputError(text, field=culprit) if kind == "InputError" else ClipError(text)
     if kind in _ERRORS:
         return _ERRORS[kind](text)
+    if kind in ("WorkerError", "ExOmniError"):  # its sentence is for the user; no second try
+        return ExOmniError(text)
     return ExOmniError(f"an unexpected fault ({kind}: {text}); please report it")

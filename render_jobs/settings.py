@@ -10,6 +10,10 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.retime import FrameRate
 
+# What Blender needs of the system, as Debian and Ubuntu call it.
+SYSTEM_LIBRARIES: Final = (
+    "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
+)
 RENDER_ENGINES: Final = ("workbench", "eevee", "cycles")
 
 

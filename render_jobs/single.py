@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,15 +48,11 @@ def make(
     if output.suffix.lower() == ".clip":
         clip = engine.generate(prompt, progress=progress)
         return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
-    worker = _start_renderer(video)  # Blender starts while the engine speaks
-    try:
+    with _renderer(video) as (worker, work):  # Blender starts while the engine speaks
         clip = engine.generate(prompt, progress=progress)
-        with tempfile.TemporaryDirectory(prefix="exorender-") as work:
-            path = Path(work) / "speech.clip"
-            save_clip(clip, path)
-            facts = _render(worker, path, output, video, on_frames)
-    finally:
-        worker.stop(now=True)
+        path = work / "speech.clip"
+        save_clip(clip, path)
+        facts = _render(worker, path, output, video, work, on_frames)
     return {**clip_facts(clip), **facts}
 
 
@@ -69,11 +66,8 @@ def render_clip(
     """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
     if output.suffix.lower() != ".mp4":
         raise InputError(f"{output} must end in .mp4", field="output")
-    worker = _start_renderer(video)
-    try:
-        return _render(worker, clip, output, video, on_frames)
-    finally:
-        worker.stop(now=True)
+    with _renderer(video) as (worker, work):
+        return _render(worker, clip, output, video, work, on_frames)
 
 
 def check_output(output: Path) -> None:
@@ -98,14 +92,21 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
     }
 
 
-def _start_renderer(video: VideoOptions) -> Worker:
+@contextlib.contextmanager
+def _renderer(video: VideoOptions) -> Iterator[tuple[Worker, Path]]:
+    """A starting render worker and a folder for unfinished files, both gone afterwards."""
     from render_jobs.encode import find_ffmpeg
     from render_jobs.video import render_worker
     from templates.library import find_template
 
     find_ffmpeg()
     find_template(video.settings.template)
-    return Worker(render_worker(video.blender))
+    with tempfile.TemporaryDirectory(prefix="exorender-") as work:
+        worker = Worker(render_worker(Path(work), video.blender))
+        try:
+            yield worker, Path(work)
+        finally:
+            worker.stop(now=True)
 
 
 def _render(
@@ -113,6 +114,7 @@ def _render(
     clip: Path,
     output: Path,
     video: VideoOptions,
+    work: Path,
     on_frames: Callable[[int], None] | None,
 ) -> dict[str, Any]:
     from render_jobs.video import render_video, video_key
@@ -122,16 +124,9 @@ def _render(
     key = video_key(sha256_file(clip), template_sha256, video.settings)
     worker.wait_ready()
     sheet = output.with_suffix(".png") if video.sheet else None
-    with tempfile.TemporaryDirectory(prefix="exorender-") as work:
-        result = render_video(
-            worker,
-            clip.resolve(),
-            output,
-            video.settings,
-            key,
-            work=Path(work),
-            sheet=sheet,
-            on_frames=on_frames,
-        )
+    result = render_video(
+        worker, clip.resolve(), output, video.settings, key,
+        work=work, sheet=sheet, on_frames=on_frames,
+    )  # fmt: skip
     facts = {"video": str(output), "frames": result.frames, "sha256": result.sha256}
     return facts | {"seconds": result.seconds} | ({"sheet": str(sheet)} if sheet else {})

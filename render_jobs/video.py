@@ -16,13 +16,10 @@ from exomni_core.files import replacing, sha256_file
 from render_jobs.encode import contact_sheet, mux
 from render_jobs.manifest import content_key
 from render_jobs.pool import Worker, WorkerCommand
-from render_jobs.settings import RenderSettings
+from render_jobs.settings import SYSTEM_LIBRARIES, RenderSettings
 
 # Raise it when the same clip and settings would give other pictures.
 RENDER_VERSION: Final = 1
-SYSTEM_LIBRARIES: Final = (
-    "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
-)
 _NO_GL: Final = (
     "Blender found no usable OpenGL on this machine, not even in software. On Debian and Ubuntu: "
     f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}; then run: exorender doctor"
@@ -40,17 +37,22 @@ class VideoResult:
     sheet_sha256: str | None = None
 
 
-def render_worker(blender: Path | None = None, threads: int | None = None) -> WorkerCommand:
+def render_worker(
+    scratch: Path, blender: Path | None = None, threads: int | None = None
+) -> WorkerCommand:
     """How to start a render worker: our own bpy, or the user's Blender at `blender`.
 
-    threads: how many cores the software renderer may use (None: all).
+    scratch: where Blender puts its temporary folder, which it leaves behind when it is killed; the
+    caller removes it. threads: how many cores the software renderer may use (None: all).
     """
     script = Path(__file__).with_name("worker.py")
     if blender is None:
         argv: tuple[str, ...] = (sys.executable, "-m", "render_jobs.worker")
     else:
         argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
-    env = {"LP_NUM_THREADS": str(threads)} if threads else {}
+    env = {"TMPDIR": str(scratch.resolve())}
+    if threads:
+        env["LP_NUM_THREADS"] = str(threads)
     # Our root must be importable in a Blender that has never heard of us.
     root = str(script.parent.parent)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -79,7 +81,7 @@ def render_video(
     work: a folder for unfinished files. on_frames: told how many more frames are drawn.
     Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
     """
-    silent = work / f"{video.stem[:60]}.{key[:16]}.silent.mp4"
+    silent, speech = work / f"{key[:16]}.silent.mp4", work / f"{key[:16]}.flac"
     drawn = 0
 
     def heard(message: dict[str, Any]) -> None:
@@ -98,14 +100,16 @@ def render_video(
         }
         answer = worker.ask(request, heard, silence_s=_SILENCE_S)
         rendered = time.perf_counter()
+        speech.write_bytes(load_face(clip).flac)
         with replacing(video) as unfinished:
-            mux(silent, load_face(clip).flac, unfinished, settings.frame_rate, key=key)
+            mux(silent, speech, unfinished, settings.frame_rate, key=key)
         encoded = time.perf_counter()
         if sheet is not None:
             with replacing(sheet) as unfinished:
                 contact_sheet(video, unfinished)
     finally:
         silent.unlink(missing_ok=True)
+        speech.unlink(missing_ok=True)
     if on_frames is not None:
         on_frames(int(answer["frames"]) - drawn)
     return VideoResult(

@@ -12,7 +12,6 @@ Events: {"event": "progress", "done", "of"} now and then, at last {"event": "don
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -25,15 +24,12 @@ if __name__ == "__main__":  # a user's Blender knows nothing of us
 from exomni_core.clip import frame_count, load_face
 from exomni_core.errors import EnvironmentProblem
 from exomni_core.retime import resample_weights
-from render_jobs.settings import settings_from_json
+from render_jobs.settings import SYSTEM_LIBRARIES, settings_from_json
 from render_jobs.wire import Message, Send, serve
 
 if TYPE_CHECKING:
     from render_jobs.stage import Stage
 
-_SYSTEM_LIBRARIES: Final = (
-    "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
-)
 _PROGRESS_S: Final = 0.25
 
 
@@ -56,9 +52,6 @@ class RenderWorker:
         began = time.perf_counter()
         renderer = _prove_drawing(bpy)
         seconds = round(time.perf_counter() - began, 3)
-        with contextlib.suppress(OSError):
-            # We end by being killed, so Blender never gets to remove this empty folder itself.
-            Path(bpy.app.tempdir).rmdir()
         return {"blender": bpy.app.version_string, "renderer": renderer, "seconds": seconds}
 
     def handle(self, request: Message, send: Send) -> Message:
@@ -133,7 +126,7 @@ def _import_help(error: BaseException) -> str:
         )
     return (
         f"Blender can't start ({missing}); on Debian and Ubuntu run: "
-        f"apt-get install --no-install-recommends {_SYSTEM_LIBRARIES}"
+        f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}"
     )
 
 

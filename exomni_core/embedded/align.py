@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from exomni_core.clip import Phone, Word
 from exomni_core.embedded import espeak
+from exomni_core.embedded.closures import band_level_db, tightened_closures
 from exomni_core.embedded.phones import to_arpabet
 from exomni_core.embedded.sphinx import Piece, Sound, ask_sphinx
 from exomni_core.engine import CancelCheck
@@ -23,8 +24,8 @@ from exomni_core.engine import CancelCheck
 # Mean score per frame: right words -10 to -20, wrong ones -28 to -63 (22 clips of real speech).
 SCORE_GATE: Final = -24.0
 # Some voices, synthetic ones above all, fit no model well. Below the gate we ask how much worse the
-# words fit than any sounds do: right words up to 22 worse, wrong ones 36 and more (espeak-ng).
-SCORE_GAP: Final = 26.0
+# words fit than any sounds do: right words up to 27 worse, wrong ones 36 and more (espeak-ng).
+SCORE_GAP: Final = 31.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ def align_transcript(
     if heard is None or not any(sound.symbol for sound in heard.sounds):
         return None
     texts = [word.text for word in spoken.words]
+    phones = [Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds]
     return Aligned(
         words=words_in_time(texts, heard.sounds),
-        phones=tuple(Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds),
+        phones=tightened_closures(phones, band_level_db(samples)),
         score=mean_score(heard.sounds),
     )
 

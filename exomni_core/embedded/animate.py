@@ -21,6 +21,7 @@ from exomni_core.clip import Phone
 from exomni_core.embedded.phones import is_closure, is_vowel, poses_of, viseme_table
 
 MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
+_JAW_STEP: Final = 0.20  # more makes the jaw flap in "mama"
 _REACH: Final = 5.0  # time constants after which a sound's pull (e^-8) no longer counts
 _STEEPNESS: Final = 1.3
 _TAU_PER_REACH: Final = 1.0 / 2.2  # the table's attack and release times are 2.2 time constants
@@ -80,6 +81,7 @@ def animate_mouth(
     np.clip(weights, 0.0, 1.0, out=weights)
     jaw, close = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
     soften_steps(weights, MAX_STEP * 30.0 / fps)
+    soften_steps(weights[:, jaw : jaw + 1], _JAW_STEP * 30.0 / fps)
     # mouthClose means nothing beyond the jaw's opening.
     weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
     return weights.astype(np.float32)

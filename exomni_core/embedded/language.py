@@ -7,9 +7,9 @@ test compares it with what the installed library offers.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,8 +123,7 @@ def _espeak_voice(code: str, field: str) -> str:
         found = _ALIASES.get(shorter, shorter)
         if found in ESPEAK_LANGUAGES or found in _ALIASES.values():
             return found
-    known = sorted({*ESPEAK_LANGUAGES, *_ALIASES})
-    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    close = _close_to(wanted, {*ESPEAK_LANGUAGES, *_ALIASES}, 0.5)
     hint = f"did you mean {', '.join(close)}?" if close else "for example en, zh, de, fr or ja"
     raise InputError(f"the embedded engine can't speak {code!r}; {hint}", field=field)
 
@@ -139,14 +138,20 @@ def _split_voice(voice: str | None, variants: tuple[str, ...]) -> tuple[str, str
     if not plus and base.lower() in by_lower_case:
         base, plus, variant = "", "+", base
     if plus and variant.lower() not in by_lower_case:
-        close = difflib.get_close_matches(variant.lower(), list(by_lower_case), n=3, cutoff=0.4)
+        close = _close_to(variant.lower(), by_lower_case, 0.4)
         choice = ", ".join(by_lower_case[name] for name in close) or "f1 to f5 and m1 to m8"
         raise InputError(f"there is no voice variant {variant!r}; try {choice}", field="voice")
     if not plus and not _looks_like_language(base):
-        close = difflib.get_close_matches(base.lower(), list(by_lower_case), n=3, cutoff=0.4)
+        close = _close_to(base.lower(), by_lower_case, 0.4)
         choice = ", ".join([*(by_lower_case[name] for name in close), "f2", "m3", "en-us+f3"][:4])
         raise InputError(f"there is no voice {name!r}; try {choice}", field="voice")
     return base, f"+{by_lower_case[variant.lower()]}" if plus else ""
+
+
+def _close_to(wanted: str, known: Iterable[str], cutoff: float) -> list[str]:
+    import difflib  # only needed to help with a mistake, and slow to import
+
+    return difflib.get_close_matches(wanted, sorted(known), n=3, cutoff=cutoff)
 
 
 def _looks_like_language(name: str) -> bool:

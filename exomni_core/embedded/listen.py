@@ -44,7 +44,7 @@ _NOISE_RMS: Final = 12.0  # of 32768: digital silence breaks the recogniser's no
 _PEAK: Final = 16000.0
 LEVEL_FPS: Final = 100.0
 # Shares of speech frames with the right viseme group, measured against espeak-ng's own times.
-CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.5, "energy": 0.2}
+CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.45, "energy": 0.2}
 _SILENT_CONFIDENCE: Final = 0.05
 
 
@@ -186,7 +186,7 @@ def _track(
     notes: dict[str, Any],
 ) -> Track:
     # The worse the sounds fit, the less of the route's measured accuracy is to be expected.
-    fit = min(1.0, max(0.5, 1.0 - (-12.0 - aligned.score) / 24.0))
+    fit = min(1.0, max(0.7, 1.0 - (-12.0 - aligned.score) / 48.0))
     return Track(
         words=_on_time(aligned.words, recording.duration_s),
         phones=_on_time(aligned.phones, recording.duration_s),

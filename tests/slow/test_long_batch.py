@@ -46,7 +46,7 @@ def test_300_prompts_leave_memory_flat_and_nothing_behind(tmp_path: Path) -> Non
     late = statistics.median(rss for done, rss in samples if done >= 200)
     assert late <= 1.05 * early, f"{early / 1e6:.1f} MB grew to {late / 1e6:.1f} MB"
     assert max(files[-20:]) <= max(files[: len(files) // 2]) + 2
-    gone, alive = psutil.wait_procs(seen, timeout=10)
+    _, alive = psutil.wait_procs(seen, timeout=10)
     assert not alive
     assert list(scratch.iterdir()) == []
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
