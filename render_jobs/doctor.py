@@ -69,9 +69,8 @@ def _package(name: str, *, needed: bool) -> Finding:
     version = installed_version(name)
     if version is not None:
         return Finding(name, "ok", version)
-    extra = "render" if name in _RENDERING else "omni" if name in _OPTIONAL else ""
-    target = f"exomni-blender[{extra}]" if extra else "exomni-blender"
-    line = f'not installed; pip install "{target}"'
+    extra = "[render]" if name in _RENDERING else "[omni]" if name in _OPTIONAL else ""
+    line = f"not installed; in this project's folder: pip install '.{extra}'"
     return Finding(name, "missing" if needed else "note", line)
 
 

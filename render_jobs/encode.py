@@ -213,6 +213,6 @@ def _ffmpeg_python() -> Any:
         import ffmpeg
     except ImportError as error:
         raise EnvironmentProblem(
-            "the package ffmpeg-python is missing; run: pip install 'exomni-blender[render]'"
+            "the package ffmpeg-python is missing; run: pip install ffmpeg-python"
         ) from error
     return ffmpeg

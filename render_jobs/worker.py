@@ -121,8 +121,8 @@ def _import_help(error: BaseException) -> str:
     missing = str(error)
     if "No module named" in missing:
         return (
-            "Blender's Python module is not installed; run: pip install 'exomni-blender[render]', "
-            "or point to your own Blender with --blender"
+            "Blender's Python module is not installed; run: pip install '.[render]' in "
+            "this project's folder, or point to your own Blender with --blender"
         )
     return (
         f"Blender can't start ({missing}); on Debian and Ubuntu run: "
