@@ -49,17 +49,19 @@ class QuietDisplay(Observer):
         self.rows_total = self.rows_done = 0
         self.clips_done = self.clips_total = 0
         self.speech_s = 0.0
+        self._to_make: set[int] = set()
         self.frames_done = self.frames_total = 0
 
     def planned(self, plan: Plan, options: BatchOptions) -> None:  # noqa: ARG002
         """Count what there is to do."""
         self.rows_total = len(plan.items) + len(plan.bad)
-        self.clips_total = sum(item.clip_sha256 is None for item in plan.items)
+        self._to_make = {item.line for item in plan.items if item.clip_sha256 is None}
+        self.clips_total = len(self._to_make)
         self.show()
 
     def clip_done(self, item: Item, duration_s: float, frames: int) -> None:
         """One clip more."""
-        if item.row.sha256 and item.row.seconds.get("generate") is not None:
+        if item.line in self._to_make:
             self.clips_done += 1
             self.speech_s += duration_s
         self.frames_total += frames
