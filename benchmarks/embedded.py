@@ -144,6 +144,7 @@ class Tally:
 
     def row(self) -> dict[str, object]:
         """The measured shares, rounded, as plain data."""
+
         def share(values: Sequence[bool]) -> float | None:
             return round(sum(values) / len(values), 3) if values else None
 
@@ -176,7 +177,8 @@ def lag_ms(jaws: Iterable[object], levels: Iterable[object]) -> float | None:
         a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
         for k, shift in enumerate(range(-reach, reach + 1)):
             total[k] += np.mean(
-                a[max(0, shift) : len(a) + min(0, shift)] * b[max(0, -shift) : len(b) - max(0, shift)]
+                a[max(0, shift) : len(a) + min(0, shift)]
+                * b[max(0, -shift) : len(b) - max(0, shift)]
             )
     best = int(np.argmax(total))
     if not total.any() or not 0 < best < 2 * reach:
@@ -195,7 +197,7 @@ def measure(
             add(tally, *job)
 
 
-def one(text: str, voice: str, route: str, language: str | None):  # noqa: ANN201
+def one(text: str, voice: str, route: str, language: str | None):
     """Synthesise one sentence and animate it; returns (truth, weights, level_db, route)."""
     import numpy as np
 
@@ -225,7 +227,7 @@ def one(text: str, voice: str, route: str, language: str | None):  # noqa: ANN20
     return truth, weights, level_db, track.route
 
 
-def add(tally: Tally, truth, weights, level_db, route: str) -> None:  # noqa: ANN001
+def add(tally: Tally, truth, weights, level_db, route: str) -> None:
     """Count the closures and vowels of one clip."""
     import numpy as np
 

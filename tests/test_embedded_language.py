@@ -21,11 +21,18 @@ VARIANTS = ("f1", "f2", "f3", "m3", "Annie", "whisper")
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("Hello", "en"), ("你好，世界", "zh"), ("我用 Blender 做动画", "zh"), ("こんにちは、元気", "ja"),
-        ("안녕하세요", "ko"), ("Привет", "ru"), ("नमस्ते", "hi"), ("123 ...", "en"), ("", "en"),
+        ("Hello", "en"),
+        ("你好，世界", "zh"),
+        ("我用 Blender 做动画", "zh"),
+        ("こんにちは、元気", "ja"),
+        ("안녕하세요", "ko"),
+        ("Привет", "ru"),
+        ("नमस्ते", "hi"),
+        ("123 ...", "en"),
+        ("", "en"),
         ("The word 好 means good", "en"),
     ],
-)  # fmt: skip
+)
 def test_language_is_guessed_by_script(text: str, language: str) -> None:
     assert guess_language(text) == language
 
@@ -33,24 +40,37 @@ def test_language_is_guessed_by_script(text: str, language: str) -> None:
 @pytest.mark.parametrize(
     ("language", "voice", "expected"),
     [
-        (None, None, ("en", "en-us")), ("zh", None, ("zh", "cmn")), ("zh-cn", None, ("zh-cn", "cmn")),
-        ("zh-hk", None, ("zh-hk", "yue")), ("en-gb", None, ("en-gb", "en")), ("de-at", None, ("de-at", "de")),
-        ("de", "f2", ("de", "de+f2")), ("de", "+F2", ("de", "de+f2")), ("de", "en-us+f3", ("en-us", "en-us+f3")),
-        (None, "cmn+Annie", ("zh", "cmn+Annie")), (None, "en-us", ("en-us", "en-us")), ("fr", None, ("fr", "fr")),
+        (None, None, ("en", "en-us")),
+        ("zh", None, ("zh", "cmn")),
+        ("zh-cn", None, ("zh-cn", "cmn")),
+        ("zh-hk", None, ("zh-hk", "yue")),
+        ("en-gb", None, ("en-gb", "en")),
+        ("de-at", None, ("de-at", "de")),
+        ("de", "f2", ("de", "de+f2")),
+        ("de", "+F2", ("de", "de+f2")),
+        ("de", "en-us+f3", ("en-us", "en-us+f3")),
+        (None, "cmn+Annie", ("zh", "cmn+Annie")),
+        (None, "en-us", ("en-us", "en-us")),
+        ("fr", None, ("fr", "fr")),
     ],
-)  # fmt: skip
-def test_choice_of_voice(language: str | None, voice: str | None, expected: tuple[str, str]) -> None:
+)
+def test_choice_of_voice(
+    language: str | None, voice: str | None, expected: tuple[str, str]
+) -> None:
     assert choose_voice("Hello", language, voice, VARIANTS) == VoiceChoice(*expected)
 
 
 @pytest.mark.parametrize(
     ("language", "voice", "field", "hint"),
     [
-        ("tlh", None, "language", "such as|example|mean"), ("eng-x", None, None, None),
-        (None, "f9", "voice", "f1|f2|f3"), (None, "en-us+nope", "voice", "variant"),
-        (None, "../../etc/passwd", "voice", "try"), (None, "en-us+../../x", "voice", "variant"),
+        ("tlh", None, "language", "such as|example|mean"),
+        ("eng-x", None, None, None),
+        (None, "f9", "voice", "f1|f2|f3"),
+        (None, "en-us+nope", "voice", "variant"),
+        (None, "../../etc/passwd", "voice", "try"),
+        (None, "en-us+../../x", "voice", "variant"),
     ],
-)  # fmt: skip
+)
 def test_unknown_choices_name_close_ones(
     language: str | None, voice: str | None, field: str | None, hint: str | None
 ) -> None:

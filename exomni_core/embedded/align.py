@@ -75,7 +75,10 @@ def align_transcript(
 
 
 def free_score(
-    samples: npt.NDArray[np.int16], pieces: Sequence[Piece], *, timeout_s: float,
+    samples: npt.NDArray[np.int16],
+    pieces: Sequence[Piece],
+    *,
+    timeout_s: float,
     cancel: CancelCheck | None = None,
 ) -> float:
     """The mean score of the sounds that fit best, whatever the words: what a voice can reach."""
@@ -84,7 +87,7 @@ def free_score(
 
 
 def words_in_time(texts: list[str], sounds: tuple[Sound, ...]) -> tuple[Word, ...]:
-    """Times for the words, from the sounds that name them; a word without any shares the one's before."""
+    """Times for the words, from the sounds that name them; one without shares the one before."""
     spans: dict[int, tuple[float, float]] = {}
     for sound in sounds:
         if sound.word >= 0 and sound.symbol:

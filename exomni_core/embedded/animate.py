@@ -18,7 +18,13 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.clip import Phone
-from exomni_core.embedded.phones import is_closure, is_vowel, poses_of, viseme_table
+from exomni_core.embedded.phones import (
+    SILENCE,
+    is_closure,
+    is_vowel,
+    poses_of,
+    viseme_table,
+)
 
 MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
 _JAW_STEP: Final = 0.20  # more makes the jaw flap in "mama"
@@ -29,6 +35,7 @@ _ROUNDING_LEAD: Final = 0.6  # share of the table's lead times that is used
 _CLOSED_JAW, _TUCKED_JAW = 0.16, 0.14  # how far the jaw may hang open behind closed lips
 _TUCKED_CLOSE: Final = 0.05  # mouthClose of f and v
 _CLOSE_ATTACK_S, _CLOSE_RELEASE_S = 0.06, 0.05
+_REST_GAP_S: Final = 0.03  # time without any sound after which the face rests
 _SHORTEST_VOWEL_S: Final = 0.04
 _RULE_IN_VOWEL: Final = 0.4  # how much of a fading closure a vowel's middle frame may hold
 _JAW: Final = tuple(CHANNEL_INDEX[n] for n in ("jawOpen", "jawForward"))
@@ -110,10 +117,13 @@ def soften_steps(weights: FloatArray, limit: float) -> None:
 
 
 def _flatten(phones: Sequence[Phone]) -> _Poses:
-    """Split the phones into poses; neighbours of the same pose become one."""
+    """Split the phones into poses, at rest where there are none; neighbours of one pose are one."""
     rows = {key: row for row, key in enumerate(viseme_table().visemes)}
     spans: list[list[float]] = []
+    heard_until_s = phones[0].start_s - 1.0 if phones else 0.0
     for phone in phones:
+        if phone.start_s - heard_until_s > _REST_GAP_S:
+            spans.append([heard_until_s, phone.start_s, rows[SILENCE]])
         length = phone.end_s - phone.start_s
         for key, first, last in poses_of(phone.symbol):
             start_s, end_s = phone.start_s + length * first, phone.start_s + length * last
@@ -121,6 +131,9 @@ def _flatten(phones: Sequence[Phone]) -> _Poses:
                 spans[-1][1] = end_s
             else:
                 spans.append([start_s, end_s, rows[key]])
+        heard_until_s = phone.end_s
+    if phones:
+        spans.append([heard_until_s, heard_until_s + 1.0, rows[SILENCE]])
     table = np.array(spans, np.float64).reshape(-1, 3)
     return _Poses(table[:, 0], table[:, 1], table[:, 2].astype(np.intp))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recognised sounds and the recording in -> the same sounds with lip closures that the sound confirms.
+"""Recognised sounds and the recording in -> the sounds with the closures that it confirms.
 
 A recogniser without the words misses half of all p, b, m and hears some in vowels. Closed lips
 always cut the sound between 0.4 and 5 kHz (by 15 dB or more in 95 % of closures, by 9 dB in the
@@ -84,7 +84,7 @@ def tightened_closures(phones: Sequence[Phone], level_db: FloatArray) -> tuple[P
 
 
 def join_closures(first: Sequence[Phone], *others: Sequence[Phone]) -> list[Phone]:
-    """All closures of several lists in order of time, without those that overlap an earlier list's."""
+    """The closures of all lists in order of time; of overlapping ones the earlier list's."""
     joined = list(first)
     for other in others:
         joined += [
@@ -100,7 +100,7 @@ def join_closures(first: Sequence[Phone], *others: Sequence[Phone]) -> list[Phon
 
 
 def with_closures(phones: Sequence[Phone], closures: Sequence[Phone]) -> tuple[Phone, ...]:
-    """`phones` with exactly `closures`: its own p, b, m become neutral, the given ones go on top."""
+    """`phones` with exactly `closures`: its own p, b, m become neutral, these go on top."""
     plain = [
         replace(phone, symbol=_NEUTRAL_CONSONANT)
         if phone.symbol and is_closure(phone.symbol)
@@ -112,7 +112,7 @@ def with_closures(phones: Sequence[Phone], closures: Sequence[Phone]) -> tuple[P
 
 
 def open_where_loud(phones: Sequence[Phone], level_db: FloatArray) -> tuple[Phone, ...]:
-    """Silence and closures that lie mostly in loud sound, which they can't, become a neutral vowel."""
+    """Turn silence and closures that lie mostly in loud sound, which can't be, into vowels."""
     width = 25
     padded = np.pad(level_db, width, mode="edge")
     peak = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1).max(axis=1)

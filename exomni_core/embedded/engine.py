@@ -125,9 +125,10 @@ class EmbeddedEngine:
                 weights=clip.weights[k * rows : (k + 1) * rows],
                 fps=clip.fps,
                 text=" ".join(
-                    w.text for w in clip.words
+                    w.text
+                    for w in clip.words
                     if k * CHUNK_S <= w.start_s and (last or w.start_s < (k + 1) * CHUNK_S)
-                ),  # fmt: skip
+                ),
                 clip=clip if last else None,
             )
 

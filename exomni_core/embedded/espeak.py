@@ -131,7 +131,12 @@ def _ask(request: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], byt
     for _ in range(2):
         try:
             done = subprocess.run(
-                command, input=message, capture_output=True, cwd=data, timeout=timeout_s, check=False
+                command,
+                input=message,
+                capture_output=True,
+                cwd=data,
+                timeout=timeout_s,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise WorkerError(

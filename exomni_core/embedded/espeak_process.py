@@ -129,9 +129,7 @@ def _speak(library: Any, request: dict[str, Any], answer: dict[str, Any]) -> int
         return _answer(answer | {"error": "voice"})
     library.espeak_SetParameter(PARAMETER_RATE, int(request["rate_wpm"]), 0)
     text = request["text"].encode("utf-8") + b"\0"
-    status = library.espeak_Synth(
-        text, len(text), 0, POSITION_CHARACTER, 0, CHARS_UTF8, None, None
-    )
+    status = library.espeak_Synth(text, len(text), 0, POSITION_CHARACTER, 0, CHARS_UTF8, None, None)
     if status != 0:
         return _answer(answer | {"error": f"espeak_Synth gave {status}"})
     return _answer(answer | {"events": events}, b"".join(pcm))

@@ -16,14 +16,14 @@ from typing import Final
 from exomni_core.errors import InputError
 
 # Voices of espeak-ng 1.52 by language code; without those for invented languages.
-ESPEAK_LANGUAGES: Final = tuple(
-    """af am an ar as az ba be bg bn bpy bs ca chr cmn cs cv cy da de el en-029 en-gb-scotland
+_CODES: Final = """
+    af am an ar as az ba be bg bn bpy bs ca chr cmn cs cv cy da de el en-029 en-gb-scotland
     en-gb-x-gbclan en-gb-x-gbcwmd en-gb-x-rp en-us en-us-nyc eo es es-419 et eu fa
     fa-latn fi fr fr-be fr-ch ga gd gn grc gu hak haw he hi hr ht hu hy hyw ia id io is it ja ka kk
     kl kn ko kok ku ky la lb lt ltg lv mi mk ml mr ms mt my nb nci ne nl nog om or pa pap pl pt
     pt-br qu quc ro ru ru-lv sd shn si sk sl sq sr sv sw ta te th tk tn tr tt ug uk ur uz vi
-    vi-vn-x-central vi-vn-x-south yue""".split()
-)
+    vi-vn-x-central vi-vn-x-south yue"""
+ESPEAK_LANGUAGES: Final = tuple(_CODES.split())
 
 # What users write -> the espeak-ng voice; every other code stands for itself.
 _ALIASES: Final[dict[str, str]] = {
@@ -50,7 +50,8 @@ _SCRIPTS: Final[tuple[tuple[int, int, str], ...]] = (
     (0x0B80, 0x0BFF, "ta"), (0x0C00, 0x0C7F, "te"), (0x0C80, 0x0CFF, "kn"), (0x0D00, 0x0D7F, "ml"),
     (0x0D80, 0x0DFF, "si"), (0x0E00, 0x0E7F, "th"), (0x1000, 0x109F, "my"), (0x10A0, 0x10FF, "ka"),
     (0x1100, 0x11FF, "ko"), (0x1200, 0x139F, "am"), (0x3040, 0x30FF, "ja"), (0x3130, 0x318F, "ko"),
-    (0x3400, 0x4DBF, "zh"), (0x4E00, 0x9FFF, "zh"), (0xAC00, 0xD7AF, "ko"), (0x20000, 0x3FFFF, "zh"),
+    (0x3400, 0x4DBF, "zh"), (0x4E00, 0x9FFF, "zh"), (0xAC00, 0xD7AF, "ko"),
+    (0x20000, 0x3FFFF, "zh"),
 )  # fmt: skip
 _DENSE: Final = {"zh": 3, "ja": 2, "ko": 2}  # letters that one sign of these scripts is worth
 

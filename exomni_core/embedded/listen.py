@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording (and its transcript, if known) in -> a track of words and sounds out, by the best route.
+"""A recording, with its transcript if known, in -> its words and sounds out, by the best route.
 
 The routes, best first: `transcript` (aligned), `recognised` (English words, then aligned),
 `allphone` (sounds without words), `energy` (loudness alone). A route that fails, takes too long or
@@ -131,7 +131,7 @@ def _by_transcript(
         return None
     if aligned.score < needed:
         notes["transcript_rejected"] = (
-            f"its words do not fit the recording (score {aligned.score:.1f}, {needed:.1f} is needed)"
+            f"its words do not fit the recording (score {aligned.score:.1f}, needed {needed:.1f})"
         )
         return None
     notes["alignment_score"] = round(aligned.score, 3)
@@ -164,9 +164,7 @@ def _by_sounds(
 ) -> Track | None:
     pieces = split_at_pauses(recording.level_db, LEVEL_FPS, PAD_S, len(recording.pcm))
     try:
-        heard = hear_sounds(
-            recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel
-        )
+        heard = hear_sounds(recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel)
     except WorkerError as error:
         notes["sounds_failed"] = str(error)
         return None
@@ -227,4 +225,5 @@ def prepare(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> npt.NDArra
     padded = np.pad(samples * np.float32(scale), round(PAD_S * SAMPLE_RATE_HZ))
     # Always the same noise, so that the same recording always gives the same clip.
     noise = np.random.Generator(np.random.PCG64(0)).normal(0.0, _NOISE_RMS, len(padded))
-    return np.clip(np.round(padded + noise), -32768, 32767).astype(np.int16)
+    pcm: npt.NDArray[np.int16] = np.clip(np.round(padded + noise), -32768, 32767).astype(np.int16)
+    return pcm

@@ -30,8 +30,10 @@ def loudness_db(
     return np.asarray(10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10)), np.float64)
 
 
-def speech_gate(level_db: FloatArray, fps: float, *, hangover_s: float = 0.06) -> npt.NDArray[np.bool_]:
-    """Which frames are loud enough to be speech, (T,): within 45 dB of the peak, and a little after.
+def speech_gate(
+    level_db: FloatArray, fps: float, *, hangover_s: float = 0.06
+) -> npt.NDArray[np.bool_]:
+    """Which frames are loud enough to be speech, (T,): within 45 dB of the peak, and shortly after.
 
     The threshold also keeps 6 dB above the noise floor, where there is that much room.
     """

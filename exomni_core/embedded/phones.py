@@ -52,7 +52,7 @@ class Viseme:
 
 @dataclass(frozen=True, eq=False)
 class VisemeTable:
-    """All poses by key, the chains of poses by IPA symbol, and the hash of the file they came from."""
+    """All poses by key, chains of poses by IPA symbol, and the hash of the file they came from."""
 
     visemes: Mapping[str, Viseme]
     chains: Mapping[str, tuple[tuple[str, float, float], ...]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -81,12 +82,10 @@ def hear_sounds(
     timeout_s: float,
     cancel: CancelCheck | None = None,
 ) -> tuple[Phone, ...]:
-    """Recognise sounds without words in `samples` (S,) at 16 kHz; closures from several hearings."""
+    """Recognise sounds without words in `samples` (S,) at 16 kHz; closures from all hearings."""
     hearings = _hear_at_speeds(samples, pieces, timeout_s=timeout_s, cancel=cancel)
     level_db = band_level_db(samples)
-    closures = join_closures(
-        *(confirmed_closures(candidates, level_db) for candidates in hearings)
-    )
+    closures = join_closures(*(confirmed_closures(candidates, level_db) for candidates in hearings))
     return with_closures(open_where_loud(hearings[0], level_db), closures)
 
 
@@ -133,9 +132,11 @@ def _doubtful_spans(heard: Heard) -> list[Span]:
             by_word.setdefault(sound.word, []).append(sound)
         else:
             spans.append((sound.start_s, sound.end_s))
-    for own in by_word.values():
-        if mean_score(tuple(own)) < _DOUBTFUL_SCORE:
-            spans.append((own[0].start_s, own[-1].end_s))
+    spans += [
+        (own[0].start_s, own[-1].end_s)
+        for own in by_word.values()
+        if mean_score(tuple(own)) < _DOUBTFUL_SCORE
+    ]
     return sorted(spans)
 
 
@@ -189,8 +190,4 @@ def shape_by_loudness(
             )
     edges = np.concatenate(([0], np.flatnonzero(np.diff(marks)) + 1, [len(marks)]))
     symbols = ("", _HALF_OPEN, _OPEN)
-    return tuple(
-        Phone(symbols[marks[a]], a / fps, b / fps)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-        if b > a
-    )
+    return tuple(Phone(symbols[marks[a]], a / fps, b / fps) for a, b in pairwise(edges) if b > a)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""16 kHz samples and a question in -> timed speech sounds out, from pocketsphinx in its own process."""
+"""16 kHz samples and a task in -> timed speech sounds out, from pocketsphinx in its own process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the recording, (start, end) in samples, with the ARPAbet of its words if known."""
+    """A stretch of the recording, start to end in samples, with its words in ARPAbet if known."""
 
     start: int
     end: int

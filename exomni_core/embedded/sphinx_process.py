@@ -90,7 +90,9 @@ def _align_long(decoder: Any, samples: bytes, pronunciations: list[str]) -> Any:
             decoder, samples[2 * FRAME_SAMPLES * start : 2 * FRAME_SAMPLES * end], words
         )
         for name, at, length, score, word in piece["phones"] if piece else ():
-            phones.append((name, at + start, length, score, numbers[first + word] if word >= 0 else -1))
+            phones.append(
+                (name, at + start, length, score, numbers[first + word] if word >= 0 else -1)
+            )
         first = k
     return {"phones": phones} if phones else None
 

@@ -53,7 +53,9 @@ def make_face(
     articulation, amount = STYLES[style]
     level_db = loudness_db(samples, sample_rate_hz, frames, FPS)
     gain = jaw_gain(level_db, speech_gate(level_db, FPS), FPS)
-    mouth = animate_mouth(track.phones or track.guesses, frames, FPS, articulation=articulation, jaw_gain=gain)
+    mouth = animate_mouth(
+        track.phones or track.guesses, frames, FPS, articulation=articulation, jaw_gain=gain
+    )
     return enliven(
         mouth,
         FPS,

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mouth's quality over many sentences and voices, against sound times the engine never saw."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "embedded.py"
+    spec = importlib.util.spec_from_file_location("bench_embedded", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("language", "route", "least_hit"),
+    [
+        ("en", "events", 1.0), ("zh", "events", 1.0),
+        ("en", "transcript", 0.98), ("zh", "transcript", 0.98),
+        ("en", "none", 0.65), ("zh", "none", 0.3),
+    ],
+)  # fmt: skip
+def test_mouth(bench: ModuleType, language: str, route: str, least_hit: float) -> None:
+    tally = bench.Tally()
+    sentences, voices = (
+        (bench.HELD_OUT, bench.ENGLISH_VOICES)
+        if language == "en"
+        else (bench.MANDARIN, bench.MANDARIN_VOICES)
+    )
+    bench.measure(sentences, voices, route, language, tally)
+    row = tally.row()
+    strict = route != "none"
+    assert row["hit" if strict else "hit_within_a_frame"] >= least_hit, row
+    assert row["false_closure"] <= 0.03, row
+    assert abs(row["lag_ms"]) <= 45, row
+    assert row["largest_step"] <= 0.35, row
+    assert row["largest_third_difference"] <= 1.0, row
