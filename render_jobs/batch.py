@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from exomni_core.clip import frame_count
 from exomni_core.errors import Cancelled, ExOmniError
@@ -25,6 +25,8 @@ from render_jobs.batch_plan import BatchOptions, Item, Plan, make_plan, place_of
 from render_jobs.generate_worker import request_for
 from render_jobs.manifest import BatchFolder, Journal, Row, lock_folder, write_run
 from render_jobs.pool import Pool, Worker, WorkerCommand
+
+_GENERATE_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,10 @@ class _Run:
         clip = self.folder.clip(item.prompt.id)
         request = {"job": item.prompt.id, **request_for(item.prompt, clip, item.clip_key)}
         clip.parent.mkdir(exist_ok=True)
-        future = self.pools.generate().submit(lambda worker: worker.ask(request))
+        future = self.pools.generate().submit(
+            # Ten minutes of speech on a busy machine; the engine has tighter limits of its own.
+            lambda worker: worker.ask(request, silence_s=_GENERATE_S)
+        )
         self._watch(item, future, lambda answer: self._clip_made(item, answer))
 
     def _clip_made(self, item: Item, answer: dict[str, Any]) -> None:
