@@ -329,11 +329,15 @@ def main() -> None:
     parser.add_argument("--mouth", action="store_true", help="measure the mouth instead of speed")
     parser.add_argument("--quick", action="store_true", help="few sentences and voices")
     parser.add_argument("--runs", type=int, default=7, help="how many fresh processes to time")
+    parser.add_argument("--json", type=Path, help="also write the result there")
     arguments = parser.parse_args()
     if arguments.mouth:
-        print(json.dumps({"benchmark": "embedded mouth", "table": mouth_table(arguments.quick)}))
+        report = {"benchmark": "embedded mouth", "table": mouth_table(arguments.quick)}
     else:
-        print(json.dumps(speed(arguments.runs)))
+        report = speed(arguments.runs)
+    print(json.dumps(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":

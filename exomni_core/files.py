@@ -68,6 +68,22 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def check_writable(final: Path) -> None:
+    """Raise InputError now if `final` can't be written later, before hours of work are lost."""
+    if final.is_dir():
+        raise InputError(f"{final} is a folder; name a file", field="output")
+    probe = temporary_name(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{final} can't be written ({reason}); choose another place", field="output"
+        ) from error
+
+
 def remove_leftovers(folder: Path) -> int:
     """Delete the unfinished files that a killed run left in `folder`; returns how many.
 

@@ -149,17 +149,15 @@ def check_id(value: object) -> str:
         # Letters, marks (accents, vowel signs) and digits of any script.
         if character not in "-_." and unicodedata.category(character)[0] not in "LMN":
             raise InputError(
-                f"id {shown!r} holds {character!r}; use letters, digits, '-', '_' and '.' only",
+                f"{shown!r} holds {character!r}; use letters, digits, '-', '_' and '.' only",
                 field="id",
             )
     if value.startswith(".") or value.endswith("."):
-        raise InputError(f"id {shown!r} starts or ends with a dot; remove it", field="id")
+        raise InputError(f"{shown!r} starts or ends with a dot; remove it", field="id")
     if len(value.encode()) > MAX_ID_BYTES:
-        raise InputError(
-            f"id {shown!r} is longer than {MAX_ID_BYTES} bytes; shorten it", field="id"
-        )
+        raise InputError(f"{shown!r} is longer than {MAX_ID_BYTES} bytes; shorten it", field="id")
     if re.fullmatch(r"(?i)(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", value):
-        raise InputError(f"id {shown!r} is a reserved name on Windows; choose another", field="id")
+        raise InputError(f"{shown!r} is a reserved name on Windows; choose another", field="id")
     return value
 
 
@@ -189,7 +187,9 @@ def _read_line(line: bytes, number: int, path: Path, taken: dict[str, int]) -> P
         if first != number:
             prompt_id = None  # the id belongs to the first row that uses it
             raise InputError(
-                f"id {prompt.id!r} is already used in line {first}; choose another", field="id"
+                f"id {prompt.id!r} is already used in line {first} (upper and lower case count as "
+                "the same); choose another",
+                field="id",
             )
         return PromptLine(number, prompt)
     except InputError as error:
@@ -210,7 +210,8 @@ def _decode(line: bytes) -> object:
         raise InputError("the line is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         raise InputError(
-            f"the line is not valid JSON: {error.msg} (column {error.colno})"
+            f"the line is not valid JSON: {error.msg} (column {error.colno}); write one object "
+            "per line, with no list around them"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError("the line is not usable JSON; simplify it") from error
@@ -255,7 +256,7 @@ def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str):
         raise InputError(f"is {_shown(value)}; it must be a text", field=name)
     if not value.strip():
-        raise InputError("is empty; write something or leave the field out", field=name)
+        raise InputError("is empty; write something", field=name)
     if len(value) > MAX_TEXT_CHARACTERS:
         raise InputError(
             f"is {len(value)} characters long; {MAX_TEXT_CHARACTERS} is the most, split it",

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from exomni_core.clip import frame_count
 from exomni_core.errors import Cancelled, ExOmniError
-from exomni_core.files import remove_leftovers
+from exomni_core.files import remove_leftovers, replacing
 from render_jobs.batch_plan import BatchOptions, Item, Plan, make_plan, place_of, relative_to
 from render_jobs.generate_worker import request_for
 from render_jobs.manifest import BatchFolder, Journal, Row, lock_folder, write_run
@@ -115,7 +115,7 @@ class _Run:
                 elif not item.video_done:
                     self._start_video(item)
                 else:
-                    self._record(item.row)
+                    self._record(self._with_sheet(item))
             while self.waiting:
                 self.events.get()()
         finally:
@@ -137,7 +137,7 @@ class _Run:
         row = replace(
             item.row,
             clip=relative_to(self.folder.clip(item.prompt.id), self.folder),
-            **{n: answer[n] for n in ("duration_s", "frames", "route", "confidence")},
+            **{n: answer[n] for n in ("duration_s", "frames", "route", "confidence", "notes")},
             seconds={"generate": answer["seconds"]},
             sha256={"clip": answer["sha256"]},
             key={"clip": item.clip_key},
@@ -188,6 +188,17 @@ class _Run:
             key={**item.row.key, "video": key},
         )
         self._record(row)
+
+    def _with_sheet(self, item: Item) -> Row:
+        """A finished item's row; a contact sheet asked for only now is drawn from its video."""
+        if not (self.options.sheets and self.options.video) or item.row.sheet:
+            return item.row
+        from render_jobs.encode import contact_sheet
+
+        sheet = self.folder.sheet(item.prompt.id)
+        with replacing(sheet) as unfinished:
+            contact_sheet(self.folder.video(item.prompt.id), unfinished)
+        return replace(item.row, sheet=relative_to(sheet, self.folder))
 
     def _frames_drawn(self, count: int) -> None:
         self.frames_rendered += count

@@ -18,9 +18,12 @@ from exomni_core.files import sha256_file
 from exomni_core.prompt import BadLine, Prompt, PromptLine, read_prompts
 from render_jobs.manifest import BatchFolder, Row, content_key, read_rows
 from render_jobs.settings import RenderSettings
+from render_jobs.single import clip_notes
 
 # Raise it when clips must be made anew although prompt and engine are the same.
 CLIP_KEY_VERSION: Final = 1
+# What an earlier run's row knows of a finished clip.
+_KEPT: Final = ("duration_s", "frames", "route", "confidence", "notes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,12 @@ def _resume(
             frames=len(loaded.weights),
             route=loaded.route,
             confidence=round(loaded.confidence, 4),
+            notes=clip_notes(loaded),
         )
     row = replace(
         item.row,
         clip=relative_to(clip, folder),
-        **{n: getattr(old, n) for n in ("duration_s", "frames", "route", "confidence", "seconds")},
+        **{n: getattr(old, n) for n in _KEPT},
         sha256={"clip": sha256},
         key={"clip": item.clip_key},
     )
@@ -167,7 +171,7 @@ def _resume_video(
     assert item.clip_sha256 is not None
     key = video_key(item.clip_sha256, template_sha256, options.settings)
     video, sheet = folder.video(item.prompt.id), folder.sheet(item.prompt.id)
-    if not video.is_file() or (options.sheets and not sheet.is_file()):
+    if not video.is_file():
         return item
     sha256 = sha256_file(video)
     known = old.key.get("video") == key and old.sha256.get("video") == sha256
@@ -178,7 +182,7 @@ def _resume_video(
         status="skipped",
         video=relative_to(video, folder),
         frames=frame_count(item.row.duration_s or 0.0, options.settings.frame_rate.fps),
-        sheet=relative_to(sheet, folder) if options.sheets else None,
+        sheet=relative_to(sheet, folder) if sheet.is_file() else None,
         sha256={**item.row.sha256, "video": sha256},
         key={**item.row.key, "video": key},
     )

@@ -45,16 +45,33 @@ class _Group(click.Group):
                 click.echo(f"Error: {describe(error)}", err=True)
             sys.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo("\nStopped. Run the same command again to go on.", err=True)
+            again = " Run the same command again to go on." if "batch" in sys.argv else ""
+            click.echo(f"\nStopped.{again}", err=True)
             sys.exit(130)
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """As click does it, but a usage error is JSON too where JSON was asked for."""
+        if "--json" not in sys.argv:
+            return super().main(*args, **options)
+        from render_jobs.console import EXIT_USAGE, print_json
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+        try:
+            options["standalone_mode"] = False
+            sys.exit(super().main(*args, **options) or 0)
+        except click.ClickException as error:
+            print_json({"error": error.format_message(), "exit_code": EXIT_USAGE})
+            sys.exit(EXIT_USAGE)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="exorender")
 def main() -> None:
     """Turn lines of text and recordings into talking, animated faces.
 
-    Exit codes: 0 all done, 1 some rows failed, 2 usage or input, 3 environment.
+    Exit codes: 0 all done, 1 some rows failed, 2 usage or input, 3 environment, 130 stopped.
     """
 
 
@@ -66,28 +83,35 @@ _render_options = _chain(
     click.option("--template", default="head", show_default=True, metavar="NAME|PATH",
                  help="Head to render; see: exorender templates."),
     click.option("--render-engine", type=click.Choice(["workbench", "eevee", "cycles"]),
-                 default="workbench", show_default=True, help="Blender's render engine."),
+                 default="workbench", show_default=True,
+                 help="Blender's render engine; the other two are slow without a GPU."),
     click.option("--size", default="512x768", show_default=True, metavar="WxH",
                  help="Picture size in pixels."),
     click.option("--fps", default="30", show_default=True, metavar="RATE",
                  help="Frame rate of the video, such as 24, 25, 29.97, 30 or 60."),
-    click.option("--samples", default=0, metavar="N",
+    click.option("--samples", type=click.IntRange(min=0), default=0, metavar="N",
                  help="Samples per pixel; 0 is the template's own setting."),
     click.option("--blender", type=_EXISTING, help="Render with this Blender program instead."),
     click.option("--contact-sheet", is_flag=True, help="Also write a PNG of twelve frames."),
 )  # fmt: skip
-_speech_options = _chain(
-    click.option("--engine", default="embedded", show_default=True, help="Engine that speaks."),
-    click.option("--language", metavar="CODE", help="Such as en, zh or de; guessed if not given."),
-    click.option("--voice", metavar="NAME", help="The engine's voice, such as f2 or en-us+m3."),
-    click.option("--rate", default=1.0, show_default=True, help="Speaking rate, 0.5 to 2.5."),
+_engine_options = _chain(
+    click.option("--engine", default="embedded", show_default=True,
+                 help="Engine that makes speech and face."),
+    click.option("--language", metavar="CODE",
+                 help="Such as en, zh or de; guessed from the script, Latin letters count as "
+                      "English."),
     click.option("--style", type=click.Choice(["quiet", "neutral", "lively"]), default="neutral",
                  show_default=True, help="How strongly the face moves."),
-    click.option("--seed", default=0, show_default=True, help="For blinks, brows and gaze."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="For blinks, brows and gaze."),
 )  # fmt: skip
 _report_options = _chain(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else."),
     click.option("--quiet", is_flag=True, help="No progress."),
+)
+_voice_options = _chain(
+    click.option("--voice", metavar="NAME", help="The engine's voice, such as f2 or en-us+m3."),
+    click.option("--rate", default=1.0, show_default=True, help="Speaking rate, 0.5 to 2.5."),
 )
 _output_option = click.option(
     "-o", "--output", type=_FILE, required=True, help="File to write: .mp4 or .clip."
@@ -98,12 +122,15 @@ _output_option = click.option(
 @click.argument("prompts", type=_EXISTING)
 @click.option("--out", type=_FILE, help="Folder for the results [default: named after PROMPTS].")
 @click.option("--engine", default="embedded", show_default=True, help="Engine that speaks.")
-@click.option("--workers", default=0, metavar="N", help="Processes per stage; 0: one per core.")
+@click.option("--workers", type=click.IntRange(0, 64), default=0, metavar="N",
+              help="Processes per stage; 0 lets the number of cores decide.")  # fmt: skip
 @click.option("--no-video", is_flag=True, help="Make clips only.")
 @click.option("--overwrite", is_flag=True, help="Make everything anew.")
-@click.option("--limit", default=0, metavar="N", help="Only the first N lines.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N",
+              help="Only the first N lines.")  # fmt: skip
 @click.option("--language", metavar="CODE", help="For prompts that name none.")
-@click.option("--seed", default=0, show_default=True, help="For prompts that name none.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="For prompts that name none.")  # fmt: skip
 @_render_options
 @_report_options
 def batch(prompts: Path, **chosen: Any) -> None:
@@ -132,7 +159,8 @@ def batch(prompts: Path, **chosen: Any) -> None:
 @main.command()
 @click.argument("text")
 @_output_option
-@_speech_options
+@_engine_options
+@_voice_options
 @_render_options
 @_report_options
 def say(text: str, output: Path, **chosen: Any) -> None:
@@ -144,7 +172,7 @@ def say(text: str, output: Path, **chosen: Any) -> None:
 @click.argument("audio", type=_EXISTING)
 @click.option("--transcript", help="What is said in the recording; makes the lips far better.")
 @_output_option
-@_speech_options
+@_engine_options
 @_render_options
 @_report_options
 def lipsync(audio: Path, transcript: str | None, output: Path, **chosen: Any) -> None:
@@ -155,7 +183,7 @@ def lipsync(audio: Path, transcript: str | None, output: Path, **chosen: Any) ->
 
 @main.command()
 @click.argument("clip", type=_EXISTING)
-@_output_option
+@click.option("-o", "--output", type=_FILE, required=True, help="The .mp4 file to write.")
 @_render_options
 @_report_options
 def render(clip: Path, output: Path, **chosen: Any) -> None:
@@ -176,7 +204,10 @@ def render(clip: Path, output: Path, **chosen: Any) -> None:
 def convert(
     source: Path, target: Path, audio: Path | None, fps: float | None, **chosen: Any
 ) -> None:
-    """Convert between .clip, A2F .json, Live Link .csv and .npy by their extensions."""
+    """Convert between .clip, A2F .json, Live Link .csv and .npy.
+
+    A clip made from face data alone is silent unless --audio gives it a sound.
+    """
     from exomni_core.formats import convert as convert_file
 
     facts = convert_file(source, target, audio=audio, fps=fps)
@@ -228,7 +259,7 @@ def templates(*, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 @click.option("--blender", type=_EXISTING, help="Check rendering with this Blender program.")
 def doctor(*, as_json: bool, blender: Path | None) -> None:
-    """Check this machine and print a report to paste into a bug report."""
+    """Check this machine and print a report to paste."""
     from render_jobs.console import EXIT_ENVIRONMENT
     from render_jobs.console import print_json as emit
     from render_jobs.doctor import examine, healthy
@@ -267,7 +298,8 @@ def _make(data: dict[str, Any], output: Path, chosen: dict[str, Any]) -> None:
     from exomni_core.prompt import parse_prompt
     from render_jobs.single import make
 
-    given = {n: chosen[n] for n in ("language", "voice", "rate", "style", "seed")}
+    wanted = ("language", "voice", "rate", "style", "seed")
+    given = {n: chosen[n] for n in wanted if n in chosen}
     prompt = parse_prompt({"id": "line", **data, **given}, Path())
     with _FrameCounter(chosen) as counter:
         video = _video_options(chosen)
@@ -280,8 +312,14 @@ def _tell(facts: dict[str, Any], chosen: dict[str, Any], main_fact: str) -> None
 
     if chosen["as_json"]:
         emit(facts)
-    elif not chosen["quiet"]:
-        click.echo(f"wrote {facts[main_fact]}")
+        return
+    for note in facts.get("notes", ()):
+        click.echo(f"Note: {note}", err=True)
+    if not chosen["quiet"]:
+        how = ", ".join(str(facts[n]) for n in ("language", "route") if facts.get(n))
+        click.echo(f"wrote {facts[main_fact]}" + (f" ({how})" if how else ""))
+        if "sheet" in facts:
+            click.echo(f"wrote {facts['sheet']}")
 
 
 def _settings(chosen: dict[str, Any]) -> RenderSettings:
@@ -319,10 +357,10 @@ def _batch_options(prompts: Path, chosen: dict[str, Any]) -> Any:
         or prompts.with_name(prompts.stem if prompts.suffix else f"{prompts.name}-out"),
         engine=chosen["engine"],
         settings=_settings(chosen),
-        workers=max(1, chosen["workers"] or os.cpu_count() or 1),
+        workers=chosen["workers"] or max(1, (os.cpu_count() or 1) // 2),
         video=not chosen["no_video"],
         overwrite=chosen["overwrite"],
-        limit=max(0, chosen["limit"]),
+        limit=chosen["limit"],
         seed=chosen["seed"],
         language=chosen["language"],
         blender=chosen["blender"],

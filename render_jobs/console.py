@@ -15,6 +15,7 @@ from render_jobs.batch import Observer, Summary
 from render_jobs.batch_plan import BatchOptions, Item, Plan
 from render_jobs.manifest import Row
 
+_NOTES_SHOWN: Final = 10
 EXIT_DONE: Final = 0
 EXIT_SOME_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -177,11 +178,17 @@ def print_summary(summary: Summary, options: BatchOptions, display: QuietDisplay
     click.echo(f"{', '.join(counts)} in {display.elapsed_s:.1f} s{speed}")
     if summary.count("skipped") and not summary.count("done"):
         click.echo("Nothing new to make: 'skipped' rows were finished before and are unchanged.")
-    for row in summary.rows:
-        if row.status == "failed":
-            click.echo(f"  failed  {row.error}")
+    noted = [row for row in summary.rows if row.notes]
+    for row in noted[:_NOTES_SHOWN]:
+        click.echo(f"  note  {row.id}: {'; '.join(row.notes)}")
+    if len(noted) > _NOTES_SHOWN:
+        click.echo(f"  and {len(noted) - _NOTES_SHOWN} more notes, in the manifest")
+    if summary.count("failed"):
+        click.echo(f"failed rows: {options.out / 'errors.jsonl'}")
     made = "videos" if options.video else "clips"
     click.echo(f"{made}: {options.out / made}")
+    if options.sheets and options.video:
+        click.echo(f"contact sheets: {options.out / 'sheets'}")
     click.echo(f"manifest: {options.out / 'manifest.jsonl'}")
 
 

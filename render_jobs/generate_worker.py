@@ -14,6 +14,7 @@ from pathlib import Path
 from exomni_core.clip import save_clip
 from exomni_core.engine import Progress, load_engine
 from exomni_core.prompt import Prompt, parse_prompt
+from render_jobs.single import clip_notes
 from render_jobs.wire import Message, Send, serve
 
 
@@ -48,6 +49,7 @@ def main() -> None:
             "frames": len(clip.weights),
             "route": clip.route,
             "confidence": round(clip.confidence, 4),
+            "notes": clip_notes(clip),
             "seconds": round(time.perf_counter() - started, 4),
         }
 

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from exomni_core import __version__
-from exomni_core.errors import ExOmniError, InputError
+from exomni_core.errors import InputError
 from exomni_core.files import write_text
 
 # Whose versions a run records and the doctor reports.
@@ -40,6 +40,7 @@ class Row:
 
     clip, video, sheet: paths relative to the folder, or None. line: in the prompts file.
     frames: of the video, or rows of weights where no video was asked for.
+    notes: what the user should know, such as why a transcript was not used.
     seconds: time spent by stage. sha256: of the files. key: content hashes of what made them.
     """
 
@@ -54,6 +55,7 @@ class Row:
     engine: str | None = None
     route: str | None = None
     confidence: float | None = None
+    notes: Sequence[str] = ()
     error: str | None = None
     field: str | None = None
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -182,8 +184,9 @@ def lock_folder(folder: BatchFolder) -> Iterator[None]:
         try:
             _lock(handle)
         except OSError as error:
-            raise ExOmniError(
-                f"another exorender is at work in {folder.root}; wait, or choose another --out"
+            raise InputError(
+                f"another exorender is at work in {folder.root}; wait, or choose another folder",
+                field="out",
             ) from error
         yield
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import IO, Any
 
 from exomni_core.errors import (
     Cancelled,
@@ -30,9 +30,6 @@ from exomni_core.errors import (
 from render_jobs.wire import MARK, Message
 
 Task = Callable[["Worker"], Any]
-_ERRORS: Final[dict[str, type[ExOmniError]]] = {
-    kind.__name__: kind for kind in (InputError, ClipError, EnvironmentProblem, Cancelled)
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,12 @@ class Worker:
             message = self._next(self.command.ready_s)
         except WorkerError as error:
             self.stop(now=True)
-            raise EnvironmentProblem(f"{error}. {self.command.fatal_hint}".strip()) from error
+            code = self._process.returncode
+            if code is not None and code >= 0 and "GL" not in str(error):
+                hint = f"check that {self.command.argv[0]} is the right program"
+            else:  # a signal: the way Blender ends where it can't draw
+                hint = self.command.fatal_hint
+            raise EnvironmentProblem(f"{error}. {hint}".strip()) from error
         if message["event"] == "unfit":
             self.stop(now=True)
             raise EnvironmentProblem(message["error"])
@@ -261,12 +263,13 @@ class Pool:
 
 
 def _rebuild(message: Message) -> ExOmniError:
-    """The worker's error, as the same kind of error on this side."""
-    kind, text, culprit = message.get("kind"), str(message.get("error")), message.get("field")
-    if kind in ("InputError", "ClipError"):
-        return InputError(text, field=culprit) if kind == "InputError" else ClipError(text)
-    if kind in _ERRORS:
-        return _ERRORS[kind](text)
-    if kind in ("WorkerError", "ExOmniError"):  # its sentence is for the user; no second try
-        return ExOmniError(text)
-    return ExOmniError(f"an unexpected fault ({kind}: {text}); please report it")
+    """The worker's error, as the same kind of error on this side (or the nearest that we know)."""
+    kinds, text, culprit = message["kinds"], str(message.get("error")), message.get("field")
+    for kind in kinds:
+        if kind in ("ClipError", "InputError"):
+            return (ClipError if kind == "ClipError" else InputError)(text, field=culprit)
+        if kind in ("EnvironmentProblem", "Cancelled"):
+            return (EnvironmentProblem if kind == "EnvironmentProblem" else Cancelled)(text)
+    if "ExOmniError" in kinds:
+        return ExOmniError(text)  # its sentence is for the user; the worker itself is well
+    return ExOmniError(f"an unexpected fault ({kinds[0]}: {text}); please report it")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +15,13 @@ from typing import Any, Final
 from exomni_core.clip import Clip, save_clip
 from exomni_core.engine import ProgressCallback, load_engine
 from exomni_core.errors import InputError
-from exomni_core.files import sha256_file
+from exomni_core.files import check_writable, sha256_file
 from exomni_core.prompt import Prompt
 from render_jobs.pool import Worker
 from render_jobs.settings import RenderSettings
 
 OUTPUTS: Final = (".clip", ".mp4")
+_SCRATCH: Final = "exorender-"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def make(
     check_output(output)
     engine = load_engine(engine_name)
     if output.suffix.lower() == ".clip":
+        if video.sheet:
+            raise InputError("a contact sheet needs a video; write an .mp4", field="contact-sheet")
         clip = engine.generate(prompt, progress=progress)
         return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
     with _renderer(video) as (worker, work):  # Blender starts while the engine speaks
@@ -66,6 +71,7 @@ def render_clip(
     """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
     if output.suffix.lower() != ".mp4":
         raise InputError(f"{output} must end in .mp4", field="output")
+    check_writable(output)
     with _renderer(video) as (worker, work):
         return _render(worker, clip, output, video, work, on_frames)
 
@@ -74,6 +80,7 @@ def check_output(output: Path) -> None:
     """InputError unless `output` has an extension that we write."""
     if output.suffix.lower() not in OUTPUTS:
         raise InputError(f"{output} must end in {' or '.join(OUTPUTS)}", field="output")
+    check_writable(output)
 
 
 def clip_facts(clip: Clip) -> dict[str, Any]:
@@ -89,7 +96,18 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
         "route": clip.route,
         "confidence": round(clip.confidence, 3),
         "seed": clip.seed,
+        "notes": clip_notes(clip),
     }
+
+
+def clip_notes(clip: Clip) -> list[str]:
+    """What the user should know about how the clip came about, such as a rejected transcript."""
+    reasons = (
+        ("transcript_rejected", "the transcript was not used: "),
+        ("recognition_failed", "no words were recognised: "),
+        ("note", ""),
+    )
+    return [words + str(clip.provenance[n]) for n, words in reasons if n in clip.provenance]
 
 
 @contextlib.contextmanager
@@ -101,12 +119,21 @@ def _renderer(video: VideoOptions) -> Iterator[tuple[Worker, Path]]:
 
     find_ffmpeg()
     find_template(video.settings.template)
-    with tempfile.TemporaryDirectory(prefix="exorender-") as work:
+    _sweep_scratch()
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as work:
         worker = Worker(render_worker(Path(work), video.blender))
         try:
             yield worker, Path(work)
         finally:
             worker.stop(now=True)
+
+
+def _sweep_scratch() -> None:
+    """Remove the working folders of runs that were killed (their number says which)."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        owner = folder.name[len(_SCRATCH) :].partition("-")[0]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and Path("/proc/1").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _render(

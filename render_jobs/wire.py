@@ -47,8 +47,8 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
             send_for_job({"event": "done", **handle(request, send_for_job)})
         except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
             field = getattr(error, "field", None)
-            kind = type(error).__name__
-            send_for_job({"event": "failed", "error": str(error), "kind": kind, "field": field})
+            kinds = [kind.__name__ for kind in type(error).__mro__]
+            send_for_job({"event": "failed", "error": str(error), "kinds": kinds, "field": field})
 
 
 def die_with_parent() -> None:

@@ -13,6 +13,10 @@ from exomni_core.errors import InputError
 from render_jobs.wire import Message, Send, serve
 
 
+class FinerError(InputError):
+    """A kind of error that the parent does not know by name."""
+
+
 def start() -> Message:
     if "unfit" in sys.argv:
         raise RuntimeError("no such luck")
@@ -36,6 +40,8 @@ def handle(request: Message, send: Send) -> Message:
             time.sleep(600)
         case "fail":
             raise InputError("the text is odd", field="text")
+        case "fail finely":
+            raise FinerError("cut it", field="audio")
         case "bug":
             raise ZeroDivisionError("oops")
         case "progress":

@@ -137,8 +137,9 @@ def test_without_a_manifest_the_key_inside_the_file_counts(tmp_path: Path) -> No
     run(prompts, out, *SMALL)
     first = rows(out)[0]
     (out / "manifest.jsonl").unlink()
-    assert run(prompts, out, *SMALL)[1]["skipped"] == 1
+    assert run(prompts, out, *SMALL, "--contact-sheet")[1]["skipped"] == 1
     second = rows(out)[0]
+    assert (out / second["sheet"]).is_file()  # drawn from the finished video
     for name in ("clip", "video", "duration_s", "frames", "sha256", "key"):
         assert first[name] == second[name], name
 
@@ -219,7 +220,7 @@ def test_two_runs_in_one_folder_do_not_mix(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [{"id": "a", "text": EN}])
     with lock_folder(BatchFolder(tmp_path / "out")):
         code, answer = run(prompts, tmp_path / "out", "--no-video")
-    assert code == 1
+    assert code == 2
     assert "another exorender is at work" in answer["error"]
 
 

@@ -132,9 +132,35 @@ def test_errors_are_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_errors_as_json() -> None:
-    done = exorender("say", "Hi", "-o", "x.avi", "--json")
-    assert json.loads(done.stdout)["exit_code"] == 2
+@pytest.mark.parametrize(
+    "arguments", [("say", "Hi", "-o", "x.avi"), ("say", "Hi"), ("info", "nowhere.clip")]
+)
+def test_errors_as_json(arguments: tuple[str, ...]) -> None:
+    done = exorender(*arguments, "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == answer["exit_code"] == 2
+    assert answer["error"]
+
+
+def test_an_unwritable_place_is_told_before_the_work(tmp_path: Path) -> None:
+    done = exorender("say", "Hi", "-o", "/proc/x.mp4")
+    assert done.returncode == 2
+    assert "can't be written" in done.stderr
+
+
+def test_a_program_that_is_not_blender_is_named(tmp_path: Path) -> None:
+    done = exorender("say", "Hi", "-o", tmp_path / "x.mp4", "--blender", "/bin/true")
+    assert done.returncode == 3
+    assert "check that /bin/true is the right program" in done.stderr
+
+
+def test_a_wrong_transcript_is_noted(hello: Path, tmp_path: Path) -> None:
+    clip = load_clip(hello)
+    sound = tmp_path / "speech.wav"
+    soundfile.write(sound, np.tile(clip.audio, 4), clip.sample_rate_hz)
+    done = exorender("lipsync", sound, "--transcript", "No.", "-o", tmp_path / "x.clip")
+    assert done.returncode == 0, done.stderr
+    assert "the transcript was not used" in done.stderr
 
 
 def test_templates_lists_the_built_in_head() -> None:

@@ -48,6 +48,12 @@ def test_the_workers_own_error_keeps_its_kind_and_field(pool: Pool) -> None:
     assert caught.value.field == "text"
 
 
+def test_a_finer_kind_of_error_arrives_as_the_kind_we_know(pool: Pool) -> None:
+    with pytest.raises(InputError, match="cut it") as caught:
+        pool.submit(lambda w: w.ask({"do": "fail finely"})).result(30)
+    assert caught.value.field == "audio"
+
+
 def test_a_bug_in_the_worker_is_told_and_the_worker_lives_on(pool: Pool) -> None:
     with pytest.raises(ExOmniError, match="ZeroDivisionError: oops"):
         pool.submit(lambda w: w.ask({"do": "bug"})).result(30)

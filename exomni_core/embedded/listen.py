@@ -45,6 +45,7 @@ _PEAK: Final = 16000.0
 LEVEL_FPS: Final = 100.0
 # Shares of speech frames with the right viseme group, measured against espeak-ng's own times.
 CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.45, "energy": 0.2}
+_FEWEST_SOUNDS_PER_S: Final = 3.0  # slow speech has 6, usual speech 10 to 15
 _SILENT_CONFIDENCE: Final = 0.05
 
 
@@ -120,6 +121,9 @@ def _by_transcript(
         if aligned is None:
             notes["transcript_rejected"] = "its words were not found in the recording"
             return None
+        if too_few := _too_few_sounds(recording, aligned):
+            notes["transcript_rejected"] = too_few
+            return None
         needed = SCORE_GATE
         if not aligned.fits_alone:
             pieces = split_at_pauses(recording.level_db, LEVEL_FPS, PAD_S, len(recording.pcm))
@@ -136,6 +140,15 @@ def _by_transcript(
         return None
     notes["alignment_score"] = round(aligned.score, 3)
     return _track(recording, aligned, transcript, language, "transcript", notes)
+
+
+def _too_few_sounds(recording: _Recording, aligned: Aligned) -> str | None:
+    """A few sounds stretched over much speech fit anything; the sentence that says so, or None."""
+    speech_s = float(recording.gate.sum()) / LEVEL_FPS
+    sounds = sum(bool(phone.symbol) for phone in aligned.phones)
+    if speech_s < 1.0 or sounds >= _FEWEST_SOUNDS_PER_S * speech_s:
+        return None
+    return f"it has only {sounds} sounds, but there are {speech_s:.1f} s of speech"
 
 
 def _by_words(

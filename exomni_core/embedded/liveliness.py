@@ -148,9 +148,9 @@ def _blink(face: FloatArray, fps: float, starts_s: Sequence[float]) -> None:
     for start_s in starts_s:
         # Begin on a frame, so that one frame shows the lids shut.
         first = round(start_s * fps)
-        last = min(len(face), first + int(_BLINK_TIMES_S[-1] * fps) + 2)
-        if first >= len(face):
-            continue
+        last = first + int(_BLINK_TIMES_S[-1] * fps) + 2
+        if last > len(face):
+            continue  # a clip must not end with its eyes shut
         time_s = (np.arange(first, last) - first) / fps
         lids[first:last] = np.maximum(
             lids[first:last], np.interp(time_s, _BLINK_TIMES_S, _BLINK_SHAPE)
