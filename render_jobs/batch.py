@@ -8,7 +8,6 @@ what the plan finds missing is made, so a killed run goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -251,8 +250,7 @@ def _pools(options: BatchOptions, work: Path, *, needed: bool) -> Iterator[_Pool
         from render_jobs.video import render_worker
 
         find_ffmpeg()
-        threads = max(1, (os.cpu_count() or 1) // options.workers)
-        render = Pool(render_worker(work, options.blender, threads), options.workers)
+        render = Pool(render_worker(work, options.blender), options.workers)
         made.append(render)
     try:
         yield _Pools(generate, render)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 _FILE = click.Path(path_type=Path)
+_MOST_WORKERS = 8  # by default; each keeps a Blender of 0.7 GB
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -123,7 +124,7 @@ _output_option = click.option(
 @click.option("--out", type=_FILE, help="Folder for the results [default: named after PROMPTS].")
 @click.option("--engine", default="embedded", show_default=True, help="Engine that speaks.")
 @click.option("--workers", type=click.IntRange(0, 64), default=0, metavar="N",
-              help="Processes per stage; 0 lets the number of cores decide.")  # fmt: skip
+              help="Processes per stage; 0: one per core, 8 at most.")  # fmt: skip
 @click.option("--no-video", is_flag=True, help="Make clips only.")
 @click.option("--overwrite", is_flag=True, help="Make everything anew.")
 @click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N",
@@ -357,7 +358,7 @@ def _batch_options(prompts: Path, chosen: dict[str, Any]) -> Any:
         or prompts.with_name(prompts.stem if prompts.suffix else f"{prompts.name}-out"),
         engine=chosen["engine"],
         settings=_settings(chosen),
-        workers=chosen["workers"] or max(1, (os.cpu_count() or 1) // 2),
+        workers=chosen["workers"] or min(os.cpu_count() or 1, _MOST_WORKERS),
         video=not chosen["no_video"],
         overwrite=chosen["overwrite"],
         limit=chosen["limit"],

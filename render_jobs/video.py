@@ -37,13 +37,11 @@ class VideoResult:
     sheet_sha256: str | None = None
 
 
-def render_worker(
-    scratch: Path, blender: Path | None = None, threads: int | None = None
-) -> WorkerCommand:
+def render_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
     """How to start a render worker: our own bpy, or the user's Blender at `blender`.
 
     scratch: where Blender puts its temporary folder, which it leaves behind when it is killed; the
-    caller removes it. threads: how many cores the software renderer may use (None: all).
+    caller removes it. Each worker may use all cores, so that the last long clip isn't left on one.
     """
     script = Path(__file__).with_name("worker.py")
     if blender is None:
@@ -51,8 +49,6 @@ def render_worker(
     else:
         argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
     env = {"TMPDIR": str(scratch.resolve())}
-    if threads:
-        env["LP_NUM_THREADS"] = str(threads)
     # Our root must be importable in a Blender that has never heard of us.
     root = str(script.parent.parent)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
