@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the golden data in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bench() -> ModuleType:
+    """benchmarks/embedded.py, which knows how to measure a mouth."""
+    path = REPO / "benchmarks" / "embedded.py"
+    spec = importlib.util.spec_from_file_location("bench_embedded", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_tone(duration_s: float = 1.0, rate_hz: int = 16_000, pitch_hz: float = 220.0) -> Any:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -23,18 +21,6 @@ from exomni_core.errors import Cancelled
 from exomni_core.prompt import Prompt
 
 TEXT = "Please put the paper cup back. Bob made a big pumpkin pie."
-
-
-def load_benchmark() -> ModuleType:
-    """benchmarks/embedded.py, which knows how to measure a mouth."""
-    path = Path(__file__).parents[1] / "benchmarks" / "embedded.py"
-    spec = importlib.util.spec_from_file_location("bench_embedded", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +199,11 @@ def test_cutting_phones_keeps_every_moment_once() -> None:
         ("none", "en", 0.6, 0.1),
     ],
 )
-def test_lips_close_in_time(route: str, language: str, least_hit: float, most_false: float) -> None:
+def test_lips_close_in_time(
+    bench: ModuleType, route: str, language: str, least_hit: float, most_false: float
+) -> None:
     # A sample of tests/slow/test_mouth.py, whose limits are the product's: here one closure or
     # vowel is 3 %, hence the looser limits.
-    bench = load_benchmark()
     tally = bench.Tally()
     sentences = bench.HELD_OUT[:4] if language == "en" else bench.MANDARIN[1:6]
     voice = "en-us+f2" if language == "en" else "cmn+f2"
