@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,24 +53,20 @@ def find_ffmpeg() -> str:
 
 def mux(
     silent: Path,
-    flac: bytes | Path,
+    speech: Path,
     final: Path,
     frame_rate: FrameRate,
     *,
     key: str = "",
     timeout_s: float = _TIMEOUT_S,
 ) -> None:
-    """Join the silent mp4 with the speech into `final`; picture and sound start and end together.
+    """Join the silent mp4 with `speech` (FLAC) into `final`; both start and end together.
 
     The picture is copied, the speech becomes AAC at its own loudness. `key` goes into the comment.
     Raises WorkerError with ffmpeg's last words, EnvironmentProblem without ffmpeg.
     """
-    with tempfile.TemporaryDirectory(prefix="exomni-mux-") as folder:
-        source = flac if isinstance(flac, Path) else Path(folder) / "speech.flac"
-        if isinstance(flac, bytes):
-            source.write_bytes(flac)
-        command = mux_command(silent, source, final, frame_rate, key=key)
-        run_ffmpeg(command, f"joining picture and sound of {final.name}", timeout_s)
+    command = mux_command(silent, speech, final, frame_rate, key=key)
+    run_ffmpeg(command, f"joining picture and sound of {final.name}", timeout_s)
     if not final.is_file() or final.stat().st_size == 0:
         raise WorkerError(f"ffmpeg wrote nothing to {final}; is the disk full?")
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ffmpeg does for us: whole videos, equal bytes, sentences when it fails; no Blender."""
 
-import io
 import re
 import subprocess
 import sys
@@ -27,11 +26,11 @@ def silent_video(path, frames=45, rate="30", size="64x96"):
     return path
 
 
-def flac(seconds, rate=24_000, level=0.5):
-    out = io.BytesIO()
+def flac(folder, seconds, rate=24_000, level=0.5):
+    path = folder / "speech.flac"
     tone = level * np.sin(2 * np.pi * 500 * np.arange(round(seconds * rate)) / rate)
-    soundfile.write(out, tone, rate, format="FLAC", subtype="PCM_16")
-    return out.getvalue()
+    soundfile.write(path, tone, rate, subtype="PCM_16")
+    return path
 
 
 def sound_of(video):
@@ -55,7 +54,9 @@ def sound_of(video):
 def test_streams_start_and_end_together(rate, seconds, sample_rate, tmp_path):
     silent = silent_video(tmp_path / "s.mp4", rate=rate)
     frame_rate = parse_frame_rate(rate)
-    encode.mux(silent, flac(seconds, sample_rate), tmp_path / "v.mp4", frame_rate, key=KEY)
+    encode.mux(
+        silent, flac(tmp_path, seconds, sample_rate), tmp_path / "v.mp4", frame_rate, key=KEY
+    )
     info = encode.probe(tmp_path / "v.mp4")
     assert info.frames == 45
     assert info.video_start_s == 0.0
@@ -66,7 +67,7 @@ def test_streams_start_and_end_together(rate, seconds, sample_rate, tmp_path):
 def test_same_input_same_bytes_and_no_dates(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for name in ("a.mp4", "b.mp4"):
-        encode.mux(silent, flac(1.5), tmp_path / name, FrameRate(30), key=KEY)
+        encode.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30), key=KEY)
     data = (tmp_path / "a.mp4").read_bytes()
     assert data == (tmp_path / "b.mp4").read_bytes()
     assert KEY.encode() in data[:4096]  # at the front, where resuming looks for it
@@ -77,7 +78,7 @@ def test_same_input_same_bytes_and_no_dates(tmp_path):
 def test_loudness_is_left_alone(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for level in (0.05, 0.9):
-        encode.mux(silent, flac(1.5, level=level), tmp_path / "v.mp4", FrameRate(30))
+        encode.mux(silent, flac(tmp_path, 1.5, level=level), tmp_path / "v.mp4", FrameRate(30))
         middle = sound_of(tmp_path / "v.mp4")[12_000:60_000]
         assert np.abs(middle).max() == pytest.approx(level, rel=0.03)
 
@@ -85,7 +86,7 @@ def test_loudness_is_left_alone(tmp_path):
 def test_names_that_ffmpeg_could_misread(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for name in ("a:b.mp4", "-i.mp4", "per%03dcent.mp4", "ä 口.mp4"):
-        encode.mux(silent, flac(1.5), tmp_path / name, FrameRate(30))
+        encode.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30))
         assert encode.count_frames(tmp_path / name) == 45
         encode.contact_sheet(tmp_path / name, (tmp_path / name).with_suffix(".png"))
         assert (tmp_path / name).with_suffix(".png").stat().st_size > 0
@@ -109,12 +110,14 @@ def test_contact_sheet_has_twelve_places(frames, tmp_path):
 
 def test_damaged_input_is_one_sentence(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(b"no flac at all")
     with pytest.raises(WorkerError, match=r"joining picture and sound of v\.mp4") as caught:
-        encode.mux(silent, b"no flac at all", tmp_path / "v.mp4", FrameRate(30))
+        encode.mux(silent, broken, tmp_path / "v.mp4", FrameRate(30))
     assert "\n" not in str(caught.value)
     (tmp_path / "cut.mp4").write_bytes(silent.read_bytes()[:500])
     with pytest.raises(WorkerError, match=r"reading cut\.mp4"):
-        encode.mux(tmp_path / "cut.mp4", flac(1.5), tmp_path / "v.mp4", FrameRate(30))
+        encode.mux(tmp_path / "cut.mp4", flac(tmp_path, 1.5), tmp_path / "v.mp4", FrameRate(30))
 
 
 def test_slow_ffmpeg_is_stopped():
