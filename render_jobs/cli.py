@@ -212,7 +212,12 @@ def convert(
     from exomni_core.formats import convert as convert_file
 
     facts = convert_file(source, target, audio=audio, fps=fps)
-    _tell({"target": str(target), **facts}, chosen, "target")
+    notes = []
+    if facts.get("sound") == "silence":
+        notes.append("the clip is silent; --audio gives it a sound")
+    if facts.get("missing_channels"):
+        notes.append(f"the source lacks {', '.join(facts['missing_channels'])}; they stay at 0")
+    _tell({"target": str(target), **facts, "notes": notes}, chosen, "target")
 
 
 @main.command()
