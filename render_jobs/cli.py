@@ -232,14 +232,16 @@ def info(clip: Path, *, as_json: bool) -> None:
     loaded = load_clip(clip)
     facts = {"file": str(clip), **clip_facts(loaded)}
     facts |= {"words": len(loaded.words), "phones": len(loaded.phones)}
+    peaks = sorted(zip(loaded.weights.max(axis=0), loaded.channels, strict=True), reverse=True)
+    facts["strongest"] = {name: round(float(peak), 2) for peak, name in peaks[:8]}
     facts |= {"prompt": dict(loaded.prompt), "provenance": dict(loaded.provenance)}
     if as_json:
         emit(facts)
         return
     for name, value in facts.items():
-        click.echo(f"{name:15} {value}")
-    peaks = sorted(zip(loaded.weights.max(axis=0), loaded.channels, strict=True), reverse=True)
-    click.echo(f"{'strongest':15} " + ", ".join(f"{name} {peak:.2f}" for peak, name in peaks[:8]))
+        pairs = value.items() if isinstance(value, dict) else ()
+        shown = ", ".join(f"{n} {v}" for n, v in pairs) or value or "-"
+        click.echo(f"{name:15} {shown}")
 
 
 @main.command()
