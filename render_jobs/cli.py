@@ -239,9 +239,11 @@ def info(clip: Path, *, as_json: bool) -> None:
         emit(facts)
         return
     for name, value in facts.items():
-        pairs = value.items() if isinstance(value, dict) else ()
-        shown = ", ".join(f"{n} {v}" for n, v in pairs) or value or "-"
-        click.echo(f"{name:15} {shown}")
+        if isinstance(value, dict):
+            value = ", ".join(f"{n} {v}" for n, v in value.items())
+        elif isinstance(value, list):
+            value = "; ".join(value)
+        click.echo(f"{name:15} {value}")
 
 
 @main.command()
