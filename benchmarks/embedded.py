@@ -232,10 +232,10 @@ def add(tally: Tally, truth, weights, level_db, route: str) -> None:
     import numpy as np
 
     from exomni_core.arkit import CHANNEL_INDEX
-    from exomni_core.embedded.animate import aperture
     from exomni_core.embedded.phones import is_closure, is_vowel
+    from exomni_core.retime import lip_gap
 
-    gap = aperture(weights)
+    gap = lip_gap(weights)
     tally.routes[route] = tally.routes.get(route, 0) + 1
     for phone in truth:
         if phone.symbol and is_closure(phone.symbol):

@@ -22,8 +22,6 @@ from render_jobs.single import clip_notes
 
 # Raise it when clips must be made anew although prompt and engine are the same.
 CLIP_KEY_VERSION: Final = 1
-# What an earlier run's row knows of a finished clip.
-_KEPT: Final = ("duration_s", "frames", "route", "confidence", "notes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -130,30 +128,26 @@ def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
 def _resume(
     item: Item, old: Row | None, options: BatchOptions, folder: BatchFolder, template_sha256: str
 ) -> Item:
-    """Find what of `item` is finished: by the old row's hashes, or by the key inside the file."""
+    """Find what of `item` is finished: the clip by the key inside it, then its video."""
     clip = folder.clip(item.prompt.id)
-    if not clip.is_file():
+    try:
+        loaded = load_clip(clip)
+    except ClipError:  # not there, or damaged
         return item
+    if loaded.provenance.get("key") != item.clip_key:
+        return item
+    if old is None or old.key.get("clip") != item.clip_key:
+        old = item.row  # that row tells of another clip
     sha256 = sha256_file(clip)
-    if old is None or old.sha256.get("clip") != sha256 or old.key.get("clip") != item.clip_key:
-        try:  # finished, but killed before its row was written
-            loaded = load_clip(clip)
-        except ClipError:
-            return item
-        if loaded.provenance.get("key") != item.clip_key:
-            return item
-        old = replace(
-            item.row,
-            duration_s=round(loaded.duration_s, 6),
-            frames=len(loaded.weights),
-            route=loaded.route,
-            confidence=round(loaded.confidence, 4),
-            notes=clip_notes(loaded),
-        )
     row = replace(
         item.row,
         clip=relative_to(clip, folder),
-        **{n: getattr(old, n) for n in _KEPT},
+        duration_s=round(loaded.duration_s, 6),
+        frames=len(loaded.weights),
+        route=loaded.route,
+        confidence=round(loaded.confidence, 4),
+        notes=clip_notes(loaded),
+        seconds=old.seconds,
         sha256={"clip": sha256},
         key={"clip": item.clip_key},
     )
@@ -174,8 +168,11 @@ def _resume_video(
     if not video.is_file():
         return item
     sha256 = sha256_file(video)
-    known = old.key.get("video") == key and old.sha256.get("video") == sha256
-    if not known and not carries_key(video, key):
+    # A row that knows this video knows its bytes; without one (killed before it was written) the
+    # key in the file's header counts.
+    known = old.key.get("video") == key
+    finished = old.sha256.get("video") == sha256 if known else carries_key(video, key)
+    if not finished:
         return item
     row = replace(
         item.row,

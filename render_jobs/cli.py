@@ -46,9 +46,11 @@ class _Group(click.Group):
                 click.echo(f"Error: {describe(error)}", err=True)
             sys.exit(exit_code(error))
         except KeyboardInterrupt:
+            from render_jobs.console import EXIT_INTERRUPTED
+
             again = " Run the same command again to go on." if "batch" in sys.argv else ""
             click.echo(f"\nStopped.{again}", err=True)
-            sys.exit(130)
+            sys.exit(EXIT_INTERRUPTED)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """As click does it, but a usage error is JSON too where JSON was asked for."""

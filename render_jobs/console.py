@@ -16,7 +16,6 @@ from render_jobs.batch_plan import BatchOptions, Item, Plan
 from render_jobs.manifest import Row
 
 _NOTES_SHOWN: Final = 10
-EXIT_DONE: Final = 0
 EXIT_SOME_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_ENVIRONMENT: Final = 3

@@ -122,6 +122,20 @@ def test_a_rerun_skips_what_is_finished_and_redoes_what_changed(tmp_path: Path) 
     assert load_clip(out / "clips" / "b.clip").text == DE
 
 
+def test_a_damaged_video_is_made_anew_and_frames_tell_of_what_was_asked(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path / "p.jsonl", [{"id": "a", "text": "Hm."}])
+    out = tmp_path / "out"
+    run(prompts, out, *SMALL)
+    first = rows(out)[0]
+    video = out / first["video"]
+    whole = video.read_bytes()
+    video.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # its header still carries the key
+    assert run(prompts, out, *SMALL)[1]["done"] == 1
+    assert video.read_bytes() == whole
+    run(prompts, out, "--no-video")
+    assert rows(out)[0]["frames"] == len(load_clip(out / first["clip"]).weights) > first["frames"]
+
+
 def test_a_changed_recording_is_animated_anew(tmp_path: Path) -> None:
     write_tone(tmp_path / "tone.wav", 0.5)
     prompts = write_prompts(tmp_path / "p.jsonl", [{"id": "a", "audio": "tone.wav"}])

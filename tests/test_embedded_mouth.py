@@ -8,9 +8,10 @@ import pytest
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.clip import Phone
-from exomni_core.embedded.animate import animate_mouth, aperture, soften_steps
+from exomni_core.embedded.animate import animate_mouth, soften_steps
 from exomni_core.embedded.liveliness import enliven, generator_for
 from exomni_core.embedded.phones import is_closure, is_vowel, poses_of, to_arpabet, viseme_table
+from exomni_core.retime import lip_gap
 
 FPS = 30
 
@@ -21,7 +22,7 @@ def syllables(*symbols: str, each_s: float = 0.1) -> list[Phone]:
 
 def held(symbol: str) -> float:
     phones = [Phone("", 0.0, 0.3), Phone(symbol, 0.3, 0.9), Phone("", 0.9, 1.2)]
-    return float(aperture(animate_mouth(phones, 36, FPS))[18])
+    return float(lip_gap(animate_mouth(phones, 36, FPS))[18])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_lips_meet_for_every_closure_and_part_for_every_vowel(
         phones += [Phone("ɑ", time_s, time_s + vowel_s)]
         phones += [Phone(closure, time_s + vowel_s, time_s + vowel_s + each_s)]
         time_s += vowel_s + each_s
-    gap = aperture(animate_mouth(phones, round(time_s * FPS) + 10, FPS))
+    gap = lip_gap(animate_mouth(phones, round(time_s * FPS) + 10, FPS))
     for phone in phones:
         first, last = round(phone.start_s * FPS), round(phone.end_s * FPS)
         if is_closure(phone.symbol):
@@ -111,7 +112,7 @@ def test_quiet_is_smaller_but_closes_as_tightly() -> None:
     phones = syllables(*"sɑmɑsɑ", each_s=0.15)
     full, small = (animate_mouth(phones, 30, FPS, articulation=a) for a in (1.0, 0.6))
     assert small.max() < full.max()
-    assert aperture(small)[11:16].min() < 0.03
+    assert lip_gap(small)[11:16].min() < 0.03
 
 
 def test_soften_only_lowers() -> None:

@@ -94,14 +94,6 @@ def animate_mouth(
     return weights.astype(np.float32)
 
 
-def aperture(weights: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """How far the lips are apart, (T,): jawOpen less mouthClose; below 0.03 they look closed."""
-    opened: npt.NDArray[np.floating[Any]] = (
-        weights[:, CHANNEL_INDEX["jawOpen"]] - weights[:, CHANNEL_INDEX["mouthClose"]]
-    )
-    return opened
-
-
 def soften_steps(weights: FloatArray, limit: float) -> None:
     """Lower peaks in place until no channel changes by more than `limit` between frames.
 
