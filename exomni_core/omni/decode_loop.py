@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prompts in, ids and the hidden state behind each id out: the loop of both language models.
+
+A loop has a fixed number of rows over one cache. Prompts are admitted to free rows at any time, so
+a finished row can take the next prompt while its companions go on (continuous batching). A step
+only touches device tensors; the host looks in when it wants to know who has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from exomni_core.omni.backbone import Backbone, KVCache
+from exomni_core.omni.graphs import GraphCache
+from exomni_core.omni.sampling import uniform_numbers
+
+# How many steps may run ahead on CUDA before the host asks whether all rows have ended.
+CUDA_RUN_AHEAD: Final = 4
+
+
+class Rule(Protocol):
+    """Chooses ids: the head, the sampler and the embedding of one of the language models."""
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers that a choice takes."""
+        ...
+
+    @property
+    def stream(self) -> str:
+        """Names this use of the seed."""
+        ...
+
+    def choose(
+        self, hidden: Tensor, made: Tensor, past: Tensor, uniforms: Tensor, least: Tensor
+    ) -> Tensor:
+        """(B, H), (B,) count, (B, room) ids so far, (B, draws), (B,) fewest -> (B,) ids."""
+        ...
+
+    def ends(self, ids: Tensor) -> Tensor:
+        """(B,) ids -> (B,) bool."""
+        ...
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """(B,) ids -> (B, H)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """prompt: (1, n, H). least, most: ids wanted, the end not counted. seed: the row's own."""
+
+    prompt: Tensor
+    least: int
+    most: int
+    seed: int
+
+
+@dataclass
+class _Rows:
+    """The device's side. ids: (B, room + 1), the end id included; hidden: (B, room + 1, H)."""
+
+    vectors: Tensor
+    ids: Tensor
+    hidden: Tensor
+    made: Tensor
+    ended: Tensor
+    least: Tensor
+    most: Tensor
+    uniforms: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        return list(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A row's result. ids: (n,) without the end. hidden: (1, m, H), the end's row last if `ended`.
+
+    ended: False if `most` cut it.
+    """
+
+    ids: Tensor
+    hidden: Tensor
+    ended: bool
+
+
+class DecodeLoop:
+    """rows: prompts at a time. room: most ids that a row can make. positions: longest prompt.
+
+    Both may grow later, at the price of recording the graphs again.
+    """
+
+    def __init__(
+        self, backbone: Backbone, rule: Rule, *, rows: int, room: int, positions: int,
+        graphs: bool = True,
+    ) -> None:  # fmt: skip
+        self.backbone = backbone
+        self.rule = rule
+        self.rows = rows
+        self._graphs = graphs
+        self._allocate(room, positions)
+
+    def _allocate(self, room: int, positions: int) -> None:
+        rows, device = self.rows, self.backbone.device
+        dtype = self.backbone.body.norm.weight.dtype
+        self.room = room
+        self.cache: KVCache = self.backbone.new_cache(rows, positions + room + 1)
+        whole = {"dtype": torch.long, "device": device}
+        self._rows = _Rows(
+            vectors=torch.zeros(rows, 1, self.backbone.width, dtype=dtype, device=device),
+            ids=torch.zeros(rows, room + 1, **whole),  # type: ignore[call-overload]
+            hidden=torch.zeros(rows, room + 1, self.backbone.width, dtype=dtype, device=device),
+            made=torch.zeros(rows, **whole),  # type: ignore[call-overload]
+            ended=torch.ones(rows, dtype=torch.bool, device=device),
+            least=torch.zeros(rows, **whole),  # type: ignore[call-overload]
+            most=torch.zeros(rows, **whole),  # type: ignore[call-overload]
+            uniforms=torch.zeros(rows, room + 1, self.rule.draws, device=device),
+        )
+        self._places = torch.arange(rows, device=device)
+        self._step = GraphCache(
+            self._one_step,
+            enabled=self._graphs,
+            state=lambda: [*self._rows.tensors(), self.cache.lengths],
+        )
+
+    def fits(self, requests: Sequence[Request]) -> bool:
+        """Whether these requests fit without growing."""
+        return all(
+            r.most <= self.room and r.prompt.shape[1] + r.most + 1 <= self.cache.capacity
+            for r in requests
+        )
+
+    def admit(self, requests: Sequence[Request], rows: Sequence[int] | None = None) -> None:
+        """Give `requests` to `rows` (default: the first ones) and choose each one's first id."""
+        rows = range(len(requests)) if rows is None else rows
+        if not self.fits(requests):
+            if not bool(self._rows.ended.all()):
+                raise ValueError("a running loop can't grow; make it large enough from the start")
+            self._allocate(
+                max(self.room, *(r.most for r in requests)),
+                max(r.prompt.shape[1] for r in requests),
+            )
+        if bool(self._rows.ended.all()):
+            self.cache.reset()
+        places = torch.tensor(list(rows), device=self.backbone.device)
+        last = self._prefill(requests, places)  # (b, H)
+        state = self._rows
+        state.made[places] = 0
+        state.ended[places] = False
+        state.least[places] = torch.tensor([r.least for r in requests], device=places.device)
+        state.most[places] = torch.tensor([r.most for r in requests], device=places.device)
+        draws = self.rule.draws
+        numbers = uniform_numbers(
+            [r.seed for r in requests], (self.room + 1) * draws, self.rule.stream, places.device
+        )
+        state.uniforms[places] = numbers.unflatten(1, (-1, draws))
+        hidden = torch.zeros_like(state.hidden[:, 0]).index_copy(0, places, last)
+        self._choose(hidden, (self._places[:, None] == places).any(dim=1))
+
+    def _prefill(self, requests: Sequence[Request], places: Tensor) -> Tensor:
+        lengths = torch.tensor([r.prompt.shape[1] for r in requests], device=places.device)
+        longest = max(r.prompt.shape[1] for r in requests)
+        vectors = torch.cat(
+            [F.pad(r.prompt, (0, 0, 0, longest - r.prompt.shape[1])) for r in requests]
+        )
+        alone = len(requests) == self.rows
+        cache = self.cache if alone else self.backbone.new_cache(len(requests), longest)
+        cache.reset()
+        hidden = self.backbone.prefill(vectors, cache, lengths)
+        if not alone:
+            for own, new in ((self.cache.keys, cache.keys), (self.cache.values, cache.values)):
+                for target, source in zip(own, new, strict=True):
+                    target[places, :, :longest] = source[:, :, :longest]
+            self.cache.lengths[places] = lengths
+            self.cache.longest = max(self.cache.longest, longest)
+        return hidden[torch.arange(len(requests), device=places.device), lengths - 1]
+
+    def step(self) -> None:
+        """One more id for every row that has not ended; asks the device nothing."""
+        self._step(self.backbone.window(self.cache))
+        self.cache.longest = min(self.cache.longest + 1, self.cache.capacity - 1)
+
+    def _one_step(self, window: Tensor) -> Tensor:
+        state = self._rows
+        hidden = self.backbone.step(state.vectors, self.cache, window)[:, 0]
+        running = ~state.ended
+        self.cache.lengths += running
+        self._choose(hidden, running)
+        return state.made
+
+    def _choose(self, hidden: Tensor, running: Tensor) -> None:
+        """Put the next id of the `running` rows (B,) behind hidden (B, H) into the books."""
+        state, at = self._rows, self._rows.made
+        uniforms = state.uniforms[self._places, at]
+        ids = self.rule.choose(hidden, at, state.ids, uniforms, state.least)
+        state.ids[self._places, at] = torch.where(running, ids, state.ids[self._places, at])
+        state.hidden[self._places, at] = torch.where(
+            running[:, None], hidden, state.hidden[self._places, at]
+        )
+        ends = self.rule.ends(ids)
+        state.vectors.copy_(self.rule.embed(ids)[:, None])
+        state.made += running & ~ends
+        state.ended |= running & (ends | (state.made >= state.most))
+
+    def ended(self) -> list[bool]:
+        """Which rows have ended; waits for the device."""
+        return [bool(e) for e in self._rows.ended.tolist()]
+
+    def made(self, row: int) -> int:
+        """Ids that `row` has so far, the end not counted; waits for the device."""
+        return int(self._rows.made[row])
+
+    def result(self, row: int, first: int = 0) -> Decoded:
+        """What `row` has from its id number `first` on (copies)."""
+        state, made = self._rows, self.made(row)
+        # Cut by length, the row holds as many hidden states as ids; else one more, the end's.
+        by_rule = bool(state.ended[row]) and made < int(state.most[row])
+        end = made + (1 if by_rule else 0)
+        return Decoded(
+            state.ids[row, first:made].clone(), state.hidden[row : row + 1, first:end].clone(),
+            by_rule,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End all rows; what they made can't be read any more."""
+        self._rows.ended.fill_(True)
+
+    def run(self, check: Checkpoint) -> None:
+        """Step until all rows have ended; `check` is called before each step and may raise."""
+        ahead = CUDA_RUN_AHEAD if self.backbone.device.type == "cuda" else 1
+        steps = 0
+        while True:
+            if steps % ahead == 0 and bool(self._rows.ended.all()):
+                return
+            check()
+            self.step()
+            steps += 1
+
+
+class Checkpoint(Protocol):
+    """Called between steps; raises to stop the loop."""
+
+    def __call__(self) -> None:
+        """Raise Cancelled, or return."""
+        ...
