@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exomni_core import __version__
+from render_jobs.cli_models import models
 
 if TYPE_CHECKING:
     from render_jobs.settings import RenderSettings
@@ -76,6 +77,9 @@ def main() -> None:
 
     Exit codes: 0 all done, 1 some rows failed, 2 usage or input, 3 environment, 130 stopped.
     """
+
+
+main.add_command(models)
 
 
 def _chain(*options: Command) -> Callable[[Command], Command]:
