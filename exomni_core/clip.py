@@ -77,7 +77,8 @@ class Clip:
     words, phones: ascending in time, in seconds.
     text: what is said (the reply, the line, the transcript given or recognised; may be empty).
     prompt: the prompt as plain JSON data. engine: its name. seed: what the randomness grew from.
-    route: how the face was found (`tts_events`, `transcript`, `recognised`, `allphone`, `energy`).
+    route: how the face was found (`tts_events`, `transcript`, `recognised`, `allphone`, `energy`;
+        `units` by the neural engine).
     confidence: how sure the engine is of that route, 0 to 1.
     provenance: versions and hashes, plain JSON data, without dates.
     """

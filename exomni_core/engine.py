@@ -105,6 +105,7 @@ class Engine(Protocol):
 # name -> "module:class"; the module is imported only when that engine is asked for.
 _ENGINES: Final[dict[str, str]] = {
     "embedded": "exomni_core.embedded.engine:EmbeddedEngine",
+    "omni": "exomni_core.omni.engine:OmniEngine",
 }
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from exomni_core.conversation import REPLY_FIELDS, Message, parse_reply
 from exomni_core.errors import InputError
 
 Mode = Literal["say", "lipsync", "reply"]
 MODES: Final[tuple[Mode, ...]] = ("say", "lipsync", "reply")
 FIELDS: Final = (
     "id", "text", "audio", "mode", "transcript", "language", "voice", "rate", "style", "seed",
-    "meta",
+    "meta", "system", "history", "temperature", "top_p", "max_tokens",
 )  # fmt: skip
 STYLES: Final = ("quiet", "neutral", "lively")
 MAX_TEXT_CHARACTERS: Final = 20_000
@@ -34,7 +35,7 @@ class Prompt:
 
     id: names the output files: letters and digits of any script, `-`, `_`, `.`.
     mode: `say` this text, `lipsync` this recording, or `reply` to either.
-    text / audio: what is given; `say` needs text, `lipsync` needs audio, `reply` either.
+    text / audio: what is given; `say` needs text, `lipsync` needs audio, `reply` either or both.
     transcript: the words of `audio`, where known (makes lip-sync far better).
     language: such as `en`, `zh`, `de`, `en-gb`; None lets the engine guess from the text.
     voice: the engine's own voice name; None is its default.
@@ -42,6 +43,8 @@ class Prompt:
     style: how strongly the face moves: `quiet`, `neutral` or `lively`.
     seed: for blinks, brows and gaze (and sampling in neural engines); None takes the run's seed.
     meta: anything of the user's, copied to the outputs untouched.
+    system, history: for `reply`: who the model is to be, and what was said before.
+    temperature, top_p, max_tokens: for `reply`: how the answer is drawn; None is the engine's own.
     """
 
     id: str
@@ -55,15 +58,22 @@ class Prompt:
     style: str = "neutral"
     seed: int | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    history: tuple[Message, ...] = ()
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The prompt as plain data, for the clip; the audio by file name, so no path leaks."""
         data: dict[str, Any] = {"id": self.id, "mode": self.mode}
-        for name in ("text", "transcript", "language", "voice", "seed"):
+        for name in ("text", "transcript", "language", "voice", "seed", *REPLY_FIELDS):
             if getattr(self, name) is not None:
                 data[name] = getattr(self, name)
         if self.audio is not None:
             data["audio"] = self.audio.name
+        if self.history:
+            data["history"] = [message.to_json() for message in self.history]
         return data | {"rate": self.rate, "style": self.style, "meta": dict(self.meta)}
 
 
@@ -122,6 +132,7 @@ def parse_prompt(data: object, folder: Path) -> Prompt:
     audio = _optional_text(data, "audio")
     mode = _mode(data.get("mode"), text, audio)
     _check_mode_inputs(mode, text, audio, transcript)
+    reply = parse_reply(data, mode, folder, _optional_text)
     return Prompt(
         id=prompt_id,
         mode=mode,
@@ -134,6 +145,7 @@ def parse_prompt(data: object, folder: Path) -> Prompt:
         style=_style(data.get("style")),
         seed=_seed(data.get("seed")),
         meta=_meta(data.get("meta")),
+        **reply,
     )
 
 
@@ -279,7 +291,7 @@ def _mode(value: object, text: str | None, audio: str | None) -> Mode:
 def _check_mode_inputs(
     mode: Mode, text: str | None, audio: str | None, transcript: str | None
 ) -> None:
-    if text is not None and audio is not None:
+    if text is not None and audio is not None and mode != "reply":
         raise InputError(
             "give either text or audio; the words of a recording go into transcript", field="audio"
         )

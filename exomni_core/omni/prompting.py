@@ -69,10 +69,10 @@ class TextTokenizer:
     """The checkpoint's Qwen tokenizer. Raises InputError for a folder without one."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoTokenizer
+        from transformers import Qwen2Tokenizer
 
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            self._tokenizer: Any = Qwen2Tokenizer.from_pretrained(str(folder), local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(

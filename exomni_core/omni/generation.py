@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prompts in, whole replies out, many at a time: text, speech units, face and sound.
+
+Three ways in: an answer that the model writes (`write`), a text that it is made to say (`recite`),
+and units of a recording that it is made to speak (`mouth`). From there on all is one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from exomni_core.errors import InputError
+from exomni_core.omni.config import FACE_FPS
+from exomni_core.omni.decode_loop import Decoded, DecodeLoop, Request
+from exomni_core.omni.face_decoder import arkit_weights
+from exomni_core.omni.language_model import TextRule
+from exomni_core.omni.model import OmniModel
+from exomni_core.omni.prompting import Turn
+from exomni_core.omni.sampling import TextSampling, mixed_seed
+from exomni_core.omni.segments import OFFLINE, WHOLE, SegmentRule, cut
+from exomni_core.omni.speech_generator import UnitRule, unit_limits
+
+FloatArray = npt.NDArray[np.float32]
+Check = Callable[[], None]
+
+REFERENCE_MOST_TOKENS: Final = 128
+MOST_TOKENS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A conversation that waits for an answer. recordings: 16 kHz, one for each that is heard."""
+
+    turns: tuple[Turn, ...]
+    recordings: tuple[FloatArray, ...] = ()
+    seed: int = 0
+    sampling: TextSampling = TextSampling()
+    most_tokens: int = MOST_TOKENS
+
+
+@dataclass(frozen=True)
+class Written:
+    """The answer. ids: N tokens. complete: it came to its end, and was not cut by its length.
+
+    hidden: (1, N + 1, H), the last row being the one that chose the end; (1, N, H) if cut.
+    """
+
+    ids: Tensor
+    hidden: Tensor
+    text: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """units: (U,) long. hidden: (1, M, 1024). segments: units in each, for timing text."""
+
+    units: Tensor
+    hidden: Tensor
+    segments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What one prompt becomes. audio: (S,) in [-1, 1]. weights: (T, 52) in [0, 1] at 30 fps."""
+
+    written: Written
+    spoken: Spoken
+    audio: FloatArray
+    weights: FloatArray
+
+
+@torch.inference_mode()
+def hear(model: OmniModel, samples: FloatArray) -> Tensor:
+    """(S,) at 16 kHz -> the block of speech features (s, H): 300 for each 30 s begun.
+
+    The release hears the first 30 s only; so does compat="reference".
+    """
+    chunk = model.mel.chunk
+    count = max(1, -(-len(samples) // chunk))
+    blocks = []
+    for k in range(1 if model.compat == "reference" else count):
+        mel = model.mel.chunk_features(samples[k * chunk : (k + 1) * chunk], model.device)
+        blocks.append(model.projector(model.speech_encoder(mel))[0])
+    return torch.cat(blocks)
+
+
+@torch.inference_mode()
+def prompt_vectors(model: OmniModel, asked: Asked) -> Tensor:
+    """The prompt as the language model sees it, (1, L, H)."""
+    ids = model.text.prompt_ids(asked.turns, model.compat)
+    blocks = [hear(model, samples) for samples in asked.recordings]
+    vectors = model.language_model.spliced(torch.tensor(ids, device=model.device), blocks)
+    return vectors[:, : model.config.max_prompt] if model.config.max_prompt else vectors
+
+
+@torch.inference_mode()
+def write(
+    model: OmniModel, asked: Sequence[Asked], check: Check, *, rows: int = 8
+) -> list[Written]:
+    """Answer each, up to `rows` at a time. Prompts that sample differently don't share a batch."""
+    written: list[Written | None] = [None] * len(asked)
+    for sampling in dict.fromkeys(a.sampling for a in asked):
+        places = [i for i, a in enumerate(asked) if a.sampling == sampling]
+        requests = [_text_request(model, asked[i], check) for i in places]
+        rule = TextRule(model.language_model, sampling, model.end_ids)
+        for place, decoded in zip(
+            places, _decode(model, "text", rule, requests, check, rows), strict=True
+        ):
+            written[place] = _as_written(model, decoded)
+    return [w for w in written if w is not None]
+
+
+@torch.inference_mode()
+def recite(model: OmniModel, asked: Asked, text: str) -> Written:
+    """Force `text` through the language model as its own answer, word for word."""
+    ids = torch.tensor([model.text.plain_ids_of(text)], device=model.device)
+    hidden = model.language_model.teach(prompt_vectors(model, asked), ids)
+    return Written(ids[0], hidden, text, complete=True)
+
+
+@torch.inference_mode()
+def speak(
+    model: OmniModel,
+    written: Sequence[Written],
+    seeds: Sequence[int],
+    check: Check,
+    *,
+    rows: int = 8,
+    rule: SegmentRule | None = None,
+) -> list[Spoken]:
+    """Speech units of each answer, all segments of all answers in one batch."""
+    if rule is None:
+        rule = WHOLE if model.compat == "reference" else OFFLINE
+    requests, owners = [], []
+    for number, (answer, seed) in enumerate(zip(written, seeds, strict=True)):
+        for request in segment_requests(model, answer, seed, rule):
+            requests.append(request)
+            owners.append(number)
+    decoded = _decode(model, "units", UnitRule(model.generator), requests, check, rows)
+    return [
+        _joined([d for d, o in zip(decoded, owners, strict=True) if o == number])
+        for number in range(len(written))
+    ]
+
+
+def segment_requests(
+    model: OmniModel, answer: Written, seed: int, rule: SegmentRule
+) -> list[Request]:
+    """The generator's prompts for an answer, one for each segment."""
+    ids = answer.ids
+    if model.compat == "reference" and not answer.complete:
+        ids = ids[:-1]  # the release drops the last token, whatever it is
+    requests, begin = [], 0
+    for number, end in enumerate(cut(ids.tolist(), rule, model.text.pieces_of)):
+        requests.append(segment_request(model, ids, answer.hidden, (begin, end), seed, number))
+        begin = end
+    return requests
+
+
+def segment_request(
+    model: OmniModel,
+    ids: Tensor,
+    hidden: Tensor,
+    span: tuple[int, int],
+    seed: int,
+    number: int,
+) -> Request:
+    """The prompt of one segment: its tokens ask its hidden states and the one after."""
+    begin, end = span
+    prompt = model.generator.prompt(hidden[:, begin : end + 1], ids[None, begin:end])
+    least, most = unit_limits(max(1, end - begin))
+    return Request(prompt, least, most, mixed_seed(seed, f"segment {number}"))
+
+
+@torch.inference_mode()
+def mouth(model: OmniModel, written: Written, units: Sequence[int]) -> Spoken:
+    """Force the units of a recording through the generator, as the speech of `written`."""
+    ids = torch.tensor([list(units)], device=model.device)
+    prompt = model.generator.prompt(written.hidden, written.ids[None])
+    hidden = model.generator.teach(prompt, ids)
+    return Spoken(ids[0], hidden, (len(units),))
+
+
+@torch.inference_mode()
+def animate(model: OmniModel, spoken: Spoken) -> FloatArray:
+    """(T, 52) weights at 30 fps."""
+    if not len(spoken.units):
+        return np.zeros((0, 52), np.float32)
+    raw = model.face(spoken.hidden, spoken.units[None], compat=model.compat)
+    weights: FloatArray = arkit_weights(raw[0]).cpu().numpy()
+    return weights
+
+
+@torch.inference_mode()
+def sound(model: OmniModel, spoken: Sequence[Spoken], seeds: Sequence[int]) -> list[FloatArray]:
+    """The waveform of each, (S,) at 22,050 Hz."""
+    waves = model.decoder.decode_many([s.units.tolist() for s in spoken], seeds=list(seeds))
+    return [np.clip(w.float().cpu().numpy(), -1.0, 1.0) for w in waves]
+
+
+def fit_frames(weights: FloatArray, samples: int, rate_hz: int) -> FloatArray:
+    """Cut or hold the last frame, so that the face lasts as long as the sound."""
+    from exomni_core.clip import frame_count
+
+    wanted = frame_count(samples / rate_hz, FACE_FPS)
+    if len(weights) >= wanted:
+        return weights[:wanted]
+    last = weights[-1:] if len(weights) else np.zeros((1, weights.shape[1]), np.float32)
+    return np.concatenate([weights, np.repeat(last, wanted - len(weights), axis=0)])
+
+
+def text_request(model: OmniModel, asked: Asked) -> Request:
+    """The language model's request for a conversation."""
+    most = asked.most_tokens
+    if model.compat == "reference":
+        most = min(most, REFERENCE_MOST_TOKENS)
+    # A reply of nothing can't be spoken: the end may not come first.
+    least = 0 if model.compat == "reference" else 1
+    return Request(prompt_vectors(model, asked), least, most, asked.seed)
+
+
+def _text_request(model: OmniModel, asked: Asked, check: Check) -> Request:
+    check()
+    return text_request(model, asked)
+
+
+def _as_written(model: OmniModel, decoded: Decoded) -> Written:
+    text = model.text.text_of(decoded.ids.tolist())
+    if not len(decoded.ids):
+        raise InputError(
+            "the model answered with nothing; ask in other words or with another seed", field="text"
+        )
+    return Written(decoded.ids, decoded.hidden, text, decoded.ended)
+
+
+def _decode(
+    model: OmniModel, name: str, rule: object, requests: Sequence[Request], check: Check, rows: int
+) -> list[Decoded]:
+    if not requests:
+        return []
+    rows = min(rows, len(requests))
+    loop: DecodeLoop = model.loop(
+        name,
+        rule,  # type: ignore[arg-type]
+        rows=rows,
+        room=max(r.most for r in requests),
+        positions=max(r.prompt.shape[1] for r in requests),
+    )
+    return loop.serve(requests, check)
+
+
+def _joined(decoded: Sequence[Decoded]) -> Spoken:
+    """Segments end to end. Only the last keeps the row behind its end, so rows follow units."""
+    rows = [d.hidden[:, : len(d.ids)] for d in decoded[:-1]] + [decoded[-1].hidden]
+    return Spoken(
+        torch.cat([d.ids for d in decoded]),
+        torch.cat(rows, dim=1),
+        tuple(len(d.ids) for d in decoded),
+    )

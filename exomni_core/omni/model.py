@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A models folder in, the whole model out, each part loaded when it is first needed.
+
+A request in writing never touches the speech encoder; a run without sound never loads the vocoder.
+Nothing here decides what to say: see `generation.py` and `streaming.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, cast
+
+import torch
+from torch import nn
+
+from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.omni.audio_features import MelExtractor
+from exomni_core.omni.compat import Compat
+from exomni_core.omni.config import OmniConfig
+from exomni_core.omni.decode_loop import DecodeLoop, Rule
+from exomni_core.omni.face_decoder import FaceDecoder
+from exomni_core.omni.language_model import LanguageModel
+from exomni_core.omni.parts import PartLoader, read_config, side_folder
+from exomni_core.omni.projector import SpeechProjector
+from exomni_core.omni.prompting import TextTokenizer
+from exomni_core.omni.speech_decoder import SpeechDecoder
+from exomni_core.omni.speech_encoder import SpeechEncoder
+from exomni_core.omni.speech_generator import SpeechGenerator
+from exomni_core.omni.speech_tokenizer import SpeechTokenizer
+from exomni_core.omni.tensor_files import read_json
+
+CHECKPOINT: Final = "ex-omni"
+DECODER: Final = "glm-4-voice-decoder"
+TOKENIZER: Final = "glm-4-voice-tokenizer"
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Quantize = Literal["none", "int8", "int4"]
+PartType = TypeVar("PartType", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load. device: `auto`, `cpu`, `cuda`, `cuda:1`. dtype: `auto`, `float32`, `bfloat16`.
+
+    auto is the GPU in bfloat16 where there is one, else the CPU in float32. quantize: the weights
+    of both language models. max_memory_bytes: refuse to load more than this. graphs: record
+    decode steps as CUDA graphs.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    compat: Compat = "fixed"
+    quantize: Quantize = "none"
+    max_memory_bytes: int | None = None
+    graphs: bool = True
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """Where the three downloads lie; the tokenizer is only needed to animate recordings."""
+
+    checkpoint: Path
+    decoder: Path
+    tokenizer: Path
+
+
+def find_folders(path: Path) -> ModelFolders:
+    """`path` is the models folder, or the checkpoint's with the other two inside or beside it.
+
+    Raises InputError(field="model") with the command to run if there is no checkpoint.
+    """
+    checkpoint = path if (path / "config.json").is_file() else path / CHECKPOINT
+    if not (checkpoint / "config.json").is_file():
+        raise InputError(
+            f"there is no Ex-Omni checkpoint in {path}; to get it: exorender models pull "
+            f"(to try the engine without it: exorender models make-tiny {path})",
+            field="model",
+        )
+
+    def beside(name: str) -> Path:
+        inside = checkpoint / name
+        return inside if inside.is_dir() else checkpoint.parent / name
+
+    return ModelFolders(checkpoint, beside(DECODER), beside(TOKENIZER))
+
+
+class OmniModel:
+    """All parts of Ex-Omni. Make it with `from_pretrained`; `release` frees everything."""
+
+    def __init__(self, folders: ModelFolders, options: LoadOptions) -> None:
+        self.folders, self.options = folders, options
+        self.compat: Compat = options.compat
+        self.device = choose_device(options.device)
+        self.dtype = choose_dtype(options.dtype, self.device)
+        self.config: OmniConfig = read_config(folders.checkpoint)
+        self._loader = PartLoader(
+            folders.checkpoint, self.config, device=self.device, dtype=self.dtype
+        )
+        self._parts: dict[str, Any] = {}
+        self._loops: dict[tuple[str, int], DecodeLoop] = {}
+        self._check_memory()
+
+    @classmethod
+    def from_pretrained(cls, path: Path | str, **options: Any) -> OmniModel:
+        """Check the checkpoint at `path` and make it ready; weights are read when first needed.
+
+        options: fields of LoadOptions. Raises InputError that names whatever doesn't fit, and
+        EnvironmentProblem if the device isn't there.
+        """
+        return cls(find_folders(Path(path)), LoadOptions(**options))
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """Writes the reply."""
+        return cast(LanguageModel, self._part("language_model"))
+
+    @property
+    def speech_encoder(self) -> SpeechEncoder:
+        """Hears the user."""
+        return cast(SpeechEncoder, self._part("speech_encoder"))
+
+    @property
+    def projector(self) -> SpeechProjector:
+        """Brings what was heard to the language model."""
+        return cast(SpeechProjector, self._part("speech_projector"))
+
+    @property
+    def generator(self) -> SpeechGenerator:
+        """Speaks in units."""
+        return cast(SpeechGenerator, self._part("speech_generator"))
+
+    @property
+    def face(self) -> FaceDecoder:
+        """Moves the face."""
+        return cast(FaceDecoder, self._part("blendshape_generator"))
+
+    @property
+    def decoder(self) -> SpeechDecoder:
+        """Turns units into sound."""
+        folder = self.folders.decoder
+
+        def load() -> SpeechDecoder:
+            for name in ("flow.pt", "hift.pt"):
+                _require(folder / name)
+            return SpeechDecoder.load(
+                folder / "flow.pt",
+                folder / "hift.pt",
+                device=self.device,
+                dtype=self.dtype,
+                compat=self.compat,
+            )
+
+        return self._made("decoder", load)
+
+    @property
+    def speech_tokenizer(self) -> SpeechTokenizer:
+        """Turns recordings into units."""
+        folder = self.folders.tokenizer
+
+        def load() -> SpeechTokenizer:
+            _require(folder / "config.json")
+            return SpeechTokenizer.load(folder, device=self.device, dtype=self.dtype)
+
+        return self._made("speech_tokenizer", load)
+
+    @cached_property
+    def text(self) -> TextTokenizer:
+        """Turns text into tokens and back."""
+        return TextTokenizer(self.folders.checkpoint)
+
+    @cached_property
+    def mel(self) -> MelExtractor:
+        """Turns samples into what the speech encoder hears."""
+        data = read_json(self.folders.checkpoint / "config.json")
+        folder = side_folder(self.folders.checkpoint, data, "pretrain_speech_encoder_weights")
+        settings = folder / "preprocessor_config.json" if folder else None
+        return MelExtractor(read_json(settings) if settings and settings.is_file() else None)
+
+    @cached_property
+    def generation_defaults(self) -> dict[str, Any]:
+        """The checkpoint's generation_config.json, or nothing."""
+        path = self.folders.checkpoint / "generation_config.json"
+        return read_json(path) if path.is_file() else {}
+
+    @cached_property
+    def end_ids(self) -> tuple[int, ...]:
+        """Tokens that end a reply."""
+        found = self.generation_defaults.get("eos_token_id", self.config.llm.get("eos_token_id"))
+        if found is None:
+            return (self.text.end_id,)
+        return tuple(found) if isinstance(found, list) else (int(found),)
+
+    def loop(self, name: str, rule: Rule, *, rows: int, room: int, positions: int) -> DecodeLoop:
+        """A loop of the language model (`text`) or the generator (`units`), kept for reuse."""
+        backbone = self.language_model.backbone if name == "text" else self.generator.backbone
+        loop = self._loops.get((name, rows))
+        if loop is None:
+            loop = DecodeLoop(
+                backbone, rule, rows=rows, room=room, positions=positions,
+                graphs=self.options.graphs,
+            )  # fmt: skip
+            self._loops[name, rows] = loop
+        else:
+            loop.stop()
+            loop.use(rule)
+        return loop
+
+    def drop_loops(self) -> None:
+        """Free the caches of the decode loops."""
+        self._loops.clear()
+        self._tidy()
+
+    def drop(self, name: str) -> None:
+        """Free one part, such as `speech_encoder`; it is read again when next needed."""
+        self._parts.pop(name, None)
+        self._tidy()
+
+    def release(self) -> None:
+        """Free all weights and caches; the model can be used again, and then reads them anew."""
+        self._parts.clear()
+        self.drop_loops()
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the parts whose weights are in memory."""
+        return tuple(self._parts)
+
+    def _part(self, name: str) -> nn.Module:
+        def load() -> nn.Module:
+            module = self._loader.load(name)
+            if name in ("language_model", "speech_generator") and self.options.quantize != "none":
+                from exomni_core.omni.quantize import quantize_backbone
+
+                quantize_backbone(cast(Any, module).backbone, self.options.quantize)
+            return module
+
+        return self._made(name, load)
+
+    def _made(self, name: str, load: Callable[[], PartType]) -> PartType:
+        if name not in self._parts:
+            self._parts[name] = load()
+        return cast(PartType, self._parts[name])
+
+    def _tidy(self) -> None:
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _check_memory(self) -> None:
+        limit = self.options.max_memory_bytes
+        if limit is None:
+            return
+        share = {"none": 1.0, "int8": 1 / self.dtype.itemsize, "int4": 0.56 / self.dtype.itemsize}
+        lasting = ("blendshape_generator", "speech_projector")
+        needed = sum(self._loader.bytes_of(name) for name in lasting)
+        for name in ("language_model", "speech_generator"):
+            needed += round(self._loader.bytes_of(name) * share[self.options.quantize])
+        if needed > limit:
+            raise EnvironmentProblem(
+                f"the weights take {needed / 1e9:.1f} GB in {self.options.dtype} with quantize="
+                f"{self.options.quantize}, more than the {limit / 1e9:.1f} GB that --max-memory "
+                "allows; raise it, or use --quantize int8 or int4"
+            )
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` or torch's name -> a device that is there; EnvironmentProblem if it isn't."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(
+            f"{name!r} is not a device; write auto, cpu, cuda or cuda:1", field="device"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem("there is no CUDA GPU that PyTorch can use here; use --device cpu")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` or a name of DTYPES -> the dtype; InputError for another."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise InputError(f"{name!r} is not auto, {' or '.join(DTYPES)}", field="dtype")
+    return DTYPES[name]
+
+
+def _require(file: Path) -> None:
+    if not file.is_file():
+        raise EnvironmentProblem(f"{file} is missing; to get it: exorender models pull")

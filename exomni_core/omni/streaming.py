@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A conversation in, pieces of the answer out while it is still being written: text, sound, face.
+
+One clock for all. Text is shown token by token; as soon as a clause is there its units are written,
+a few at a time; each few go to the face decoder and to the speech decoder, whose states carry over.
+A piece holds sound and face of the same stretch of time. Between two pieces the language model goes
+on by some tokens, so that the next clause is ready in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exomni_core.omni.config import FACE_FPS
+from exomni_core.omni.decode_loop import DecodeLoop
+from exomni_core.omni.face_decoder import arkit_weights
+from exomni_core.omni.generation import (
+    Asked,
+    Check,
+    FloatArray,
+    Spoken,
+    Written,
+    segment_request,
+    text_request,
+)
+from exomni_core.omni.language_model import TextRule
+from exomni_core.omni.model import OmniModel
+from exomni_core.omni.segments import STREAMING, Segmenter, SegmentRule
+from exomni_core.omni.speech_generator import UnitRule, unit_limits
+
+UNITS_AT_ONCE: Final = 10  # units written before face and sound take them
+TOKENS_BETWEEN: Final = 4  # text tokens written between two pieces
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What is new. audio: (n,) at 22,050 Hz. weights: (t, 52) at 30 fps, for the same time.
+
+    start_s: the place of both. text: what was written meanwhile.
+    """
+
+    start_s: float
+    audio: FloatArray
+    weights: FloatArray
+    text: str = ""
+
+
+class Performer:
+    """Units and hidden states in, sound and face out in step; the state of one stream."""
+
+    def __init__(self, model: OmniModel, seed: int) -> None:
+        self.model = model
+        self.rate_hz = model.decoder.sample_rate_hz
+        self._face = model.face.start()
+        self._sound = model.decoder.start(seed=seed)
+        self._audio: list[FloatArray] = []  # made, not yet given
+        self._weights: list[FloatArray] = []
+        self._samples_given = self._frames_given = 0
+        self._last = np.zeros((1, 52), np.float32)  # the frame given last
+
+    @property
+    def given_s(self) -> float:
+        """Seconds of sound and face given so far."""
+        return self._samples_given / self.rate_hz
+
+    @torch.inference_mode()
+    def push(self, units: Sequence[int], hidden: Tensor, *, final: bool) -> Piece:
+        """n more units with their m hidden rows (1, m, 1024); what can be given now, maybe nothing.
+
+        A frame is given with the sound that it is shown to.
+        """
+        units = list(units)
+        raw = self.model.face.push(self._face, hidden, units, final=final)
+        wave = self.model.decoder.push(self._sound, units, final=final)
+        self._weights.append(arkit_weights(raw[0]).cpu().numpy())
+        self._audio.append(np.clip(wave.float().cpu().numpy(), -1.0, 1.0))
+        return self._due(final=final)
+
+    def _due(self, *, final: bool) -> Piece:
+        audio, weights = np.concatenate(self._audio), np.concatenate(self._weights)
+        first = self._frames_given
+        if final:
+            total = self._samples_given + len(audio)
+            frames = max(0, -(-total * int(FACE_FPS) // self.rate_hz) - first)
+            held = np.concatenate([self._last, weights])[-1:]
+            weights = np.concatenate([weights, np.repeat(held, max(0, frames - len(weights)), 0)])
+            samples = len(audio)
+        else:
+            heard = (self._samples_given + len(audio)) * int(FACE_FPS) // self.rate_hz - first
+            frames = max(0, min(len(weights), heard))
+            samples = round((first + frames) * self.rate_hz / FACE_FPS) - self._samples_given
+        piece = Piece(self.given_s, audio[:samples], weights[:frames])
+        self._audio, self._weights = [audio[samples:]], [weights[frames:]]
+        self._samples_given += samples
+        self._frames_given += frames
+        self._last = piece.weights[-1:] if frames else self._last
+        return piece
+
+
+@dataclass
+class _Writing:
+    """The language model's side of a stream."""
+
+    loop: DecodeLoop
+    model: OmniModel
+    segmenter: Segmenter
+    seen: int = 0
+    shown: str = ""
+    ready: list[tuple[int, int]] = field(default_factory=list)
+    begun: int = 0
+    ended: bool = False
+
+    def look(self) -> None:
+        """Take over the tokens that are there; cut segments."""
+        made = self.loop.result(0)
+        self.ended = self.loop.ended()[0]
+        ids = made.ids.tolist()
+        for number in range(self.seen, len(ids)):
+            if self.segmenter.push(ids[number]):
+                self.ready.append((self.begun, number + 1))
+                self.begun = number + 1
+        self.seen = len(ids)
+        if self.ended and self.begun < self.seen:
+            self.ready.append((self.begun, self.seen))
+            self.begun = self.seen
+
+    def news(self) -> str:
+        """Text that was not shown yet; a half-written character waits for its rest."""
+        text = self.model.text.pieces_of(self.loop.result(0).ids.tolist())
+        if not self.ended:
+            text = text.rstrip("\ufffd")
+        new, self.shown = text[len(self.shown) :], text
+        return new
+
+    def can_speak(self) -> bool:
+        """Whether the next segment's hidden states, and the one after it, are there."""
+        if not self.ready:
+            return False
+        return self.ended or self.seen > self.ready[0][1]
+
+
+def stream_reply(
+    model: OmniModel,
+    asked: Asked,
+    check: Check,
+    *,
+    rule: SegmentRule = STREAMING,
+    done: Callable[[Written, Spoken], None] | None = None,
+) -> Iterator[Piece]:
+    """Answer `asked` piece by piece. `check` is called before every token and unit and may raise.
+
+    done: told the whole text and all units at the end. Closing the iterator stops the work.
+    """
+    with torch.inference_mode():
+        request = text_request(model, asked)
+    text_rule = TextRule(model.language_model, asked.sampling, model.end_ids)
+    loop = model.loop(
+        "text", text_rule, rows=1, room=request.most, positions=request.prompt.shape[1]
+    )
+    writing = _Writing(loop, model, Segmenter(rule, model.text.pieces_of))
+    with torch.inference_mode():
+        loop.admit([request])
+
+    def advance(tokens: int) -> None:
+        with torch.inference_mode():
+            for _ in range(tokens):
+                if writing.ended:
+                    break
+                check()
+                loop.step()
+                writing.look()
+
+    yield from _speak_while_writing(model, asked.seed, writing, advance, check, done)
+
+
+def stream_text(
+    model: OmniModel,
+    written: Written,
+    seed: int,
+    check: Check,
+    *,
+    rule: SegmentRule = STREAMING,
+    done: Callable[[Written, Spoken], None] | None = None,
+) -> Iterator[Piece]:
+    """Speak a text that is already there, piece by piece."""
+    segmenter = Segmenter(rule, model.text.pieces_of)
+    ends = [i + 1 for i, token in enumerate(written.ids.tolist()) if segmenter.push(token)]
+    if not ends or ends[-1] != len(written.ids):
+        ends.append(len(written.ids))
+    performer = Performer(model, seed)
+    spoken = _Spoken()
+    begin = 0
+    for number, end in enumerate(ends):
+        text = model.text.pieces_of(written.ids[begin:end].tolist())
+        span, last = (begin, end), number == len(ends) - 1
+        for piece in _segment(model, written, span, seed, number, performer, spoken, check, last):
+            yield Piece(piece.start_s, piece.audio, piece.weights, text)
+            text = ""
+        begin = end
+    if done is not None:
+        done(written, spoken.joined())
+
+
+@dataclass
+class _Spoken:
+    """Units and rows of all segments, for the clip's record; on the host, they add up."""
+
+    units: list[int] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+
+    def joined(self) -> Spoken:
+        return Spoken(torch.tensor(self.units), torch.zeros(1, 0, 1024), tuple(self.segments))
+
+
+def _speak_while_writing(
+    model: OmniModel,
+    seed: int,
+    writing: _Writing,
+    advance: Callable[[int], None],
+    check: Check,
+    done: Callable[[Written, Spoken], None] | None,
+) -> Iterator[Piece]:
+    performer, spoken = Performer(model, seed), _Spoken()
+    nothing = np.zeros(0, np.float32), np.zeros((0, 52), np.float32)
+    number, finished = 0, False
+    writing.look()
+    while True:
+        while not writing.can_speak() and not writing.ended:
+            advance(1)
+            if text := writing.news():
+                yield Piece(performer.given_s, *nothing, text)
+        if not writing.ready:
+            break
+        span = writing.ready.pop(0)
+        made = writing.loop.result(0)
+        written = Written(made.ids, made.hidden, "", complete=made.ended)
+        finished = writing.ended and not writing.ready
+        for piece in _segment(
+            model, written, span, seed, number, performer, spoken, check, finished
+        ):
+            advance(TOKENS_BETWEEN)
+            yield Piece(piece.start_s, piece.audio, piece.weights, writing.news())
+        number += 1
+    if not finished:  # the end came right behind the last segment: flush the decoders
+        rest = performer.push([], _no_rows(model), final=True)
+        yield Piece(rest.start_s, rest.audio, rest.weights, writing.news())
+    made = writing.loop.result(0)
+    text = model.text.text_of(made.ids.tolist())
+    if done is not None:
+        done(Written(made.ids, made.hidden, text, complete=made.ended), spoken.joined())
+
+
+def _segment(
+    model: OmniModel,
+    written: Written,
+    span: tuple[int, int],
+    seed: int,
+    number: int,
+    performer: Performer,
+    spoken: _Spoken,
+    check: Check,
+    last: bool,
+) -> Iterator[Piece]:
+    """Write the units of one segment, some at a time, and perform them."""
+    with torch.inference_mode():
+        request = segment_request(model, written.ids, written.hidden, span, seed, number)
+        most = unit_limits(span[1] - span[0])[1]
+        loop = model.loop(
+            "units",
+            UnitRule(model.generator),
+            rows=1,
+            room=max(most, unit_limits(STREAMING.most)[1]),
+            positions=max(request.prompt.shape[1], STREAMING.most + 2),
+        )
+        loop.admit([request])
+    taken = 0
+    while True:
+        with torch.inference_mode():
+            for _ in range(UNITS_AT_ONCE):
+                check()
+                loop.step()
+                if model.device.type == "cpu" and loop.ended()[0]:
+                    break
+            made = loop.result(0, taken)
+            ended = loop.ended()[0]
+            rows = made.hidden if ended and last else made.hidden[:, : len(made.ids)]
+            units = made.ids.tolist()
+        taken += len(units)
+        spoken.units += units
+        check()
+        piece = performer.push(units, rows, final=ended and last)
+        yield piece
+        if ended:
+            spoken.segments.append(taken)
+            return
+
+
+def _no_rows(model: OmniModel) -> Tensor:
+    return torch.zeros(1, 0, 1024, dtype=model.dtype, device=model.device)
