@@ -48,7 +48,7 @@ def models() -> None:
 @_json_option
 def list_models(folder: Path | None, *, as_json: bool) -> None:
     """List the models, where they are and in what state."""
-    from exomni_core.omni.store import KNOWN, look, models_folder
+    from exomni_core.omni.store import KNOWN, is_tiny, look, models_folder
     from render_jobs.console import print_json
 
     place = _place(folder)
@@ -79,7 +79,11 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
     if any(found.state in ("absent", "incomplete") and not found.model.optional for found in rows):
         again = "" if place == models_folder() else f" --models {place}"
         click.echo(f"\nGet what the neural engine needs: exorender models pull{again}")
-    if any(found.state == "unverified" for found in rows):
+    if is_tiny(place / KNOWN[0].name):
+        click.echo(
+            "\nThese are tiny random models: they run like the real ones, but speak no sense."
+        )
+    elif any(found.state == "unverified" for found in rows):
         click.echo("\nunverified: nothing seems to be missing, but only 'pull' can tell for sure.")
 
 
@@ -119,6 +123,8 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
             done.append(fetch(plan, (lambda _: None) if quiet else _show_step, bars=not quiet))
             if not chosen["as_json"]:
                 click.echo(_pulled_text(done[-1]))
+                for name in done[-1].extra:
+                    click.echo(f"Note: {name} is no part of the release; delete it", err=True)
     except KeyboardInterrupt:
         click.echo("\nStopped. Whole files stay; the same command goes on from there.", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -198,18 +204,14 @@ def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bo
               help="For the random weights.")  # fmt: skip
 @_json_option
 def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
-    """Write a tiny model with random weights into DIR, to try the neural engine out.
+    """Write tiny models with random weights into the new folder DIR, to try the engine out.
 
-    It has every part of the real one, needs no download and no licence, and speaks no sense.
+    They have every part of the real ones, need no download and no licence, and speak no sense.
     """
-    from exomni_core.errors import EnvironmentProblem, InputError
-    from exomni_core.omni.store import is_tiny
+    from exomni_core.errors import EnvironmentProblem
+    from exomni_core.omni.store import MODELS_VARIABLE
     from render_jobs.console import print_json
 
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; name a new folder", field="folder")
-    if folder.is_dir() and any(folder.iterdir()) and not is_tiny(folder):
-        raise InputError(f"{folder} is not empty; name a new folder", field="folder")
     try:
         from exomni_core.omni.tiny import make_tiny as make
     except ModuleNotFoundError as error:
@@ -221,6 +223,7 @@ def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
         print_json({"folder": str(folder), "seed": seed, **facts})
     else:
         click.echo(f"wrote a tiny random model to {folder} (seed {seed})")
+        click.echo(f"To use it: export {MODELS_VARIABLE}={folder.absolute()}")
 
 
 def size_text(size: int) -> str:
@@ -312,6 +315,7 @@ def _pulled_facts(done: Pulled) -> dict[str, Any]:
         "bytes": done.plan.size,
         "fetched": list(done.fetched),
         "kept": list(done.kept),
+        "extra": list(done.extra),
     }
 
 

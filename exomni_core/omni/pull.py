@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -20,8 +20,8 @@ from typing import Any, Final, Literal
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
 from exomni_core.omni.licence import Consent, require_consent, utc_now
-from exomni_core.omni.receipts import Receipt, read_receipt, write_receipt
-from exomni_core.omni.store import PARTIAL, KnownModel
+from exomni_core.omni.receipts import Receipt, files_in, read_receipt, write_receipt
+from exomni_core.omni.store import PARTIAL, KnownModel, is_tiny
 
 _TIMEOUT_S: Final = 30.0
 _SPARE_BYTES: Final = 100_000_000
@@ -79,11 +79,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did: names of files that were fetched and that were whole before."""
+    """What a pull did: names of files that were fetched and that were whole before.
+
+    extra: weights in the folder that are no part of the release; loaders would take them as such.
+    """
 
     plan: Plan
     fetched: tuple[str, ...]
     kept: tuple[str, ...]
+    extra: tuple[str, ...] = ()
 
 
 def plan_pull(
@@ -96,6 +100,10 @@ def plan_pull(
     the disk is too full.
     """
     consent = require_consent(model.licence, models)
+    if is_tiny(models / model.name):
+        raise InputError(
+            f"{models / model.name} holds a tiny random model; choose another folder with --models"
+        )
     hub = _hub()
     with _hub_errors(model, models):
         info = hub.HfApi(endpoint=endpoint).model_info(
@@ -149,7 +157,16 @@ def _make_whole(plan: Plan, report: Callable[[Step], None], *, bars: bool) -> Pu
     consent = asdict(plan.consent) if plan.consent else None
     done = Receipt(plan.model.repo, plan.revision, utc_now(), receipt, consent)
     write_receipt(plan.folder, done)
-    return Pulled(plan, tuple(fetched), tuple(name for name in receipt if name not in fetched))
+    return Pulled(
+        plan,
+        fetched=tuple(fetched),
+        kept=tuple(name for name in receipt if name not in fetched),
+        extra=tuple(name for name in files_in(plan.folder) if _is_extra(name, receipt)),
+    )
+
+
+def _is_extra(name: str, receipt: Mapping[str, object]) -> bool:
+    return name.endswith(".safetensors") and name not in receipt
 
 
 def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:

@@ -352,6 +352,18 @@ def test_a_new_revision_leaves_nothing_of_the_old(get, hub, models):
     assert read_receipt(models / OMNI).revision == "d" * 40
 
 
+def test_foreign_weights_in_the_folder_are_told(get, models):
+    fill(models / OMNI, {"other.safetensors": safetensors(5)})
+    assert get().extra == ("other.safetensors",)
+
+
+def test_a_tiny_model_is_not_overwritten(get, hub, models):
+    fill(models / OMNI, {"config.json": b'{"exomni_tiny": true}'})
+    with pytest.raises(InputError, match="holds a tiny random model"):
+        get()
+    assert hub.fetched() == []
+
+
 def test_a_revision_can_be_named(get, hub):
     assert get(revision="c" * 40).plan.revision == "c" * 40
     with pytest.raises(InputError, match="no such revision"):
