@@ -23,8 +23,9 @@ from exomni_core.omni.face_decoder import arkit_weights
 from exomni_core.omni.language_model import TextRule
 from exomni_core.omni.model import OmniModel
 from exomni_core.omni.prompting import Turn
+from exomni_core.omni.reference_loop import reference_units
 from exomni_core.omni.sampling import TextSampling, mixed_seed
-from exomni_core.omni.segments import OFFLINE, WHOLE, SegmentRule, cut
+from exomni_core.omni.segments import OFFLINE, SegmentRule, cut
 from exomni_core.omni.speech_generator import UnitRule, unit_limits
 
 FloatArray = npt.NDArray[np.float32]
@@ -134,11 +135,14 @@ def speak(
     check: Check,
     *,
     rows: int = 8,
-    rule: SegmentRule | None = None,
+    rule: SegmentRule = OFFLINE,
 ) -> list[Spoken]:
     """Speech units of each answer, all segments of all answers in one batch."""
-    if rule is None:
-        rule = WHOLE if model.compat == "reference" else OFFLINE
+    if model.compat == "reference":
+        return [
+            _spoken_as_released(model, answer, seed, check)
+            for answer, seed in zip(written, seeds, strict=True)
+        ]
     requests, owners = [], []
     for number, (answer, seed) in enumerate(zip(written, seeds, strict=True)):
         for request in segment_requests(model, answer, seed, rule):
@@ -156,13 +160,24 @@ def segment_requests(
 ) -> list[Request]:
     """The generator's prompts for an answer, one for each segment."""
     ids = answer.ids
-    if model.compat == "reference" and not answer.complete:
-        ids = ids[:-1]  # the release drops the last token, whatever it is
     requests, begin = [], 0
     for number, end in enumerate(cut(ids.tolist(), rule, model.text.pieces_of)):
         requests.append(segment_request(model, ids, answer.hidden, (begin, end), seed, number))
         begin = end
     return requests
+
+
+def _spoken_as_released(model: OmniModel, answer: Written, seed: int, check: Check) -> Spoken:
+    """The whole answer at once; its last token is dropped, whatever it is (spec 5.2)."""
+    ids = answer.ids if answer.complete else answer.ids[:-1]
+    decoded = reference_units(
+        model.generator,
+        model.generator.prompt(answer.hidden, ids[None]),
+        unit_limits(len(ids)),
+        torch.Generator().manual_seed(seed),
+        check,
+    )
+    return Spoken(decoded.ids.to(model.device), decoded.hidden, (len(decoded.ids),))
 
 
 def segment_request(

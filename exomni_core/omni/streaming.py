@@ -145,6 +145,7 @@ class _Writing:
         return self.ended or self.seen > self.ready[0][1]
 
 
+@torch.inference_mode()
 def stream_reply(
     model: OmniModel,
     asked: Asked,
@@ -157,28 +158,26 @@ def stream_reply(
 
     done: told the whole text and all units at the end. Closing the iterator stops the work.
     """
-    with torch.inference_mode():
-        request = text_request(model, asked)
+    request = text_request(model, asked)
     text_rule = TextRule(model.language_model, asked.sampling, model.end_ids)
     loop = model.loop(
         "text", text_rule, rows=1, room=request.most, positions=request.prompt.shape[1]
     )
     writing = _Writing(loop, model, Segmenter(rule, model.text.pieces_of))
-    with torch.inference_mode():
-        loop.admit([request])
+    loop.admit([request])
 
     def advance(tokens: int) -> None:
-        with torch.inference_mode():
-            for _ in range(tokens):
-                if writing.ended:
-                    break
-                check()
-                loop.step()
-                writing.look()
+        for _ in range(tokens):
+            if writing.ended:
+                break
+            check()
+            loop.step()
+            writing.look()
 
     yield from _speak_while_writing(model, asked.seed, writing, advance, check, done)
 
 
+@torch.inference_mode()
 def stream_text(
     model: OmniModel,
     written: Written,
@@ -268,29 +267,27 @@ def _segment(
     last: bool,
 ) -> Iterator[Piece]:
     """Write the units of one segment, some at a time, and perform them."""
-    with torch.inference_mode():
-        request = segment_request(model, written.ids, written.hidden, span, seed, number)
-        most = unit_limits(span[1] - span[0])[1]
-        loop = model.loop(
-            "units",
-            UnitRule(model.generator),
-            rows=1,
-            room=max(most, unit_limits(STREAMING.most)[1]),
-            positions=max(request.prompt.shape[1], STREAMING.most + 2),
-        )
-        loop.admit([request])
+    request = segment_request(model, written.ids, written.hidden, span, seed, number)
+    most = unit_limits(span[1] - span[0])[1]
+    loop = model.loop(
+        "units",
+        UnitRule(model.generator),
+        rows=1,
+        room=max(most, unit_limits(STREAMING.most)[1]),
+        positions=max(request.prompt.shape[1], STREAMING.most + 2),
+    )
+    loop.admit([request])
     taken = 0
     while True:
-        with torch.inference_mode():
-            for _ in range(UNITS_AT_ONCE):
-                check()
-                loop.step()
-                if model.device.type == "cpu" and loop.ended()[0]:
-                    break
-            made = loop.result(0, taken)
-            ended = loop.ended()[0]
-            rows = made.hidden if ended and last else made.hidden[:, : len(made.ids)]
-            units = made.ids.tolist()
+        for _ in range(UNITS_AT_ONCE):
+            check()
+            loop.step()
+            if model.device.type == "cpu" and loop.ended()[0]:
+                break
+        made = loop.result(0, taken)
+        ended = loop.ended()[0]
+        rows = made.hidden if ended and last else made.hidden[:, : len(made.ids)]
+        units = made.ids.tolist()
         taken += len(units)
         spoken.units += units
         check()

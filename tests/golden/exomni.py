@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from result import Result
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.omni.audio_features import MelExtractor
@@ -32,6 +32,7 @@ from exomni_core.omni.language_model import TextRule, splice_batch
 from exomni_core.omni.losses import face_loss, unit_loss
 from exomni_core.omni.parts import PartLoader, read_config
 from exomni_core.omni.prompting import Turn, chat_text
+from exomni_core.omni.reference_loop import reference_units
 from exomni_core.omni.sampling import RECENT_UNITS, TextSampling, is_repeated, nucleus
 from exomni_core.omni.speech_encoder import encoded_length
 from exomni_core.omni.speech_generator import UnitRule, unit_limits
@@ -257,9 +258,9 @@ def check_llm(f: Fixtures) -> Iterator[Result]:
     yield close("prefill_embedding_hidden", prompt, a["prefill_embedding_hidden"], 0.0)
     first = Backbone({**f.config.llm, "num_hidden_layers": 1, "layer_types": None})
     first.body.layers[0].load_state_dict(f.llm.backbone.body.layers[0].state_dict())
-    first.body.norm = nn.Identity()
-    layer1 = first.prefill(prompt)
-    yield close("prefill_layer1_hidden", layer1, a["prefill_layer1_hidden"], tolerance)
+    golden = first.body.norm(_t(a["prefill_layer1_hidden"]))
+    result = close("prefill_layer1_hidden", first.prefill(prompt), golden, tolerance)
+    yield replace(result, note="both after a final norm")
     ended = f.text(prompt, wanted, (int(a["eos_id"]),))
     ids = [*ended.ids.tolist(), int(a["eos_id"])] if ended.ended else ended.ids.tolist()
     yield same("eos_sequences", [ids], a["eos_sequences"])
@@ -313,6 +314,26 @@ def check_sampler(f: Fixtures) -> Iterator[Result]:
     yield same("candidates", np.where(inside, ids, 0), np.where(inside, wanted, 0))
     golden = np.where(inside, a["candidate_probs_unnormalised"][:, : ids.shape[1]], 0)
     yield close("candidate_probs_unnormalised", candidates, golden, 1e-5)
+    yield from _seeded_run(f, a)
+
+
+def _seeded_run(f: Fixtures, a: Arrays) -> Iterator[Result]:
+    """The release's own sampler, seeded: only where torch draws as it did there."""
+    prefix = "seeded_units_torch_manual_seed_"
+    name = next((n for n in a if n.startswith(prefix)), None)
+    if name is None or "06_ar" not in f.has or str(a["torch_version"]) != torch.__version__:
+        return
+    text = f.arrays("06_ar")
+    ids = _t(text["sequences"])
+    made = reference_units(
+        f.generator,
+        f.generator.prompt(_t(text["gathered_hidden"]), ids[:, :-1]),
+        unit_limits(ids.shape[1] - 1),
+        torch.Generator().manual_seed(int(name.removeprefix(prefix))),
+        lambda: None,
+    )
+    yield same("seeded_units", made.ids, a[name])
+    yield same("seeded_n_hidden", made.hidden.shape[1], a["seeded_n_hidden"])
 
 
 def check_repetition(f: Fixtures) -> Iterator[Result]:
