@@ -80,9 +80,7 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
         again = "" if place == models_folder() else f" --models {place}"
         click.echo(f"\nGet what the neural engine needs: exorender models pull{again}")
     if is_tiny(place / KNOWN[0].name):
-        click.echo(
-            "\nThese are tiny random models: they run like the real ones, but speak no sense."
-        )
+        click.echo("\nThese are tiny random models: they run like real ones, but speak no sense.")
     elif any(found.state == "unverified" for found in rows):
         click.echo("\nunverified: nothing seems to be missing, but only 'pull' can tell for sure.")
 
