@@ -30,6 +30,7 @@ from exomni_core.omni.vocoder_source import (
 LOUDEST: Final = 0.99
 LARGEST_MAGNITUDE: Final = 100.0
 SLOPE: Final = 0.1
+PIECE_FRAMES: Final = 256  # at once: larger ones leave the caches, smaller ones see more twice
 LAST_SLOPE: Final = 0.01  # the framework's default, left in place by the original
 
 # (first sample, how many) -> (1, harmonics, n) standard normal
@@ -112,8 +113,8 @@ class Snake(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 1, T) -> the same shape."""
         alpha = self.alpha.float().view(-1, 1, 1)
-        wave = (x * alpha).sin_()
-        return torch.addcmul(x, wave * (1.0 / (alpha + 1e-9)), wave)
+        wave = (x * alpha).sin_()  # in place from here on: memory is what limits this
+        return wave.square_().mul_(1.0 / (alpha + 1e-9)).add_(x)
 
 
 class ResBlock(nn.Module):
@@ -131,7 +132,7 @@ class ResBlock(nn.Module):
         for conv1, conv2, snake1, snake2 in zip(
             self.convs1, self.convs2, self.activations1, self.activations2, strict=True
         ):
-            x = x + conv2(snake2(conv1(snake1(x))))
+            x = conv2(snake2(conv1(snake1(x)))).add_(x)
         return x
 
 
@@ -234,12 +235,12 @@ class Vocoder(nn.Module):
             x = up(F.leaky_relu(x, SLOPE))
             if stage == len(self.ups) - 1:  # the spectrum has one frame more: mirror the second
                 x = torch.cat((x[:, :, :, 1:2], x), 3)
-            x = x + self.source_resblocks[stage](self._lowered(spectrum, stage))
+            x = self.source_resblocks[stage](self._lowered(spectrum, stage)).add_(x)
             blocks = self.resblocks[stage * parts : (stage + 1) * parts]
             total = blocks[0](x)
             for block in blocks[1:]:
-                total = total + block(x)
-            x = total / parts
+                total.add_(block(x))
+            x = total.div_(parts)
         y: Tensor = self.conv_post(F.leaky_relu(x, LAST_SLOPE)).squeeze(2)
         return y
 
@@ -296,18 +297,24 @@ class Vocoder(nn.Module):
         self._extend_source(state, end if final else end - self.f0_predictor.reach)
         sourced = state.first + state.source.shape[2] // hop
         stop = end if final else sourced - reach
-        if stop <= state.done:
-            return state.mel.new_zeros(1, 0)
-        left, right = max(state.done - reach, 0), min(stop + reach, end)
+        waves = [state.mel.new_zeros(1, 0)]
+        while state.done < stop:
+            waves.append(self._piece(state, min(stop, state.done + PIECE_FRAMES), end))
+        first = max(min(state.done - reach, sourced - self.f0_predictor.reach), state.first)
+        state.mel = state.mel[:, :, first - state.first :]
+        state.source = state.source[:, :, (first - state.first) * hop :]
+        state.first = first
+        return torch.cat(waves, 1)
+
+    def _piece(self, state: VocoderState, stop: int, end: int) -> Tensor:
+        """The samples of the frames before `stop` that aren't out yet."""
+        hop = self.config.hop
+        left, right = max(state.done - self.reach, 0), min(stop + self.reach, end)
         shown = slice(left - state.first, right - state.first)
         heard = slice(shown.start * hop, shown.stop * hop)
         wave = self.wave(state.mel[:, :, shown], state.source[:, :, heard])
         wave = wave[:, (state.done - left) * hop : (stop - left) * hop]
         state.done = stop
-        first = max(min(stop - reach, sourced - self.f0_predictor.reach), 0)
-        state.mel = state.mel[:, :, first - state.first :]
-        state.source = state.source[:, :, (first - state.first) * hop :]
-        state.first = first
         return wave
 
     def _extend_source(self, state: VocoderState, stop: int) -> None:

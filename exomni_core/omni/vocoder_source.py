@@ -161,11 +161,11 @@ class Spectrum:
     def __init__(self, size: int) -> None:
         self.size = size
         self.hop = size // 4
-        place = torch.arange(size, dtype=torch.float64)
+        place = torch.arange(size, dtype=torch.float64, device="cpu")  # a model's may be "meta"
         angle = 2 * math.pi * torch.outer(place, place[: size // 2 + 1]) / size  # (size, bins)
         window = 0.5 - 0.5 * torch.cos(2 * math.pi * place / size)
         waves = torch.cat((angle.cos(), -angle.sin()), 1)  # (size, 2 bins)
-        twice = torch.full((size // 2 + 1,), 2.0, dtype=torch.float64)
+        twice = torch.full_like(place[: size // 2 + 1], 2.0)
         twice[0] = twice[-1] = 1.0
         self._there = (window[:, None] * waves).float()
         self._back = (waves * twice.repeat(2) * window[:, None] / size).T.float()
