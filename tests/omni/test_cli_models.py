@@ -12,8 +12,7 @@ import sys
 import time
 
 import pytest
-
-from tests.omni.fake_hub import FakeHub, Repo
+from fake_hub import FakeHub, Repo
 
 OMNI = {
     "LICENSE": b"Every word of it.\n",

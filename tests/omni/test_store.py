@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fake_hub import FakeHub, Repo
 
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.omni import licence, store
 from exomni_core.omni.licence import EX_OMNI, find_consent, record_consent, require_consent
 from exomni_core.omni.receipts import RECEIPT, check_files, files_in, read_receipt
 from exomni_core.omni.store import known_model, licence_provenance, locate, look, models_folder
-from tests.omni.fake_hub import FakeHub, Repo
 
 OMNI, DECODER, REPO = "ex-omni", "glm-4-voice-decoder", "Tencent/Ex-Omni"
 
