@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Speech units and the generator's hidden states in, blendshape weights at 30 fps out (spec 6).
 
-One class serves both ways. `forward` sees the whole utterance. `start`, `push` and `finish` keep an
-explicit state and give each frame as soon as its units and a little look-ahead are there: the
-encoder is causal, so its keys are cached; only the memory that the frames ask is still growing,
-which is the whole difference from `forward`.
+One class serves both ways. `forward` sees the whole utterance. `start` and `push` keep an explicit
+state and give each frame as soon as its units and a little look-ahead are there. The encoder is
+causal, so its keys are cached; what a streamed frame lacks is the memory that comes later, nothing
+else: `forward` with the same `look_ahead` gives the same frames, however they were pushed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from exomni_core.omni.fusion import FusionMemory, GatedFusion
 # A unit lasts 2.4 frames; in whole numbers, because the release's floats lose a frame here and
 # there (spec 6.1).
 _FRAMES, _UNITS = 12, 5
-LOOK_AHEAD_ROWS: Final = 5  # 0.4 s of memory beyond the unit that a streamed frame belongs to
-MEMORY_ROWS: Final = 750  # a minute; what streaming remembers at most
-MEMORY_FRAMES: Final = 1800
+LOOK_AHEAD: Final = 5  # units, 0.4 s: how far beyond its own a streamed frame remembers
+# What streaming looks back on, so that its cost and memory stay the same however long it goes on.
+PAST_ROWS: Final = 750  # a minute
+PAST_FRAMES: Final = 1800
 
 
 def frame_count(units: Tensor, compat: Compat = "fixed") -> int:
@@ -103,7 +104,11 @@ class _Layer(nn.Module):
 
 @dataclass
 class FaceState:
-    """What streaming has seen. units: not yet fully used; first_unit: the place of units[0]."""
+    """What streaming has seen and may still need; its places are counted from the start.
+
+    memory ends with row `rows_seen`. units begins with unit `first_unit`. past: per layer, ends
+    with frame `frames_made`.
+    """
 
     memory: FusionMemory = field(default_factory=FusionMemory)
     rows_seen: int = 0
@@ -150,13 +155,14 @@ class FaceDecoder(nn.Module):
         *,
         memory_mask: Tensor | None = None,
         frames: int | None = None,
+        look_ahead: int | None = None,
         compat: Compat = "fixed",
     ) -> Tensor:
         """The whole utterance at once.
 
         hidden: (B, M, 1024). units: (B, U) ids, padding IGNORE_ID. memory_mask: (B, M), True where
-        hidden counts. frames: T, if it is not to be counted (in training). Returns (B, T, outputs),
-        neither clipped nor widened to 52.
+        hidden counts. frames: T, if it is not to be counted (in training). look_ahead: see only
+        what a streamed frame sees. Returns (B, T, outputs), neither clipped nor widened to 52.
         """
         wanted = frame_count(units, compat) if frames is None else frames
         features = self.unit_features(units)  # (B, U, D)
@@ -165,9 +171,12 @@ class FaceDecoder(nn.Module):
         else:
             queries = self.at_frames(features, 0, wanted, 0)  # (B, T, D)
         memory = self.tqgf.remember(self.speech_gen_projection(hidden))
+        mask = _padding_mask(units, wanted)
+        if look_ahead is not None:
+            memory_mask = _rows_mask(0, wanted, 0, hidden.shape[1], look_ahead, hidden.device)
+            mask = _frames_mask(0, wanted, 0, hidden.device)
         x = self.tqgf.ask(queries, memory, memory_mask)
         x = periodic_rope(x, self.config.period)
-        mask = _padding_mask(units, wanted)
         for layer in self.layers:
             x, _ = layer(x, None, mask)
         out: Tensor = self.out_head(x)  # (B, T, outputs)
@@ -213,45 +222,73 @@ class FaceDecoder(nn.Module):
     ) -> Tensor:
         """Take m more hidden rows (1, m, 1024) and n more units; give the frames now due.
 
-        A frame is due when the unit after it and LOOK_AHEAD_ROWS rows of memory beyond are there,
-        or `final`. Returns (1, t, outputs), t may be 0.
+        A frame is due when the unit after it and the rows LOOK_AHEAD units beyond are there, or
+        `final`. Returns (1, t, outputs), t may be 0. How units are split over calls makes no
+        difference.
         """
         if hidden.shape[1]:
-            rows = self.tqgf.remember(self.speech_gen_projection(hidden))
-            state.memory.add(rows, most=MEMORY_ROWS)
+            state.memory.add(self.tqgf.remember(self.speech_gen_projection(hidden)))
             state.rows_seen += hidden.shape[1]
         state.units += units
-        ready = state.units_seen
         if final:
-            end = frames_of(ready)
+            end = frames_of(state.units_seen)
         else:
-            # Frame t lies before the middle of unit 5 (t + 0.5) / 12 + 0.5, which must be there.
-            ready = min(ready - 1, state.rows_seen - LOOK_AHEAD_ROWS)
-            end = max(0, math.floor((ready - 0.5) * _FRAMES / _UNITS + 0.5))
+            end = _frames_before(min(state.units_seen - 1, state.rows_seen - LOOK_AHEAD))
         first = state.frames_made
         if end <= first:
             return hidden.new_zeros(1, 0, self.config.outputs)
         frames = self._decode(state, first, end)
         state.frames_made = end
-        used = max(0, math.floor((end + 0.5) * _UNITS / _FRAMES - 0.5) - state.first_unit - 1)
+        used = max(0, _unit_of(end) - state.first_unit)
         del state.units[:used]
         state.first_unit += used
+        # The next frame looks back PAST_ROWS from its own unit's look-ahead on.
+        state.memory.keep(state.rows_seen - (_unit_of(end) + 1 + LOOK_AHEAD - PAST_ROWS))
         return frames
 
     def _decode(self, state: FaceState, first: int, end: int) -> Tensor:
         units = torch.tensor([state.units], device=self.device)
         queries = self.at_frames(self.unit_features(units), first, end, state.first_unit)
-        x = periodic_rope(self.tqgf.ask(queries, state.memory), self.config.period, first)
+        first_row = state.rows_seen - state.memory.rows
+        rows = _rows_mask(first, end, first_row, state.rows_seen, LOOK_AHEAD, self.device)
+        x = self.tqgf.ask(queries, state.memory, rows)
+        x = periodic_rope(x, self.config.period, first)
         past_frames = state.past[0][0].shape[2] if state.past else 0
-        row = torch.arange(end - first, device=x.device)[:, None] + past_frames
-        mask = torch.arange(past_frames + end - first, device=x.device) <= row  # (t, past + t)
+        mask = _frames_mask(first, end, first - past_frames, self.device)
         kept = []
         for number, layer in enumerate(self.layers):
             x, (keys, values) = layer(x, state.past[number] if state.past else None, mask)
-            kept.append((keys[:, :, -MEMORY_FRAMES:], values[:, :, -MEMORY_FRAMES:]))
+            kept.append((keys[:, :, -PAST_FRAMES:], values[:, :, -PAST_FRAMES:]))
         state.past = kept
         out: Tensor = self.out_head(x)
         return out
+
+
+def _unit_of(frame: int) -> int:
+    """The unit whose middle lies before the middle of `frame` (the first one at the beginning)."""
+    return max(0, (10 * frame - 7) // 24)  # floor((frame + 1/2) 5/12 - 1/2)
+
+
+def _frames_before(units: int) -> int:
+    """Frames whose `_unit_of` is among the first `units` units."""
+    return max(0, -(-(24 * units + 7) // 10)) if units > 0 else 0
+
+
+def _rows_mask(
+    first: int, end: int, first_row: int, rows: int, look_ahead: int, device: torch.device
+) -> Tensor:
+    """(1, frames, rows) bool: what each of the frames `first` to `end` may remember."""
+    unit = torch.tensor([_unit_of(frame) for frame in range(first, end)], device=device)[:, None]
+    row = torch.arange(first_row, rows, device=device)
+    last = unit + 1 + look_ahead
+    return ((row < last) & (row >= last - PAST_ROWS))[None]
+
+
+def _frames_mask(first: int, end: int, first_past: int, device: torch.device) -> Tensor:
+    """(frames, past + frames) bool: causal, and no further back than PAST_FRAMES."""
+    frame = torch.arange(first, end, device=device)[:, None]
+    past = torch.arange(first_past, end, device=device)
+    return (past <= frame) & (past > frame - PAST_FRAMES)
 
 
 def stretch(features: Tensor, frames: int) -> Tensor:

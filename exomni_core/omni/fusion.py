@@ -28,16 +28,19 @@ class FusionMemory:
         """How many rows the memory holds."""
         return self.keys[0].shape[2] if self.keys else 0
 
-    def add(self, other: FusionMemory, *, most: int | None = None) -> None:
-        """Append the rows of `other`; beyond `most` rows the oldest are forgotten."""
+    def add(self, other: FusionMemory) -> None:
+        """Append the rows of `other`."""
         if not self.keys:
             self.keys, self.values = list(other.keys), list(other.values)
-        else:
-            for own, new in ((self.keys, other.keys), (self.values, other.values)):
-                own[:] = [torch.cat(pair, dim=2) for pair in zip(own, new, strict=True)]
-        if most is not None and self.rows > most:
-            self.keys = [k[:, :, -most:] for k in self.keys]
-            self.values = [v[:, :, -most:] for v in self.values]
+            return
+        for own, new in ((self.keys, other.keys), (self.values, other.values)):
+            own[:] = [torch.cat(pair, dim=2) for pair in zip(own, new, strict=True)]
+
+    def keep(self, rows: int) -> None:
+        """Forget all but the last `rows` rows."""
+        if self.rows > rows:
+            self.keys = [k[:, :, -rows:] for k in self.keys]
+            self.values = [v[:, :, -rows:] for v in self.values]
 
 
 class GatedAttention(nn.Module):

@@ -72,7 +72,9 @@ class TextTokenizer:
         from transformers import Qwen2Tokenizer
 
         try:
-            self._tokenizer: Any = Qwen2Tokenizer.from_pretrained(str(folder), local_files_only=True)
+            self._tokenizer: Any = Qwen2Tokenizer.from_pretrained(
+                str(folder), local_files_only=True
+            )
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(
@@ -118,7 +120,11 @@ class TextTokenizer:
 
     def pieces_of(self, ids: Sequence[int]) -> str:
         """The text of `ids` as it stands, spaces kept, for showing a reply while it grows."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(
+            self._tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
 
 
 # Where a reply may be cut for speech: after the end of a sentence, else of a clause.

@@ -2,8 +2,8 @@
 """A prompt in, speech units out as the release draws them, quirks included (compat="reference").
 
 Spec 5.4 and 5.5, to the letter: the end is drawn again and again until it is late enough; a spare
-id appends nothing and feeds the same vector once more, so that hidden rows and units part. Where the
-release would crash or never return, this raises.
+id appends nothing and feeds the same vector once more, so that hidden rows and units part. Where
+the release would crash or never return, this raises.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from exomni_core.omni.generation import (
 )
 from exomni_core.omni.language_model import TextRule
 from exomni_core.omni.model import OmniModel
-from exomni_core.omni.segments import STREAMING, Segmenter, SegmentRule
+from exomni_core.omni.segments import STREAMING, Segmenter, SegmentRule, cut
 from exomni_core.omni.speech_generator import UnitRule, unit_limits
 
 UNITS_AT_ONCE: Final = 10  # units written before face and sound take them
@@ -105,38 +105,53 @@ class Performer:
 
 @dataclass
 class _Writing:
-    """The language model's side of a stream."""
+    """The language model's side of a stream: tokens seen, text not yet shown, segments cut."""
 
     loop: DecodeLoop
     model: OmniModel
     segmenter: Segmenter
     seen: int = 0
-    shown: str = ""
-    ready: list[tuple[int, int]] = field(default_factory=list)
     begun: int = 0
     ended: bool = False
+    unshown: list[int] = field(default_factory=list)
+    ready: list[tuple[int, int]] = field(default_factory=list)
 
     def look(self) -> None:
         """Take over the tokens that are there; cut segments."""
-        made = self.loop.result(0)
+        new = self.loop.result(0, self.seen).ids.tolist()
         self.ended = self.loop.ended()[0]
-        ids = made.ids.tolist()
-        for number in range(self.seen, len(ids)):
-            if self.segmenter.push(ids[number]):
-                self.ready.append((self.begun, number + 1))
-                self.begun = number + 1
-        self.seen = len(ids)
+        for token in new:
+            self.seen += 1
+            self.unshown.append(token)
+            if self.segmenter.push(token):
+                self._cut()
         if self.ended and self.begun < self.seen:
-            self.ready.append((self.begun, self.seen))
-            self.begun = self.seen
+            self._cut()
+
+    def _cut(self) -> None:
+        self.ready.append((self.begun, self.seen))
+        self.begun = self.seen
 
     def news(self) -> str:
         """Text that was not shown yet; a half-written character waits for its rest."""
-        text = self.model.text.pieces_of(self.loop.result(0).ids.tolist())
-        if not self.ended:
-            text = text.rstrip("\ufffd")
-        new, self.shown = text[len(self.shown) :], text
-        return new
+        text = self.model.text.pieces_of(self.unshown)
+        if text.endswith("\ufffd") and not self.ended:
+            return ""
+        self.unshown = []
+        return text
+
+    def segment(self, span: tuple[int, int]) -> Written:
+        """The tokens of `span`, their hidden states and the one after."""
+        begin, end = span
+        made = self.loop.result(0, begin)
+        count = end - begin
+        return Written(made.ids[:count], made.hidden[:, : count + 1], "", complete=made.ended)
+
+    def whole(self) -> Written:
+        """Everything, at the end."""
+        made = self.loop.result(0)
+        text = self.model.text.text_of(made.ids.tolist())
+        return Written(made.ids, made.hidden, text, complete=made.ended)
 
     def can_speak(self) -> bool:
         """Whether the next segment's hidden states, and the one after it, are there."""
@@ -188,17 +203,17 @@ def stream_text(
     done: Callable[[Written, Spoken], None] | None = None,
 ) -> Iterator[Piece]:
     """Speak a text that is already there, piece by piece."""
-    segmenter = Segmenter(rule, model.text.pieces_of)
-    ends = [i + 1 for i, token in enumerate(written.ids.tolist()) if segmenter.push(token)]
-    if not ends or ends[-1] != len(written.ids):
-        ends.append(len(written.ids))
+    ends = cut(written.ids.tolist(), rule, model.text.pieces_of)
     performer = Performer(model, seed)
     spoken = _Spoken()
     begin = 0
     for number, end in enumerate(ends):
         text = model.text.pieces_of(written.ids[begin:end].tolist())
-        span, last = (begin, end), number == len(ends) - 1
-        for piece in _segment(model, written, span, seed, number, performer, spoken, check, last):
+        last = number == len(ends) - 1
+        segment = Written(
+            written.ids[begin:end], written.hidden[:, begin : end + 1], text, complete=True
+        )
+        for piece in _segment(model, segment, seed, number, performer, spoken, check, last):
             yield Piece(piece.start_s, piece.audio, piece.weights, text)
             text = ""
         begin = end
@@ -236,29 +251,22 @@ def _speak_while_writing(
                 yield Piece(performer.given_s, *nothing, text)
         if not writing.ready:
             break
-        span = writing.ready.pop(0)
-        made = writing.loop.result(0)
-        written = Written(made.ids, made.hidden, "", complete=made.ended)
+        written = writing.segment(writing.ready.pop(0))
         finished = writing.ended and not writing.ready
-        for piece in _segment(
-            model, written, span, seed, number, performer, spoken, check, finished
-        ):
+        for piece in _segment(model, written, seed, number, performer, spoken, check, finished):
             advance(TOKENS_BETWEEN)
             yield Piece(piece.start_s, piece.audio, piece.weights, writing.news())
         number += 1
     if not finished:  # the end came right behind the last segment: flush the decoders
         rest = performer.push([], _no_rows(model), final=True)
         yield Piece(rest.start_s, rest.audio, rest.weights, writing.news())
-    made = writing.loop.result(0)
-    text = model.text.text_of(made.ids.tolist())
     if done is not None:
-        done(Written(made.ids, made.hidden, text, complete=made.ended), spoken.joined())
+        done(writing.whole(), spoken.joined())
 
 
 def _segment(
     model: OmniModel,
     written: Written,
-    span: tuple[int, int],
     seed: int,
     number: int,
     performer: Performer,
@@ -267,13 +275,13 @@ def _segment(
     last: bool,
 ) -> Iterator[Piece]:
     """Write the units of one segment, some at a time, and perform them."""
-    request = segment_request(model, written.ids, written.hidden, span, seed, number)
-    most = unit_limits(span[1] - span[0])[1]
+    tokens = len(written.ids)
+    request = segment_request(model, written.ids, written.hidden, (0, tokens), seed, number)
     loop = model.loop(
         "units",
         UnitRule(model.generator),
         rows=1,
-        room=max(most, unit_limits(STREAMING.most)[1]),
+        room=max(request.most, unit_limits(STREAMING.most)[1]),
         positions=max(request.prompt.shape[1], STREAMING.most + 2),
     )
     loop.admit([request])
