@@ -20,6 +20,7 @@ from transformers import Qwen3Config, Qwen3Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from exomni_core.omni.dense import Product
+from exomni_core.omni.graphs import may_look
 
 CPU_GROWTH: Final = 64  # positions by which a cache on the CPU is rounded up
 CUDA_BUCKET: Final = 256  # on CUDA attention looks at whole buckets, so that few graphs are needed
@@ -98,6 +99,11 @@ class Backbone(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.body.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, hidden states and keys."""
+        return self.body.embed_tokens.weight.dtype
 
     def embed(self, ids: Tensor) -> Tensor:
         """(B, n) token ids -> (B, n, H)."""
@@ -208,7 +214,7 @@ class Backbone(nn.Module):
         as a CUDA graph.
         """
         lengths, w = cache.lengths, len(window)
-        if len(vectors) == 1 and vectors.device.type != "cuda":
+        if len(vectors) == 1 and may_look(vectors):
             # A graph can't use the host's numbers, but here they spare an index and a mask.
             return self._append(vectors, cache, w - 1, None)
         rows = torch.arange(len(vectors), device=vectors.device)
@@ -268,7 +274,7 @@ class _Layer:
 
     def fuse(self) -> bool:
         """Join and pack; False if the products aren't plain."""
-        if any(type(linear) is not nn.Linear for group in self._apart for linear in group):
+        if not all(_is_plain(linear) for group in self._apart for linear in group):
             return False
         for group in self._apart:
             weight = torch.cat([linear.weight for linear in group])
@@ -314,6 +320,11 @@ class _Layer:
         """(heads + groups, w): the norms' weights, so that queries and keys are normed at once."""
         q, k = self.head_norms
         return torch.cat((q.weight.expand(self.heads, -1), k.weight.expand(self.groups, -1)))
+
+
+def _is_plain(linear: nn.Module) -> bool:
+    # Quantizers leave the layer and put a kind of tensor of their own in it.
+    return type(linear) is nn.Linear and type(linear.weight) is nn.Parameter
 
 
 def _normal(x: Tensor, norm: Any) -> Tensor:

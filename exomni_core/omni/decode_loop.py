@@ -75,9 +75,6 @@ class _Rows:
     most: Tensor
     uniforms: Tensor
 
-    def tensors(self) -> list[Tensor]:
-        return list(vars(self).values())
-
 
 @dataclass(frozen=True)
 class Decoded:
@@ -107,9 +104,9 @@ class DecodeLoop:
         self._graphs = graphs
         self._allocate(room, positions)
 
+    @torch.inference_mode()
     def _allocate(self, room: int, positions: int) -> None:
-        rows, device = self.rows, self.backbone.device
-        dtype = self.backbone.body.norm.weight.dtype
+        rows, device, dtype = self.rows, self.backbone.device, self.backbone.dtype
         self.room = room
         self.cache: KVCache = self.backbone.new_cache(rows, positions + room + 1)
         whole = {"dtype": torch.long, "device": device}
@@ -127,8 +124,11 @@ class DecodeLoop:
         self._step = GraphCache(
             self._one_step,
             enabled=self._graphs,
-            state=lambda: [*self._rows.tensors(), self.cache.lengths],
-        )
+            # The books' other columns are written anew before anyone reads them.
+            state=lambda: [
+                self._rows.vectors, self._rows.made, self._rows.ended, self.cache.lengths,
+            ],
+        )  # fmt: skip
 
     def fits(self, requests: Sequence[Request]) -> bool:
         """Whether these requests fit without growing."""
@@ -137,6 +137,54 @@ class DecodeLoop:
             for r in requests
         )
 
+    def use(self, rule: Rule) -> None:
+        """Choose by `rule` from now on; a new one costs recording the graphs again."""
+        if rule == self.rule:
+            return
+        same_draws, self.rule = rule.draws == self.rule.draws, rule
+        if same_draws:
+            self._step.clear()
+        else:
+            self._allocate(self.room, self.cache.capacity - self.room - 1)
+
+    def serve(self, requests: Sequence[Request], check: Checkpoint) -> list[Decoded]:
+        """Decode all requests, as many at a time as there are rows; a free row takes the next."""
+        if not self.fits(requests):
+            self._allocate(
+                max(self.room, *(r.most for r in requests)),
+                max(r.prompt.shape[1] for r in requests),
+            )
+        results: dict[int, Decoded] = {}
+        first = min(self.rows, len(requests))
+        owners = dict(enumerate(range(first)))  # row -> request
+        self.admit(requests[:first])
+        following = first
+        ahead = CUDA_RUN_AHEAD if self.backbone.device.type == "cuda" else 1
+        while owners:
+            ended = self.ended()
+            done = [row for row in owners if ended[row]]
+            for row in done:
+                results[owners.pop(row)] = self.result(row)
+            new = done[: len(requests) - following]
+            if new:
+                self.admit(requests[following : following + len(new)], new)
+                owners |= zip(new, range(following, following + len(new)), strict=True)
+                following += len(new)
+            if done:
+                self._shorten([row for row in done if row not in new])
+            for _ in range(ahead if owners else 0):
+                check()
+                self.step()
+        return [results[number] for number in range(len(requests))]
+
+    def _shorten(self, done: Sequence[int]) -> None:
+        """Look no further back than the running rows need: `done` hold nothing any more."""
+        with torch.inference_mode():
+            for row in done:
+                self.cache.lengths[row] = 0
+        self.cache.longest = int(self.cache.lengths.max())
+
+    @torch.inference_mode()
     def admit(self, requests: Sequence[Request], rows: Sequence[int] | None = None) -> None:
         """Give `requests` to `rows` (default: the first ones) and choose each one's first id."""
         rows = range(len(requests)) if rows is None else rows
@@ -153,16 +201,16 @@ class DecodeLoop:
         last = self._prefill(requests, places)  # (b, H)
         state = self._rows
         state.made[places] = 0
-        state.ended[places] = False
         state.least[places] = torch.tensor([r.least for r in requests], device=places.device)
         state.most[places] = torch.tensor([r.most for r in requests], device=places.device)
+        state.ended[places] = state.most[places] == 0
         draws = self.rule.draws
         numbers = uniform_numbers(
             [r.seed for r in requests], (self.room + 1) * draws, self.rule.stream, places.device
         )
         state.uniforms[places] = numbers.unflatten(1, (-1, draws))
         hidden = torch.zeros_like(state.hidden[:, 0]).index_copy(0, places, last)
-        self._choose(hidden, (self._places[:, None] == places).any(dim=1))
+        self._choose(hidden, (self._places[:, None] == places).any(dim=1) & ~state.ended)
 
     def _prefill(self, requests: Sequence[Request], places: Tensor) -> Tensor:
         lengths = torch.tensor([r.prompt.shape[1] for r in requests], device=places.device)
@@ -170,7 +218,8 @@ class DecodeLoop:
         vectors = torch.cat(
             [F.pad(r.prompt, (0, 0, 0, longest - r.prompt.shape[1])) for r in requests]
         )
-        alone = len(requests) == self.rows
+        # All rows in their order: straight into the loop's cache. Else by way of one of their own.
+        alone = places.tolist() == list(range(self.rows))
         cache = self.cache if alone else self.backbone.new_cache(len(requests), longest)
         cache.reset()
         hidden = self.backbone.prefill(vectors, cache, lengths)
@@ -182,6 +231,7 @@ class DecodeLoop:
             self.cache.longest = max(self.cache.longest, longest)
         return hidden[torch.arange(len(requests), device=places.device), lengths - 1]
 
+    @torch.inference_mode()
     def step(self) -> None:
         """One more id for every row that has not ended; asks the device nothing."""
         self._step(self.backbone.window(self.cache))
@@ -196,16 +246,19 @@ class DecodeLoop:
         return state.made
 
     def _choose(self, hidden: Tensor, running: Tensor) -> None:
-        """Put the next id of the `running` rows (B,) behind hidden (B, H) into the books."""
+        """Put the next id of the `running` rows (B,) behind hidden (B, H) into the books.
+
+        Nothing of the other rows may change: they may be in the middle of their work.
+        """
         state, at = self._rows, self._rows.made
         uniforms = state.uniforms[self._places, at]
         ids = self.rule.choose(hidden, at, state.ids, uniforms, state.least)
         state.ids[self._places, at] = torch.where(running, ids, state.ids[self._places, at])
-        state.hidden[self._places, at] = torch.where(
-            running[:, None], hidden, state.hidden[self._places, at]
-        )
+        kept = state.hidden[self._places, at]
+        state.hidden[self._places, at] = torch.where(running[:, None], hidden, kept)
         ends = self.rule.ends(ids)
-        state.vectors.copy_(self.rule.embed(ids)[:, None])
+        following = torch.where(running[:, None], self.rule.embed(ids), state.vectors[:, 0])
+        state.vectors.copy_(following[:, None])
         state.made += running & ~ends
         state.ended |= running & (ends | (state.made >= state.most))
 
@@ -217,6 +270,7 @@ class DecodeLoop:
         """Ids that `row` has so far, the end not counted; waits for the device."""
         return int(self._rows.made[row])
 
+    @torch.inference_mode()
     def result(self, row: int, first: int = 0) -> Decoded:
         """What `row` has from its id number `first` on (copies)."""
         state, made = self._rows, self.made(row)
@@ -228,6 +282,7 @@ class DecodeLoop:
             by_rule,
         )  # fmt: skip
 
+    @torch.inference_mode()
     def stop(self) -> None:
         """End all rows; what they made can't be read any more."""
         self._rows.ended.fill_(True)

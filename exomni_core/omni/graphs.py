@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,11 +18,16 @@ _WARM_UPS: Final = 2
 _Key = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
+def may_look(tensor: Tensor) -> bool:
+    """Whether a step may ask for values: free on the CPU, and nothing that a graph can record."""
+    return tensor.device.type == "cpu"
+
+
 class GraphCache:
     """Calls `function(*inputs) -> Tensor`; on CUDA as a graph, one for each set of input shapes.
 
     function: must not synchronise with the host, and may write only to tensors that live as long
-    as this cache (such as a KV cache). The result is overwritten by the next call with the same
+    as this cache (such as a KV cache). The result is overwritten by the next call, whatever its
     shapes: copy what must stay. enabled: False calls the function as it is, always.
     most: graphs kept; the one used least recently goes first. state: gives the tensors that the
     function changes; recording, which runs the function a few times, puts them back.
@@ -41,6 +46,7 @@ class GraphCache:
         self._state = state
         self._most = most
         self._graphs: OrderedDict[_Key, _Recorded] = OrderedDict()
+        self._pool: Any = None  # one memory for all graphs, which never overlap
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The function's result for `inputs`, whose shapes choose the graph."""
@@ -51,8 +57,9 @@ class GraphCache:
         if recorded is None:
             while len(self._graphs) >= self._most:
                 self._graphs.popitem(last=False)
+            self._pool = self._pool or torch.cuda.graph_pool_handle()
             before = [tensor.clone() for tensor in self._state()]
-            recorded = self._graphs[key] = _Recorded(self._function, inputs)
+            recorded = self._graphs[key] = _Recorded(self._function, inputs, self._pool)
             for tensor, value in zip(self._state(), before, strict=True):
                 tensor.copy_(value)
         self._graphs.move_to_end(key)
@@ -61,12 +68,18 @@ class GraphCache:
     def clear(self) -> None:
         """Forget all graphs and the memory that they hold."""
         self._graphs.clear()
+        self._pool = None
 
 
 class _Recorded:
     """One graph with its own copies of the inputs and its output."""
 
-    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        inputs: tuple[Tensor, ...],
+        pool: Any,
+    ) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -75,7 +88,7 @@ class _Recorded:
                 function(*self._inputs)
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, pool=pool):
             self._output = function(*self._inputs)
 
     def replay(self, inputs: tuple[Tensor, ...]) -> Tensor:

@@ -15,6 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from exomni_core.omni.graphs import may_look
+
 # The release's sampler for speech units (spec 5.5).
 NUCLEUS: Final = 0.8
 MOST_CANDIDATES: Final = 25
@@ -57,10 +59,12 @@ def mixed_seed(seed: int, stream: str) -> int:
 def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """(B, n) weights, not necessarily summing to 1, and (B,) uniforms -> (B,) chosen positions."""
     cumulative = probabilities.cumsum(dim=-1)
-    # `right` skips entries of zero width; the clamp catches rounding at the far end.
-    wanted = (uniform[:, None] * cumulative[:, -1:]).to(cumulative.dtype)
-    last = (probabilities > 0).long().cumsum(dim=-1).argmax(dim=-1)
-    return torch.minimum(torch.searchsorted(cumulative, wanted, right=True)[:, 0], last)
+    total = cumulative[:, -1:].contiguous()
+    # `right` skips entries of zero width; rounding may lead beyond the last one that has any,
+    # which is where the sum first reaches the total.
+    wanted = (uniform[:, None] * total).to(cumulative.dtype)
+    place = torch.searchsorted(cumulative, wanted, right=True)
+    return torch.minimum(place, torch.searchsorted(cumulative, total))[:, 0]
 
 
 def sample_text(
@@ -112,8 +116,10 @@ def sample_unit(logits: Tensor, uniforms: Tensor, recent: Tensor) -> Tensor:
     probabilities = logits.float().softmax(dim=-1)
     ids, candidates = nucleus(probabilities)
     pick = ids.gather(-1, draw(candidates, uniforms[:, 0])[:, None])[:, 0]
-    again = draw(probabilities, uniforms[:, 1])
-    return torch.where(is_repeated(pick, recent), again, pick)
+    repeated = is_repeated(pick, recent)
+    if may_look(repeated) and not bool(repeated.any()):
+        return pick  # to sum up all probabilities isn't free
+    return torch.where(repeated, draw(probabilities, uniforms[:, 1]), pick)
 
 
 def is_repeated(pick: Tensor, recent: Tensor) -> Tensor:
