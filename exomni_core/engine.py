@@ -6,13 +6,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from exomni_core.clip import Clip
-from exomni_core.errors import Cancelled, InputError
+from exomni_core.errors import Cancelled, EnvironmentProblem, InputError
 from exomni_core.prompt import Prompt
 
 
@@ -107,6 +108,10 @@ _ENGINES: Final[dict[str, str]] = {
     "embedded": "exomni_core.embedded.engine:EmbeddedEngine",
     "omni": "exomni_core.omni.engine:OmniEngine",
 }
+# What an engine needs beyond the basic install: the extra's packages, by import name.
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "omni": ("torch", "transformers", "safetensors"),
+}
 
 
 def engine_names() -> tuple[str, ...]:
@@ -115,14 +120,34 @@ def engine_names() -> tuple[str, ...]:
 
 
 def load_engine(name: str, **options: Any) -> Engine:
-    """Make the engine called `name`; InputError for an unknown name."""
+    """Make the engine called `name`; its class says what `options` there are.
+
+    Raises InputError for an unknown name, EnvironmentProblem if its packages aren't installed, and
+    what the engine itself raises.
+    """
     if name not in _ENGINES:
         raise InputError(
             f"there is no engine {name!r} in this version; the choice is {', '.join(_ENGINES)}",
             field="engine",
         )
+    missing = [package for package in _NEEDS.get(name, ()) if find_spec(package) is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"the engine {name} needs {' and '.join(missing)}; in this project's folder run: "
+            f"pip install '.[{name}]'"
+        )
     module, _, attribute = _ENGINES[name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), attribute)(**options)
+    try:
+        maker = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _NEEDS.get(name, ()):
+            raise  # a fault of ours
+        raise EnvironmentProblem(
+            f"the engine {name} can't load {package} ({error}); in this project's folder run: "
+            f"pip install --upgrade '.[{name}]'"
+        ) from error
+    engine: Engine = maker(**options)
     return engine
 
 

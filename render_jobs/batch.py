@@ -8,9 +8,10 @@ what the plan finds missing is made, so a killed run goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +19,12 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from exomni_core.clip import frame_count
-from exomni_core.errors import Cancelled, ExOmniError
+from exomni_core.errors import Cancelled, ExOmniError, WorkerError
 from exomni_core.files import remove_leftovers, replacing
 from render_jobs.batch_plan import BatchOptions, Item, Plan, make_plan, place_of, relative_to
-from render_jobs.generate_worker import request_for
+from render_jobs.generate_worker import order_for
 from render_jobs.manifest import BatchFolder, Journal, Row, lock_folder, write_run
-from render_jobs.pool import Pool, Worker, WorkerCommand
+from render_jobs.pool import Pool, Worker, WorkerCommand, rebuilt
 
 _GENERATE_S: Final = 3600.0
 
@@ -65,7 +66,7 @@ def run_batch(options: BatchOptions, observer: Observer) -> Summary:
     folder = BatchFolder(options.out)
     with lock_folder(folder), _work_folder(folder):
         plan = make_plan(options, folder)
-        with _pools(options, folder.work, needed=bool(plan.todo)) as pools:
+        with _pools(options, plan, folder.work) as pools:
             observer.planned(plan, options)
             write_run(folder, options, "running", ())
             run = _Run(options, folder, plan, pools, observer)
@@ -108,10 +109,11 @@ class _Run:
         try:
             for row in self.plan.bad:
                 self._record(row)
+            self._start_clips([item for item in self.plan.items if item.clip_sha256 is None])
             for item in self.plan.items:
                 if item.clip_sha256 is None:
-                    self._start_clip(item)
-                elif not item.video_done:
+                    continue
+                if not item.video_done:
                     self._start_video(item)
                 else:
                     self._record(self._with_sheet(item))
@@ -122,15 +124,46 @@ class _Run:
             self.journal.close(ordered)
         return Summary(tuple(ordered), self.frames_rendered)
 
-    def _start_clip(self, item: Item) -> None:
-        clip = self.folder.clip(item.prompt.id)
-        request = {"job": item.prompt.id, **request_for(item.prompt, clip, item.clip_key)}
-        clip.parent.mkdir(exist_ok=True)
-        future = self.pools.generate().submit(
-            # Ten minutes of speech on a busy machine; the engine has tighter limits of its own.
-            lambda worker: worker.ask(request, silence_s=_GENERATE_S)
-        )
-        self._watch(item, future, lambda answer: self._clip_made(item, answer))
+    def _start_clips(self, items: Sequence[Item]) -> None:
+        if not items:
+            return
+        self.folder.clip("x").parent.mkdir(exist_ok=True)
+        size = self.plan.rows or 1
+        for first in range(0, len(items), size):
+            self._start_group(items[first : first + size])
+
+    def _start_group(self, items: Sequence[Item]) -> None:
+        """Have these clips made in one request. What of it is done stays done if it fails."""
+        left = {item.prompt.id: item for item in items}
+
+        def heard(message: dict[str, Any]) -> None:  # on the thread of the worker
+            if message["event"] in ("made", "bad"):
+                item = left.pop(message["id"])
+                self.events.put(lambda: self._clip_told(item, message))
+
+        def task(worker: Worker) -> None:
+            orders = [
+                order_for(item.prompt, self.folder.clip(item.prompt.id), item.clip_key)
+                for item in left.values()
+            ]
+            # Engines give signs of life; one that gives none may take a busy machine's hour.
+            worker.ask({"job": items[0].prompt.id, "prompts": orders}, heard, _GENERATE_S)
+
+        def failed(error: BaseException) -> None:
+            if isinstance(error, WorkerError) and len(left) > 1:
+                for item in left.values():  # the one that brings the worker down shall fall alone
+                    self._start_group([item])
+            else:
+                for item in left.values():
+                    self._fail(item, error)
+
+        self._watch(self.pools.generate().submit(task), lambda _: None, failed)
+
+    def _clip_told(self, item: Item, message: dict[str, Any]) -> None:
+        if message["event"] == "made":
+            self._clip_made(item, message)
+        else:
+            self._fail(item, rebuilt(message))
 
     def _clip_made(self, item: Item, answer: dict[str, Any]) -> None:
         row = replace(
@@ -172,7 +205,11 @@ class _Run:
             )
 
         future = self.pools.render.submit(task)
-        self._watch(item, future, lambda result: self._video_made(item, key, result))
+        self._watch(
+            future,
+            lambda result: self._video_made(item, key, result),
+            lambda error: self._fail(item, error),
+        )
 
     def _video_made(self, item: Item, key: str, result: Any) -> None:
         sheet = self.folder.sheet(item.prompt.id) if self.options.sheets else None
@@ -203,8 +240,13 @@ class _Run:
         self.frames_rendered += count
         self.observer.frames(count)
 
-    def _watch(self, item: Item, future: Future[Any], use: Callable[[Any], None]) -> None:
-        """When `future` ends, let this run's own thread use its result or record its failure."""
+    def _watch(
+        self,
+        future: Future[Any],
+        use: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """When `future` ends, let this run's own thread use its result or take its error."""
         self.waiting += 1
 
         def ended() -> None:
@@ -212,15 +254,19 @@ class _Run:
             error = future.exception()
             if error is None:
                 use(future.result())
-            elif isinstance(error, ExOmniError) and not isinstance(error, Cancelled):
-                culprit = getattr(error, "field", None)
-                place = place_of(self.options, item.line, culprit)
-                failed = replace(item.row, status="failed", error=f"{place}: {error}")
-                self._record(replace(failed, field=culprit))
             else:
-                raise error
+                failed(error)
 
         future.add_done_callback(lambda _: self.events.put(ended))
+
+    def _fail(self, item: Item, error: BaseException) -> None:
+        """Record why there is nothing of `item`; an error that isn't about it ends the run."""
+        if not isinstance(error, ExOmniError) or isinstance(error, Cancelled):
+            raise error
+        culprit = getattr(error, "field", None)
+        place = place_of(self.options, item.line, culprit)
+        row = replace(item.row, status="failed", error=f"{place}: {error}", field=culprit)
+        self._record(row)
 
     def _record(self, row: Row) -> None:
         self.rows[row.line] = row
@@ -229,23 +275,19 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _pools(options: BatchOptions, work: Path, *, needed: bool) -> Iterator[_Pools]:
+def _pools(options: BatchOptions, plan: Plan, work: Path) -> Iterator[_Pools]:
     """The render pool at once (it checks the machine), the generate pool when first needed."""
     made: list[Pool] = []
 
     def generate() -> Pool:
         if not made or made[-1] is render:
-            argv = (sys.executable, "-m", "render_jobs.generate_worker", options.engine)
-            made.append(
-                Pool(
-                    WorkerCommand("generate worker", argv, {"TMPDIR": str(work.resolve())}),
-                    options.workers,
-                )
-            )
+            command = _generate_worker(options, plan, work)
+            # One that makes several clips at a time has the machine's memory and all its cores.
+            made.append(Pool(command, options.workers if plan.rows is None else 1))
         return made[-1]
 
     render: Pool | None = None
-    if options.video and needed:
+    if options.video and plan.todo:
         from render_jobs.encode import find_ffmpeg
         from render_jobs.video import render_worker
 
@@ -260,6 +302,15 @@ def _pools(options: BatchOptions, work: Path, *, needed: bool) -> Iterator[_Pool
         raise
     for pool in made:
         pool.close()
+
+
+def _generate_worker(options: BatchOptions, plan: Plan, work: Path) -> WorkerCommand:
+    chosen = dict(options.engine_options)
+    if plan.rows is not None:
+        chosen["rows"] = plan.rows
+    module = "render_jobs.generate_worker"
+    argv = (sys.executable, "-m", module, options.engine, json.dumps(chosen))
+    return WorkerCommand("generate worker", argv, {"TMPDIR": str(work.resolve())})
 
 
 @contextlib.contextmanager

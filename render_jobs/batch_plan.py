@@ -7,7 +7,8 @@ same prompt, engine, template and settings made it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,18 +23,21 @@ from render_jobs.single import clip_notes
 
 # Raise it when clips must be made anew although prompt and engine are the same.
 CLIP_KEY_VERSION: Final = 1
+DEFAULT_ROWS: Final = 8
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """What the user asked for. out: the folder; workers: processes per stage; limit: rows, 0 = all.
 
-    seed, language: for prompts that give none. sheets: a contact sheet beside each video.
+    engine_options: for `load_engine`, as plain data. seed, language: for prompts that give none.
+    sheets: a contact sheet beside each video.
     """
 
     prompts: Path
     out: Path
     engine: str = "embedded"
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
     settings: RenderSettings = RenderSettings()
     workers: int = 1
     video: bool = True
@@ -63,11 +67,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """All rows of a run: what to make, what is finished, what can't be used."""
+    """All rows of a run: what to make, what is finished, what can't be used.
+
+    rows: clips that the engine makes at a time in one process; None: one, in many processes.
+    """
 
     items: tuple[Item, ...]
     bad: tuple[Row, ...]
     template_sha256: str
+    rows: int | None = None
 
     @property
     def todo(self) -> list[Item]:
@@ -81,7 +89,7 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
     if options.limit:
         lines = lines[: options.limit]
     before = {} if options.overwrite else read_rows(folder.manifest)
-    version = load_engine(options.engine).version()
+    version, rows = _engine_facts(options)
     template_sha256 = _template_hash(options)
     items, bad = [], []
     for entry in lines:
@@ -98,7 +106,19 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
         if not options.overwrite:
             item = _resume(item, before.get(entry.prompt.id), options, folder, template_sha256)
         items.append(item)
-    return Plan(tuple(items), tuple(bad), template_sha256)
+    return Plan(tuple(items), tuple(bad), template_sha256, rows)
+
+
+def _engine_facts(options: BatchOptions) -> tuple[str, int | None]:
+    """The engine's version, and how many clips it makes at a time if it can make several."""
+    engine = load_engine(options.engine, **options.engine_options)
+    try:
+        several = hasattr(engine, "generate_many")
+        return engine.version(), options.engine_options.get(
+            "rows", DEFAULT_ROWS
+        ) if several else None
+    finally:
+        engine.close()
 
 
 def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
@@ -113,16 +133,23 @@ def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
         "version": CLIP_KEY_VERSION,
     }
     if prompt.audio is not None:
-        try:
-            facts["audio"] = sha256_file(prompt.audio)
-        except OSError as error:
-            raise InputError(
-                f"{prompt.audio} can't be read ({error.strerror}); check the path, which is "
-                "relative to the prompts file",
-                field="audio",
-            ) from error
+        facts["audio"] = _hash_of(prompt.audio, "audio")
+    heard = [message.audio for message in prompt.history if message.audio is not None]
+    if heard:
+        facts["history_audio"] = [_hash_of(path, "history") for path in heard]
     row = Row(id=prompt.id, line=entry.line, status="failed", engine=options.engine)
     return Item(entry.line, prompt, content_key(facts), row)
+
+
+def _hash_of(recording: Path, culprit: str) -> str:
+    try:
+        return sha256_file(recording)
+    except OSError as error:
+        raise InputError(
+            f"{recording} can't be read ({error.strerror}); check the path, which is relative to "
+            "the prompts file",
+            field=culprit,
+        ) from error
 
 
 def _resume(

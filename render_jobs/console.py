@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import click
 
+from exomni_core.engine import Progress as Step
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from render_jobs.batch import Observer, Summary
 from render_jobs.batch_plan import BatchOptions, Item, Plan
@@ -38,6 +40,70 @@ def describe(error: ExOmniError) -> str:
 def print_json(data: dict[str, Any]) -> None:
     """One machine-readable line on stdout."""
     click.echo(json.dumps(data, ensure_ascii=False))
+
+
+def tell(facts: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """What was made and how, for a person: notes on stderr, files on stdout; or all as JSON."""
+    if as_json:
+        print_json(dict(facts))
+        return
+    for note in facts.get("notes", ()):
+        click.echo(f"Note: {note}", err=True)
+    if quiet:
+        return
+    made = next(facts[name] for name in ("video", "clip", "target") if name in facts)
+    how = ", ".join(str(facts[n]) for n in ("language", "route") if facts.get(n))
+    click.echo(f"wrote {made}" + (f" ({how})" if how else ""))
+    if "sheet" in facts:
+        click.echo(f"wrote {facts['sheet']}")
+
+
+class ProgressLine:
+    """One line on a terminal that tells the stage, then counts frames; nothing in a pipe.
+
+    A text that grows is shown above it, also in a pipe.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        """quiet: nothing at all."""
+        self._quiet = quiet
+        self._open: Literal["", "text", "line"] = ""
+        self._frames = 0
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def text(self, piece: str) -> None:
+        """So much more of a text is written."""
+        if not self._open:
+            piece = piece.lstrip()
+        if piece and not self._quiet:
+            self._open = "text"
+            click.echo(piece, nl=False, err=True)
+
+    def stage(self, step: Step) -> None:
+        """What the engine is at."""
+        self._show(f"{step.stage} {step.done:.0%}")
+
+    def frames(self, count: int) -> None:
+        """So many frames more are drawn."""
+        self._frames += count
+        self._show(f"{self._frames} frames")
+
+    def _show(self, text: str) -> None:
+        if sys.stderr.isatty() and not self._quiet:
+            if self._open == "text":
+                self._end()
+            self._open = "line"
+            click.echo(f"\r{text:<20}", nl=False, err=True)
+
+    def _end(self) -> None:
+        if self._open:
+            click.echo(err=True)
+        self._open = ""
 
 
 class QuietDisplay(Observer):

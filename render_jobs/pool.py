@@ -121,7 +121,7 @@ class Worker:
                 self.tasks_done += 1
                 return message
             if message["event"] == "failed":
-                raise _rebuild(message)
+                raise rebuilt(message)
             if on_event is not None:
                 on_event(message)
 
@@ -262,7 +262,7 @@ class Pool:
         self._discard(worker, now=False)
 
 
-def _rebuild(message: Message) -> ExOmniError:
+def rebuilt(message: Message) -> ExOmniError:
     """The worker's error, as the same kind of error on this side (or the nearest that we know)."""
     kinds, text, culprit = message["kinds"], str(message.get("error")), message.get("field")
     for kind in kinds:

@@ -7,14 +7,14 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import Clip, save_clip
-from exomni_core.engine import ProgressCallback, load_engine
-from exomni_core.errors import InputError
+from exomni_core.engine import Engine, ProgressCallback, load_engine
+from exomni_core.errors import ExOmniError, InputError
 from exomni_core.files import check_writable, sha256_file
 from exomni_core.prompt import Prompt
 from render_jobs.pool import Worker
@@ -39,26 +39,48 @@ def make(
     engine_name: str,
     video: VideoOptions,
     *,
+    engine_options: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
     on_frames: Callable[[int], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Make `output` (`.clip` or `.mp4`) from `prompt` and return the facts for `--json`.
 
+    engine_options: see the engine. on_text: told the text piece by piece; the engine then streams.
     Raises InputError, EnvironmentProblem, WorkerError.
     """
     check_output(output)
-    engine = load_engine(engine_name)
+    engine = load_engine(engine_name, **(engine_options or {}))
     if output.suffix.lower() == ".clip":
         if video.sheet:
             raise InputError("a contact sheet needs a video; write an .mp4", field="contact-sheet")
-        clip = engine.generate(prompt, progress=progress)
+        clip = _speak(engine, prompt, progress, on_text)
         return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
     with _renderer(video) as (worker, work):  # Blender starts while the engine speaks
-        clip = engine.generate(prompt, progress=progress)
+        clip = _speak(engine, prompt, progress, on_text)
         path = work / "speech.clip"
         save_clip(clip, path)
         facts = _render(worker, path, output, video, work, on_frames)
     return {**clip_facts(clip), **facts}
+
+
+def _speak(
+    engine: Engine,
+    prompt: Prompt,
+    progress: ProgressCallback | None,
+    on_text: Callable[[str], None] | None,
+) -> Clip:
+    """The clip of `prompt`; the engine is done for afterwards, its memory free for Blender."""
+    try:
+        if on_text is None:
+            return engine.generate(prompt, progress=progress)
+        for chunk in engine.stream(prompt, progress=progress):
+            on_text(chunk.text)
+            if chunk.clip is not None:
+                return chunk.clip
+    finally:
+        engine.close()
+    raise ExOmniError(f"the {engine.name} engine ended without a clip; please report it")
 
 
 def render_clip(

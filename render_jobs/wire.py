@@ -46,9 +46,13 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
         try:
             send_for_job({"event": "done", **handle(request, send_for_job)})
         except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
-            field = getattr(error, "field", None)
-            kinds = [kind.__name__ for kind in type(error).__mro__]
-            send_for_job({"event": "failed", "error": str(error), "kinds": kinds, "field": field})
+            send_for_job({"event": "failed", **error_fields(error)})
+
+
+def error_fields(error: Exception) -> Message:
+    """An error as plain data; `pool.rebuilt` makes one of our errors of it."""
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    return {"error": str(error), "kinds": kinds, "field": getattr(error, "field", None)}
 
 
 def die_with_parent() -> None:
