@@ -31,6 +31,7 @@ from exomni_core.omni.speech_decoder import SpeechDecoder
 from exomni_core.omni.speech_encoder import SpeechEncoder
 from exomni_core.omni.speech_generator import SpeechGenerator
 from exomni_core.omni.speech_tokenizer import SpeechTokenizer
+from exomni_core.omni.store import models_folder
 from exomni_core.omni.tensor_files import read_json
 
 CHECKPOINT: Final = "ex-omni"
@@ -70,14 +71,14 @@ class ModelFolders:
 def find_folders(path: Path) -> ModelFolders:
     """`path` is the models folder, or the checkpoint's with the other two inside or beside it.
 
-    Raises InputError(field="model") with the command to run if there is no checkpoint.
+    Raises EnvironmentProblem with the command to run if there is no checkpoint.
     """
     checkpoint = path if (path / "config.json").is_file() else path / CHECKPOINT
     if not (checkpoint / "config.json").is_file():
-        raise InputError(
-            f"there is no Ex-Omni checkpoint in {path}; to get it: exorender models pull "
-            f"(to try the engine without it: exorender models make-tiny {path})",
-            field="model",
+        raise EnvironmentProblem(
+            f"there is no Ex-Omni checkpoint in {path}; to get it: exorender models pull"
+            f"{_into(path)} (to try the engine without it: exorender models make-tiny tiny, then "
+            "--model tiny)"
         )
 
     def beside(name: str) -> Path:
@@ -292,4 +293,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def _require(file: Path) -> None:
     if not file.is_file():
-        raise EnvironmentProblem(f"{file} is missing; to get it: exorender models pull")
+        name, folder = file.parent.name, file.parent.parent
+        raise EnvironmentProblem(
+            f"{file} is missing; to get it: exorender models pull {name}{_into(folder)}"
+        )
+
+
+def _into(folder: Path) -> str:
+    """What `models pull` must be told to fill `folder`."""
+    return "" if folder == models_folder() else f" --models {folder}"
