@@ -24,7 +24,7 @@ from exomni_core.omni.config import OmniConfig
 PARTS: Final = ("speech_encoder", "speech_projector", "speech_generator", "blendshape_generator")
 _SHOWN: Final = 4  # bad tensors that an error names
 # Mapped pages count as ours until the file is closed: close it after each so much.
-_MAPPED_BYTES: Final = 64 << 20
+_MAPPED_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,9 @@ class OmniModel:
 
     def _made(self, name: str, load: Callable[[], PartType]) -> PartType:
         if name not in self._parts:
-            self._parts[name] = load()
+            # Also when first needed in the middle of inference: weights are ordinary tensors.
+            with torch.inference_mode(mode=False):
+                self._parts[name] = load()
         return cast(PartType, self._parts[name])
 
     def _tidy(self) -> None:
@@ -260,9 +262,10 @@ class OmniModel:
         for name in ("language_model", "speech_generator"):
             needed += round(self._loader.bytes_of(name) * share[self.options.quantize])
         if needed > limit:
+            dtype = str(self.dtype).removeprefix("torch.")
             raise EnvironmentProblem(
-                f"the weights take {needed / 1e9:.1f} GB in {self.options.dtype} with quantize="
-                f"{self.options.quantize}, more than the {limit / 1e9:.1f} GB that --max-memory "
+                f"the weights take {needed / 1e9:.2g} GB in {dtype} with quantize="
+                f"{self.options.quantize}, more than the {limit / 1e9:.2g} GB that --max-memory "
                 "allows; raise it, or use --quantize int8 or int4"
             )
 
