@@ -23,7 +23,7 @@ _NEEDED: Final = (
     "numpy", "soundfile", "soxr", "espeakng-loader", "pocketsphinx", "click", "rich",
 )  # fmt: skip
 _RENDERING: Final = ("bpy", "ffmpeg-python", "imageio-ffmpeg")
-_OPTIONAL: Final = ("torch", "transformers")
+_OPTIONAL: Final = ("torch", "transformers", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def examine(blender: Path | None = None) -> list[Finding]:
         _try("ffmpeg", _ffmpeg),
         _try("rendering", lambda: _rendering(blender)),
         _try("template", _template),
+        *_neural(),
         _fonts(),
         _try("temporary folder", _disk),
     ]
@@ -125,6 +126,36 @@ def _template() -> str:
 
     mesh = load_mesh(find_template("head"))
     return f"head: {len(mesh.vertices)} vertices, {len(mesh.shapes)} shapes"
+
+
+def _neural() -> list[Finding]:
+    """What the neural engine has here; without it all else works, so nothing counts as missing."""
+    from exomni_core.omni.store import KNOWN, is_tiny, look, models_folder
+
+    findings = [_device()] if installed_version("torch") else []
+    for found in (look(model, models_folder()) for model in KNOWN):
+        mend = f"exorender models pull {found.model.name}"
+        if found.state in ("ready", "unverified"):
+            tiny = " (a tiny random one)" if is_tiny(found.folder) else ""
+            findings.append(Finding(found.model.name, "ok", f"{found.folder}{tiny}"))
+        elif found.state == "incomplete":
+            detail = f"incomplete in {found.folder} ({found.detail}); run: {mend}"
+            findings.append(Finding(found.model.name, "note", detail))
+        else:
+            purpose = f"{found.model.title}; not in {found.folder.parent}; to get it: {mend}"
+            findings.append(Finding(found.model.name, "note", purpose))
+    return findings
+
+
+def _device() -> Finding:
+    try:
+        from exomni_core.omni.model import choose_device
+
+        if choose_device("auto").type != "cpu":
+            return Finding("gpu", "ok", "the neural engine uses it")
+    except (ImportError, OSError) as error:
+        return Finding("gpu", "note", f"PyTorch can't start ({error})")
+    return Finding("gpu", "note", "PyTorch sees none; the neural engine runs on the CPU, slowly")
 
 
 def _fonts() -> Finding:

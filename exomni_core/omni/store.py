@@ -75,7 +75,7 @@ KNOWN: Final = (
     KnownModel(
         name="glm-4-voice-tokenizer",
         licence=authors_licence("THUDM/glm-4-voice-tokenizer"),
-        title="recordings to speech units; only to make training data",
+        title="recordings to speech units, for lipsync and training data",
         needed=("config.json", "*.safetensors"),
         wanted=("*.json", "*.safetensors"),
         about_bytes=1_500_000_000,
