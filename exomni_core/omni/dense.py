@@ -32,10 +32,18 @@ class Product:
         self.packed = False
 
     def pack(self) -> None:
-        """Bring the weights into oneDNN's own order, where that is the machine's best."""
-        if not self.packed and can_pack(self.weight):
+        """Copy the weights: into oneDNN's own order, where that is the machine's best.
+
+        What they were made from, a file mapped into memory perhaps, may go afterwards.
+        """
+        if self.packed:
+            return
+        self.bias = None if self.bias is None else self.bias.clone()
+        if can_pack(self.weight):
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous())
             self.packed = True
+        else:
+            self.weight = self.weight.clone()
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """act(x W^T + b) + add; x: (..., in), add: (..., out) or what broadcasts to it."""

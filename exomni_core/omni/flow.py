@@ -101,6 +101,7 @@ class Flow(nn.Module):
         self.encoder_proj = Dense(config.encoder.width, config.mel)
         self.length_regulator = LengthRegulator(config.mel)
         self.decoder = nn.ModuleDict({"estimator": Estimator(config.estimator)})
+        self.bucket_frames = 0  # 0: what suits the device
         self._times: dict[Any, Tensor] = {}
         self._velocity = GraphCache(self._guided)
 
@@ -186,9 +187,8 @@ class Flow(nn.Module):
         if prompt_mel is not None:
             known = prompt_mel.shape[2]
             cond[:, :known] = prompt_mel.transpose(1, 2)
-        padded = longest
-        if mu.is_cuda:
-            padded = -(-longest // BUCKET_FRAMES) * BUCKET_FRAMES
+        bucket = self.bucket_frames or (BUCKET_FRAMES if mu.is_cuda else 1)
+        padded = -(-longest // bucket) * bucket
         mask = None
         if any(n != padded for n in counts):
             mask = length_mask(torch.tensor(counts, device=mu.device), padded)
