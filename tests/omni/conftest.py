@@ -17,3 +17,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny(folder, seed=1)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny matrices gain nothing from threads, and lose much where the cores are busy."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
