@@ -232,10 +232,12 @@ class OmniModel:
     def _part(self, name: str) -> nn.Module:
         def load() -> nn.Module:
             module = self._loader.load(name)
-            if name in ("language_model", "speech_generator") and self.options.quantize != "none":
-                from exomni_core.omni.quantize import quantize_backbone
+            if isinstance(module, (LanguageModel, SpeechGenerator)):
+                if self.options.quantize != "none":
+                    from exomni_core.omni.quantize import quantize_backbone
 
-                quantize_backbone(cast(Any, module).backbone, self.options.quantize)
+                    quantize_backbone(module.backbone, self.options.quantize)
+                module.backbone.fuse()
             return module
 
         return self._made(name, load)
@@ -264,8 +266,8 @@ class OmniModel:
         if needed > limit:
             dtype = str(self.dtype).removeprefix("torch.")
             raise EnvironmentProblem(
-                f"the weights take {needed / 1e9:.2g} GB in {dtype} with quantize="
-                f"{self.options.quantize}, more than the {limit / 1e9:.2g} GB that --max-memory "
+                f"the weights take {needed / 1e9:.3g} GB in {dtype} with quantize="
+                f"{self.options.quantize}, more than the {limit / 1e9:.3g} GB that --max-memory "
                 "allows; raise it, or use --quantize int8 or int4"
             )
 

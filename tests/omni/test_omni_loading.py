@@ -154,7 +154,7 @@ class TestMisfits:
             OmniModel.from_pretrained(copy.folder)
 
     def test_no_checkpoint(self, tmp_path):
-        with pytest.raises(InputError, match="exorender models pull"):
+        with pytest.raises(EnvironmentProblem, match="exorender models pull"):
             OmniModel.from_pretrained(tmp_path)
 
     def test_no_decoder(self, copy):
