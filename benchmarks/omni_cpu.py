@@ -14,108 +14,33 @@ Prints a table, then one JSON line.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from omni_parts import (
     SIZES,
+    STAGES,
+    Inputs,
     Parts,
     Sizes,
+    Stages,
     as_decoder,
+    cast,
     make_decoder_parts,
     make_parts,
-    random_ids,
+    our_stages,
+    plain_stages,
 )
 from omni_rival import RivalFace, RivalText, RivalUnits
 from omni_rival_decoder import RivalFlow, RivalVocoder
-from torch import Tensor, nn
-
-from exomni_core.omni.decode_loop import DecodeLoop, Request
-from exomni_core.omni.flow_encoder import frames_of as mel_frames_of
-from exomni_core.omni.language_model import TextRule
-from exomni_core.omni.sampling import TextSampling
-from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_generator import UnitRule
 
 CPU = torch.device("cpu")
-STAGES = ("text", "units", "face", "flow", "vocoder")
-SAMPLING = TextSampling()
-
-Stages = Mapping[str, Callable[[], Any]]
-
-
-class Inputs:
-    """What every stage starts from, the same for all ways."""
-
-    def __init__(self, sizes: Sizes, plain: tuple[RivalText, RivalUnits]) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.sizes = sizes
-        self.prompt = torch.randn(1, sizes.prompt, sizes.llm["hidden_size"], generator=generator)
-        ids, self.hidden = plain[0].write(self.prompt, sizes.tokens, SAMPLING)
-        self.text = ids[:, :-1]
-        units, self.unit_hidden = plain[1].speak(self.hidden, self.text, sizes.units)
-        assert len(units) == sizes.units
-        self.units = torch.tensor([units])
-        self.sound = random_ids(sizes.sound_units, sizes.vocab, CPU)
-        frames = mel_frames_of(sizes.sound_units)
-        vocoder = sizes.vocoder
-        self.mel_noise = torch.randn(1, vocoder.mel, frames, generator=generator)
-        self.mel = torch.randn(1, vocoder.mel, frames, generator=generator)
-        self.phases = torch.rand(1, vocoder.harmonics, 1, generator=generator)
-        self.phases[:, 0] = 0.0
-        samples = frames * vocoder.hop
-        self.noise = torch.randn(1, vocoder.harmonics, samples, generator=generator)
-
-
-def our_stages(parts: Parts, decoder: SpeechDecoder, given: Inputs) -> Stages:
-    """The engine's own way through the stages."""
-    sizes, llm, generator = given.sizes, parts.llm, parts.generator
-    dtype = llm.backbone.dtype
-    hidden, unit_hidden = given.hidden.to(dtype), given.unit_hidden.to(dtype)
-    text = DecodeLoop(
-        llm.backbone, TextRule(llm, SAMPLING), rows=1, room=sizes.tokens, positions=sizes.prompt
-    )
-    units = DecodeLoop(
-        generator.backbone,
-        UnitRule(generator),
-        rows=1,
-        room=sizes.units,
-        positions=sizes.tokens + 1,
-    )
-
-    def decode(loop: DecodeLoop, prompt: Tensor, count: int) -> Tensor:
-        loop.admit([Request(prompt, count, count, seed=0)])
-        loop.run(lambda: None)
-        return loop.result(0).ids
-
-    return {
-        "text": lambda: decode(text, given.prompt.to(dtype), sizes.tokens),
-        "units": lambda: decode(units, generator.prompt(hidden, given.text), sizes.units),
-        "face": lambda: parts.face(unit_hidden, given.units),
-        "flow": lambda: decoder.flow(given.sound, noise=given.mel_noise),
-        "vocoder": lambda: decoder.vocoder(given.mel, phases=given.phases, noise=given.noise),
-    }
-
-
-def plain_stages(rivals: Mapping[str, Any], given: Inputs) -> Stages:
-    """The rival's way."""
-    sizes = given.sizes
-    frames = sizes.units * 12 // 5
-    units, sound = given.units[0].tolist(), given.sound[0].tolist()
-    return {
-        "text": lambda: rivals["text"].write(given.prompt, sizes.tokens, SAMPLING),
-        "units": lambda: rivals["units"].speak(given.hidden, given.text, sizes.units),
-        "face": lambda: rivals["face"].animate(given.unit_hidden, units, frames),
-        "flow": lambda: rivals["flow"](sound, given.mel_noise),
-        "vocoder": lambda: rivals["vocoder"](given.mel, given.phases, given.noise),
-    }
 
 
 def prepare(sizes: Sizes) -> tuple[dict[str, Stages], dict[str, Any]]:
@@ -129,17 +54,15 @@ def prepare(sizes: Sizes) -> tuple[dict[str, Stages], dict[str, Any]]:
         "flow": RivalFlow(flow),
         "vocoder": RivalVocoder(vocoder),
     }
-    given = Inputs(sizes, (rivals["text"], rivals["units"]))
 
-    def in_bfloat16(part: nn.Module) -> Any:
-        return copy.deepcopy(part).to(torch.bfloat16)
-
-    half = Parts(*(in_bfloat16(p) for p in (parts.llm, parts.generator, parts.face))).pack()
-    half_decoder = as_decoder(in_bfloat16(flow), copy.deepcopy(vocoder))  # float32, as ever
+    halves = [cast(p, torch.bfloat16) for p in (parts.llm, parts.generator, parts.face)]
+    half = Parts(*halves).pack()
+    half_decoder = as_decoder(cast(flow, torch.bfloat16), cast(vocoder, torch.float32))
+    given, given_half = (Inputs(sizes, CPU, t) for t in (torch.float32, torch.bfloat16))
     ways = {
         "plain": plain_stages(rivals, given),
         "float32": our_stages(parts.pack(), as_decoder(flow, vocoder), given),
-        "bfloat16": our_stages(half, half_decoder, given),
+        "bfloat16": our_stages(half, half_decoder, given_half),
     }
     return ways, rivals
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A size's name in, the parts of Ex-Omni with random weights out: what the benchmarks measure.
+"""A size's name in, parts of Ex-Omni with random weights and their stages out, for benchmarks.
 
 Weights are drawn on the device in the wanted type, so eight billion of them never pass through the
 host. Speed doesn't depend on what they say; lengths are fixed, so that both sides do equal work.
+A stage is a function without arguments; the same stage starts from the same input on both sides.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,17 +19,23 @@ from torch import Tensor, nn
 
 from exomni_core.omni.backbone import Backbone
 from exomni_core.omni.config import QWEN3_06B, QWEN3_8B, FaceConfig
-from exomni_core.omni.face_decoder import FaceDecoder
+from exomni_core.omni.decode_loop import DecodeLoop, Request
+from exomni_core.omni.face_decoder import FaceDecoder, frames_of
 from exomni_core.omni.flow import Flow, FlowConfig
 from exomni_core.omni.flow_encoder import EncoderConfig
+from exomni_core.omni.flow_encoder import frames_of as mel_frames_of
 from exomni_core.omni.flow_estimator import EstimatorConfig
-from exomni_core.omni.language_model import LanguageModel
+from exomni_core.omni.language_model import LanguageModel, TextRule
 from exomni_core.omni.packing import pack
+from exomni_core.omni.sampling import TextSampling
 from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_generator import SpeechGenerator
+from exomni_core.omni.speech_generator import SpeechGenerator, UnitRule
 from exomni_core.omni.vocoder import Vocoder, VocoderConfig
 
 PartType = TypeVar("PartType", bound=nn.Module)
+STAGES = ("text", "units", "face", "flow", "vocoder")
+SAMPLING = TextSampling()
+Stages = Mapping[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ SIZES = {
             ),
         ),
         vocoder=VocoderConfig(channels=32, pitch_width=16),
-        prompt=7, tokens=10, units=20, sound_units=12,
+        prompt=7, tokens=10, units=20, sound_units=20,
     ),
     "medium": Sizes(
         llm={
@@ -91,7 +99,7 @@ SIZES = {
         unit_lm={**QWEN3_06B, "num_hidden_layers": 4},
         face=_FACE,
     ),
-    "published": Sizes(llm=QWEN3_8B, unit_lm=QWEN3_06B, face=_FACE),
+    "published": Sizes(llm=QWEN3_8B, unit_lm=QWEN3_06B, face=_FACE, sound_units=200),
 }  # fmt: skip
 
 
@@ -154,11 +162,21 @@ def random_part(
     generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in part.named_parameters():
         _fill(name, parameter.data, generator)
+    return renewed(part)
+
+
+def cast(part: PartType, dtype: torch.dtype) -> PartType:
+    """A copy with the same weights in another type."""
+    return renewed(copy.deepcopy(part).to(dtype))
+
+
+def renewed(part: PartType) -> PartType:
+    """The part with what no weight holds, after its weights came or changed."""
     for module in part.modules():
         if isinstance(module, Backbone):
             module.renew_buffers()
-    if isinstance(part, LanguageModel):
-        part.tie()
+        if isinstance(module, LanguageModel):
+            module.tie()
     return part
 
 
@@ -177,3 +195,69 @@ def random_ids(count: int, most: int, device: torch.device, seed: int = 0) -> Te
     """(1, count) ids below `most`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, most, (1, count), generator=generator).to(device)
+
+
+class Inputs:
+    """What every stage starts from. The vocoder's is always float32."""
+
+    def __init__(self, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> None:
+        generator = torch.Generator().manual_seed(0)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator).to(device)
+
+        self.sizes, self.dtype = sizes, dtype
+        width, vocoder = int(sizes.llm["hidden_size"]), sizes.vocoder
+        self.prompt = normal(1, sizes.prompt, width).to(dtype)
+        self.hidden = normal(1, sizes.tokens, width).to(dtype)
+        self.text = random_ids(sizes.tokens - 1, sizes.unit_lm["vocab_size"], device)
+        self.units = random_ids(sizes.units, sizes.vocab, device)
+        self.unit_hidden = normal(1, sizes.units, sizes.unit_lm["hidden_size"]).to(dtype)
+        self.sound = self.units[:, : sizes.sound_units]
+        frames = mel_frames_of(sizes.sound_units)
+        self.mel_noise, self.mel = (normal(1, vocoder.mel, frames) for _ in range(2))
+        self.phases = normal(1, vocoder.harmonics, 1)
+        self.phases[:, 0] = 0.0
+        self.noise = normal(1, vocoder.harmonics, frames * vocoder.hop)
+
+
+def our_stages(parts: Parts, decoder: SpeechDecoder, given: Inputs) -> Stages:
+    """The engine's own way through the stages."""
+    sizes, llm, generator = given.sizes, parts.llm, parts.generator
+    text = DecodeLoop(
+        llm.backbone, TextRule(llm, SAMPLING), rows=1, room=sizes.tokens, positions=sizes.prompt
+    )
+    units = DecodeLoop(
+        generator.backbone,
+        UnitRule(generator),
+        rows=1,
+        room=sizes.units,
+        positions=sizes.tokens + 1,
+    )
+
+    def decode(loop: DecodeLoop, prompt: Tensor, count: int) -> Tensor:
+        loop.admit([Request(prompt, count, count, seed=0)])
+        loop.run(lambda: None)
+        return loop.result(0).ids
+
+    return {
+        "text": lambda: decode(text, given.prompt, sizes.tokens),
+        "units": lambda: decode(units, generator.prompt(given.hidden, given.text), sizes.units),
+        "face": lambda: parts.face(given.unit_hidden, given.units),
+        "flow": lambda: decoder.flow(given.sound, noise=given.mel_noise),
+        "vocoder": lambda: decoder.vocoder(given.mel, phases=given.phases, noise=given.noise),
+    }
+
+
+def plain_stages(rivals: Mapping[str, Any], given: Inputs) -> Stages:
+    """The rival's way (omni_rival.py); rivals: by stage."""
+    sizes = given.sizes
+    frames = frames_of(sizes.units)
+    units, sound = given.units[0].tolist(), given.sound[0].tolist()
+    return {
+        "text": lambda: rivals["text"].write(given.prompt, sizes.tokens, SAMPLING),
+        "units": lambda: rivals["units"].speak(given.hidden, given.text, sizes.units),
+        "face": lambda: rivals["face"].animate(given.unit_hidden, units, frames),
+        "flow": lambda: rivals["flow"](sound, given.mel_noise),
+        "vocoder": lambda: rivals["vocoder"](given.mel, given.phases, given.noise),
+    }

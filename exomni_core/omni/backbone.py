@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -274,7 +274,7 @@ class _Layer:
 
     def fuse(self) -> bool:
         """Join and pack; False if the products aren't plain."""
-        if not all(_is_plain(linear) for group in self._apart for linear in group):
+        if not all(is_plain(linear) for group in self._apart for linear in group):
             return False
         for group in self._apart:
             weight = torch.cat([linear.weight for linear in group])
@@ -322,7 +322,8 @@ class _Layer:
         return torch.cat((q.weight.expand(self.heads, -1), k.weight.expand(self.groups, -1)))
 
 
-def _is_plain(linear: nn.Module) -> bool:
+def is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether it is a linear layer with ordinary weights."""
     # Quantizers leave the layer and put a kind of tensor of their own in it.
     return type(linear) is nn.Linear and type(linear.weight) is nn.Parameter
 

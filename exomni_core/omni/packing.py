@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from exomni_core.omni.backbone import Backbone
+from exomni_core.omni.backbone import Backbone, is_plain
 from exomni_core.omni.dense import Fusable, Product, can_pack
 
 
@@ -38,5 +38,5 @@ def pack(part: nn.Module) -> None:
             module.fuse()
     for module in list(part.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and can_pack(child.weight):
+            if is_plain(child) and can_pack(child.weight):
                 setattr(module, name, PackedLinear(child))
