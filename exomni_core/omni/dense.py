@@ -71,6 +71,12 @@ def can_pack(weight: Tensor) -> bool:
     return weight.dtype == torch.float32
 
 
+def product_once(x: Tensor, weight: Tensor) -> Tensor:
+    """x W^T by oneDNN, for a weight that `can_pack` takes but that isn't used again."""
+    y: Tensor = _linear()(x, weight, None, "none", [], "")
+    return y
+
+
 def _linear() -> Any:
     return torch.ops.mkldnn._linear_pointwise
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from exomni_core.omni.dense import Dense, length_mask
 from exomni_core.omni.flow_encoder import (
+    MEL_HOP,
     BlockEncoder,
     EncoderConfig,
     LengthRegulator,
@@ -27,6 +28,7 @@ from exomni_core.omni.flow_encoder import (
 )
 from exomni_core.omni.flow_estimator import Estimator, EstimatorConfig
 from exomni_core.omni.graphs import GraphCache
+from exomni_core.omni.speech_noise import NoiseBank
 
 STEPS: Final = 10
 GUIDANCE: Final = 0.7
@@ -165,7 +167,7 @@ class Flow(nn.Module):
         self,
         units: Tensor,
         *,
-        noise: Tensor,
+        noise: Tensor | None = None,
         lengths: Sequence[int] | None = None,
         frames: Sequence[int] | None = None,
         speaker: Tensor | None = None,
@@ -175,8 +177,8 @@ class Flow(nn.Module):
         """(B, T) int64 units -> (B, mel, L - P) float32 mel, the prompt's frames removed.
 
         units: those of the prompt first. noise: (B, mel, L) standard normal, what the solver
-        starts from. prompt_mel: (B, mel, P), the mel that is known already. lengths, frames: see
-        `encode`; frames behind a row's own are 0. speaker: (B, 192) or None.
+        starts from; None for that of seed 0. prompt_mel: (B, mel, P), the mel that is known
+        already. lengths, frames: see `encode`; frames behind a row's own are 0. speaker: (B, 192).
         """
         mu = self.encode(units, lengths=lengths, frames=frames)  # (B, L, mel)
         longest = mu.shape[1]
@@ -192,6 +194,9 @@ class Flow(nn.Module):
         mask = None
         if any(n != padded for n in counts):
             mask = length_mask(torch.tensor(counts, device=mu.device), padded)
+        if noise is None:
+            bank = NoiseBank(0, mel=self.config.mel, harmonics=0, hop=MEL_HOP)
+            noise = bank.mel(0, longest).to(mu.device).expand(len(mu), -1, -1)
         more = (0, 0, 0, padded - longest)
         x = F.pad(noise.transpose(1, 2).float(), more)
         x = self._solve(

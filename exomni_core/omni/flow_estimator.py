@@ -24,12 +24,18 @@ from exomni_core.omni.dense import (
     TimeConv,
     TimeGroupNorm,
     TimeUpsample,
+    can_pack,
     fuse_layers,
     mish,
+    product_once,
     windows,
 )
 
 GROUPS: Final = 8
+# Attention on CPUs: queries at once, so that scores stay small; and from how many frames for each
+# thread on the products of single heads keep all threads busy.
+QUERIES: Final = 512
+FRAMES_PER_THREAD: Final = 170
 
 
 @dataclass(frozen=True)
@@ -307,13 +313,34 @@ def transformed(x: Tensor, blocks: nn.ModuleList, mask: Tensor | None) -> Tensor
 
 def attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     """softmax(q k^T) v over (B, heads, T, head); seen: (B, 1, 1, T), False for keys to ignore."""
-    if q.dtype != torch.bfloat16 or q.is_cuda:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=1.0)
-    # PyTorch's own kernel doesn't use a CPU's bfloat16 products; plain ones take half the time.
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        # PyTorch's own kernel doesn't use a CPU's bfloat16 products; plain ones take half the time.
+        return torch.cat([_attended_part(part, k, v, seen) for part in q.split(QUERIES, 2)], 2)
+    enough = FRAMES_PER_THREAD * torch.get_num_threads()
+    if seen is None and q.shape[2] >= enough and q.dtype == torch.float32 and can_pack(q):
+        return _attended_by_heads(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=1.0)
+
+
+def _attended_part(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     scores = q @ k.transpose(2, 3)
     if seen is not None:
         scores.masked_fill_(~seen, -torch.inf)
     return scores.softmax(3) @ v
+
+
+def _attended_by_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """With oneDNN's products, head by head: for long rows a third to two thirds faster."""
+    batch, heads, frames, width = q.shape
+    y = q.new_empty(batch, frames, heads, width)
+    for row in range(batch):
+        for head in range(heads):
+            keys, values = k[row, head].contiguous(), v[row, head].T.contiguous()
+            for begin in range(0, frames, QUERIES):
+                part = slice(begin, begin + QUERIES)
+                scores = product_once(q[row, head, part].contiguous(), keys).softmax(1)
+                y[row, part, head] = product_once(scores, values)
+    return y.transpose(1, 2)
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -167,21 +167,29 @@ class Spectrum:
         waves = torch.cat((angle.cos(), -angle.sin()), 1)  # (size, 2 bins)
         twice = torch.full_like(place[: size // 2 + 1], 2.0)
         twice[0] = twice[-1] = 1.0
-        self._there = (window[:, None] * waves).float()
-        self._back = (waves * twice.repeat(2) * window[:, None] / size).T.float()
-        self._square = window.square().float()
+        there = window[:, None] * waves
+        back = (waves * twice.repeat(2) * window[:, None] / size).T
+        self._made = tuple(part.float() for part in (there, back, window.square()))
+        self._on: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def analyse(self, wave: Tensor) -> Tensor:
         """(B, 1, N) float32 -> (B, N / hop + 1, 2 bins): real parts, then imaginary ones."""
         half = self.size // 2
         padded = F.pad(wave, (half, half), mode="reflect").squeeze(1)
-        return padded.unfold(1, self.size, self.hop) @ self._there.to(wave.device)
+        return padded.unfold(1, self.size, self.hop) @ self._constants(wave.device)[0]
 
     def combine(self, spectrum: Tensor) -> Tensor:
         """(B, frames, 2 bins) float32 -> (B, (frames - 1) hop): the wave with these spectra."""
-        frames = spectrum @ self._back.to(spectrum.device)  # (B, frames, size)
-        envelope = self._overlapped(self._square.to(frames.device).expand_as(frames[:1]))
+        _, back, square = self._constants(spectrum.device)
+        frames = spectrum @ back  # (B, frames, size)
+        envelope = self._overlapped(square.expand_as(frames[:1]))
         return self._overlapped(frames) / envelope
+
+    def _constants(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Matrices there and back and the window's square, copied to a device but once."""
+        if device not in self._on:
+            self._on[device] = tuple(part.to(device) for part in self._made)
+        return self._on[device]
 
     def _overlapped(self, frames: Tensor) -> Tensor:
         """Sum of all frames at their places, half a frame cut off at either end."""

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from exomni_core.omni import flow_estimator
 from exomni_core.omni.dense import (
     Dense,
     Norm,
@@ -173,6 +174,18 @@ def test_attention_ignores_what_is_not_seen(dtype):
     torch.testing.assert_close(found[0], wanted[0], rtol=5e-2, atol=5e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_over_long_rows_in_parts_is_the_same(monkeypatch, dtype):
+    monkeypatch.setattr(flow_estimator, "QUERIES", 16)
+    monkeypatch.setattr(flow_estimator, "FRAMES_PER_THREAD", 1)
+    q, k, v = (torch.randn(3, 2, 4, 70, 16) / 2).to(dtype)
+    with torch.inference_mode():
+        found = attended(q, k, v, None).float()
+    wanted = (q.float() @ k.float().transpose(2, 3)).softmax(3) @ v.float()
+    rough = 2e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found, wanted, rtol=rough, atol=rough)
+
+
 def test_a_completed_block_of_the_encoder_never_changes(flow):
     with torch.inference_mode():
         embedded = flow.input_embedding(torch.tensor([units(34)]))
@@ -195,6 +208,7 @@ def test_a_known_mel_is_taken_off_the_result(flow):
     row, known = torch.tensor([units(12)]), torch.randn(1, 80, 30)
     mel = flow(row, noise=noise_for(12), prompt_mel=known)
     assert mel.shape == (1, 80, frames_of(12) - 30)
+    assert flow(row, prompt_mel=known).shape == mel.shape  # with noise of its own
     free = flow(row, noise=noise_for(12))
     assert (mel - free[:, :, 30:]).abs().max() > 1e-3
 
