@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Speech units and the generator's hidden states in, blendshape weights at 30 fps out (spec 6).
 
-One class serves both ways. `forward` sees the whole utterance. `start` and `push` keep an explicit
-state and give each frame as soon as its units and a little look-ahead are there. The encoder is
-causal, so its keys are cached; what a streamed frame lacks is the memory that comes later, nothing
-else: `forward` with the same `look_ahead` gives the same frames, however they were pushed.
+One class serves both ways. `forward` sees a whole utterance. `start` and `push` keep an explicit
+state and take a reply segment by segment, as the speech generator writes it: the frames of a
+segment see that segment's hidden states, as they do in the release, and, through cached keys, the
+frames before. So a reply of one segment gives the same frames either way, however it was pushed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from torch.nn import functional as F
 
 from exomni_core.omni.compat import Compat
 from exomni_core.omni.config import FACE_FPS, IGNORE_ID, UNIT_RATE_HZ, FaceConfig
-from exomni_core.omni.fusion import FusionMemory, GatedFusion
+from exomni_core.omni.fusion import GatedFusion
 
 # A unit lasts 2.4 frames; in whole numbers, because the release's floats lose a frame here and
 # there (spec 6.1).
 _FRAMES, _UNITS = 12, 5
-LOOK_AHEAD: Final = 5  # units, 0.4 s: how far beyond its own a streamed frame remembers
-# What streaming looks back on, so that its cost and memory stay the same however long it goes on.
-PAST_ROWS: Final = 750  # a minute
+# Frames before its segment that a streamed frame looks back on, a minute: so cost and memory stay
+# the same however long it goes on.
 PAST_FRAMES: Final = 1800
 
 
@@ -104,23 +103,17 @@ class _Layer(nn.Module):
 
 @dataclass
 class FaceState:
-    """What streaming has seen and may still need; its places are counted from the start.
+    """What streaming has seen and still needs; places are counted from the reply's start.
 
-    memory ends with row `rows_seen`. units begins with unit `first_unit`. past: per layer, ends
-    with frame `frames_made`.
+    units, rows: of the segment that is coming in, which begins with unit `first_unit`. past: keys
+    and values of each layer, up to frame `frames_made`.
     """
 
-    memory: FusionMemory = field(default_factory=FusionMemory)
-    rows_seen: int = 0
     units: list[int] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
     first_unit: int = 0
     frames_made: int = 0
     past: list[KeysValues] = field(default_factory=list)
-
-    @property
-    def units_seen(self) -> int:
-        """Units pushed so far."""
-        return self.first_unit + len(self.units)
 
 
 class FaceDecoder(nn.Module):
@@ -155,14 +148,13 @@ class FaceDecoder(nn.Module):
         *,
         memory_mask: Tensor | None = None,
         frames: int | None = None,
-        look_ahead: int | None = None,
         compat: Compat = "fixed",
     ) -> Tensor:
         """The whole utterance at once.
 
         hidden: (B, M, 1024). units: (B, U) ids, padding IGNORE_ID. memory_mask: (B, M), True where
-        hidden counts. frames: T, if it is not to be counted (in training). look_ahead: see only
-        what a streamed frame sees. Returns (B, T, outputs), neither clipped nor widened to 52.
+        hidden counts. frames: T, if it is not to be counted (in training). Returns (B, T,
+        outputs), neither clipped nor widened to 52.
         """
         wanted = frame_count(units, compat) if frames is None else frames
         features = self.unit_features(units)  # (B, U, D)
@@ -170,13 +162,9 @@ class FaceDecoder(nn.Module):
             queries = stretch(features, wanted)
         else:
             queries = self.at_frames(features, 0, wanted, 0)  # (B, T, D)
-        memory = self.tqgf.remember(self.speech_gen_projection(hidden))
-        mask = _padding_mask(units, wanted)
-        if look_ahead is not None:
-            memory_mask = _rows_mask(0, wanted, 0, hidden.shape[1], look_ahead, hidden.device)
-            mask = _frames_mask(0, wanted, 0, hidden.device)
-        x = self.tqgf.ask(queries, memory, memory_mask)
+        x = self.tqgf(queries, self.speech_gen_projection(hidden), memory_mask)
         x = periodic_rope(x, self.config.period)
+        mask = _padding_mask(units, wanted)
         for layer in self.layers:
             x, _ = layer(x, None, mask)
         out: Tensor = self.out_head(x)  # (B, T, outputs)
@@ -194,15 +182,15 @@ class FaceDecoder(nn.Module):
     def at_frames(features: Tensor, first: int, end: int, first_unit: int) -> Tensor:
         """Features between units, at the middle of frames `first` to `end` on the true clock.
 
-        features: (B, U, D) of the units from `first_unit` on. Before the first and after the last
-        unit's middle their own values hold.
+        features: (B, U, D) of the units from `first_unit` on. Before the middle of the first and
+        after that of the last their own values hold.
         """
         device = features.device
         # In double, so that a frame of a long stream falls where it does offline.
         place = (torch.arange(first, end, device=device, dtype=torch.float64) + 0.5) * (
             _UNITS / _FRAMES
         ) - 0.5
-        place = (place.clamp(min=0.0) - first_unit).clamp(max=features.shape[1] - 1.0)
+        place = (place - first_unit).clamp(0.0, features.shape[1] - 1.0)
         left = place.floor().long()
         right = (left + 1).clamp(max=features.shape[1] - 1)
         share = (place - left).to(features.dtype)[:, None]
@@ -218,43 +206,38 @@ class FaceDecoder(nn.Module):
         return FaceState()
 
     def push(
-        self, state: FaceState, hidden: Tensor, units: list[int], *, final: bool = False
+        self,
+        state: FaceState,
+        hidden: Tensor,
+        units: list[int],
+        *,
+        segment_ends: bool = False,
+        final: bool = False,
     ) -> Tensor:
-        """Take m more hidden rows (1, m, 1024) and n more units; give the frames now due.
+        """Take m more hidden rows (1, m, 1024) and n more units of the segment that is coming in.
 
-        A frame is due when the unit after it and the rows LOOK_AHEAD units beyond are there, or
-        `final`. Returns (1, t, outputs), t may be 0. How units are split over calls makes no
-        difference.
+        Its frames, (1, t, outputs), are given when it ends, or the reply does (`final`).
         """
         if hidden.shape[1]:
-            state.memory.add(self.tqgf.remember(self.speech_gen_projection(hidden)))
-            state.rows_seen += hidden.shape[1]
+            state.rows.append(hidden)
         state.units += units
-        if final:
-            end = frames_of(state.units_seen)
-        else:
-            end = _frames_before(min(state.units_seen - 1, state.rows_seen - LOOK_AHEAD))
-        first = state.frames_made
-        if end <= first:
+        end_unit = state.first_unit + len(state.units)
+        first, end = state.frames_made, frames_of(end_unit) if final else _frames_until(end_unit)
+        if not (segment_ends or final) or not state.units or end <= first:
             return hidden.new_zeros(1, 0, self.config.outputs)
         frames = self._decode(state, first, end)
-        state.frames_made = end
-        used = max(0, _unit_of(end) - state.first_unit)
-        del state.units[:used]
-        state.first_unit += used
-        # The next frame looks back PAST_ROWS from its own unit's look-ahead on.
-        state.memory.keep(state.rows_seen - (_unit_of(end) + 1 + LOOK_AHEAD - PAST_ROWS))
+        state.units, state.rows = [], []
+        state.first_unit, state.frames_made = end_unit, end
         return frames
 
     def _decode(self, state: FaceState, first: int, end: int) -> Tensor:
-        units = torch.tensor([state.units], device=self.device)
-        queries = self.at_frames(self.unit_features(units), first, end, state.first_unit)
-        first_row = state.rows_seen - state.memory.rows
-        rows = _rows_mask(first, end, first_row, state.rows_seen, LOOK_AHEAD, self.device)
-        x = self.tqgf.ask(queries, state.memory, rows)
+        features = self.unit_features(torch.tensor([state.units], device=self.device))
+        queries = self.at_frames(features, first, end, state.first_unit)
+        x = self.tqgf(queries, self.speech_gen_projection(torch.cat(state.rows, dim=1)))
         x = periodic_rope(x, self.config.period, first)
         past_frames = state.past[0][0].shape[2] if state.past else 0
-        mask = _frames_mask(first, end, first - past_frames, self.device)
+        row = torch.arange(past_frames, past_frames + end - first, device=self.device)[:, None]
+        mask = torch.arange(past_frames + end - first, device=self.device) <= row  # (t, past + t)
         kept = []
         for number, layer in enumerate(self.layers):
             x, (keys, values) = layer(x, state.past[number] if state.past else None, mask)
@@ -264,31 +247,9 @@ class FaceDecoder(nn.Module):
         return out
 
 
-def _unit_of(frame: int) -> int:
-    """The unit whose middle lies before the middle of `frame` (the first one at the beginning)."""
-    return max(0, (10 * frame - 7) // 24)  # floor((frame + 1/2) 5/12 - 1/2)
-
-
-def _frames_before(units: int) -> int:
-    """Frames whose `_unit_of` is among the first `units` units."""
-    return max(0, -(-(24 * units + 7) // 10)) if units > 0 else 0
-
-
-def _rows_mask(
-    first: int, end: int, first_row: int, rows: int, look_ahead: int, device: torch.device
-) -> Tensor:
-    """(1, frames, rows) bool: what each of the frames `first` to `end` may remember."""
-    unit = torch.tensor([_unit_of(frame) for frame in range(first, end)], device=device)[:, None]
-    row = torch.arange(first_row, rows, device=device)
-    last = unit + 1 + look_ahead
-    return ((row < last) & (row >= last - PAST_ROWS))[None]
-
-
-def _frames_mask(first: int, end: int, first_past: int, device: torch.device) -> Tensor:
-    """(frames, past + frames) bool: causal, and no further back than PAST_FRAMES."""
-    frame = torch.arange(first, end, device=device)[:, None]
-    past = torch.arange(first_past, end, device=device)
-    return (past <= frame) & (past > frame - PAST_FRAMES)
+def _frames_until(units: int) -> int:
+    """Frames whose middle lies before the end of that many units: ceil(2.4 units - 1/2)."""
+    return max(0, -(-(24 * units - 5) // 10))
 
 
 def stretch(features: Tensor, frames: int) -> Tensor:

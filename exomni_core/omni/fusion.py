@@ -2,45 +2,16 @@
 """Memory and queries in, fused queries out: token-as-query gated fusion (TQGF, spec 5.3).
 
 The same block stands in the speech generator (text tokens ask the language model's hidden states)
-and in the face decoder (face frames ask the generator's). The memory is never updated, so its keys
-and values are computed once, kept in a `FusionMemory`, and may grow while queries go on.
+and in the face decoder (face frames ask the generator's). The memory is never updated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-@dataclass
-class FusionMemory:
-    """Keys and values per layer, each (B, heads, M, head_width); `rows` is M."""
-
-    keys: list[Tensor] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """How many rows the memory holds."""
-        return self.keys[0].shape[2] if self.keys else 0
-
-    def add(self, other: FusionMemory) -> None:
-        """Append the rows of `other`."""
-        if not self.keys:
-            self.keys, self.values = list(other.keys), list(other.values)
-            return
-        for own, new in ((self.keys, other.keys), (self.values, other.values)):
-            own[:] = [torch.cat(pair, dim=2) for pair in zip(own, new, strict=True)]
-
-    def keep(self, rows: int) -> None:
-        """Forget all but the last `rows` rows."""
-        if self.rows > rows:
-            self.keys = [k[:, :, -rows:] for k in self.keys]
-            self.values = [v[:, :, -rows:] for v in self.values]
 
 
 class GatedAttention(nn.Module):
@@ -96,26 +67,18 @@ class GatedFusion(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def remember(self, memory: Tensor) -> FusionMemory:
-        """(B, M, D) memory -> keys and values of every layer."""
-        pairs = [cast(nn.ModuleList, layer)[0].remember(memory) for layer in self.layers]  # type: ignore[operator]
-        return FusionMemory([k for k, _ in pairs], [v for _, v in pairs])
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Queries (B, n, D) and memory (B, M, D) -> (B, n, D).
 
-    def ask(self, queries: Tensor, memory: FusionMemory, mask: Tensor | None = None) -> Tensor:
-        """(B, n, D) queries -> (B, n, D).
-
-        mask: (B, M) bool, True where the memory counts; (B, n, M) where that differs by query.
+        mask: (B, M) bool, True where the memory counts.
         """
         if mask is not None:
-            mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]  # (B, 1, n|1, M)
+            mask = mask[:, None, None, :]  # (B, 1, 1, M)
         x = queries
-        for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
+        for layer in self.layers:
             attention, feed_forward = cast(nn.ModuleList, layer)
-            x = x + attention(x, keys, values, mask)
+            attention = cast(GatedAttention, attention)
+            x = x + attention(x, *attention.remember(memory), mask)
             x = x + feed_forward(x)
         fused: Tensor = self.norm(x)
         return fused
-
-    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`ask` with a memory (B, M, D) that is used once."""
-        return self.ask(queries, self.remember(memory), mask)

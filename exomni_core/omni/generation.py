@@ -61,11 +61,14 @@ class Written:
 
 @dataclass(frozen=True)
 class Spoken:
-    """units: (U,) long. hidden: (1, M, 1024). segments: units in each, for timing text."""
+    """What the generator said, segment by segment: ids are units (U_k,), hidden (1, M_k, 1024)."""
 
-    units: Tensor
-    hidden: Tensor
-    segments: tuple[int, ...]
+    segments: tuple[Decoded, ...]
+
+    @property
+    def units(self) -> Tensor:
+        """All units, (U,) long."""
+        return torch.cat([segment.ids for segment in self.segments])
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def speak(
             owners.append(number)
     decoded = _decode(model, "units", UnitRule(model.generator), requests, check, rows)
     return [
-        _joined([d for d, o in zip(decoded, owners, strict=True) if o == number])
+        Spoken(tuple(d for d, o in zip(decoded, owners, strict=True) if o == number))
         for number in range(len(written))
     ]
 
@@ -177,7 +180,7 @@ def _spoken_as_released(model: OmniModel, answer: Written, seed: int, check: Che
         torch.Generator().manual_seed(seed),
         check,
     )
-    return Spoken(decoded.ids.to(model.device), decoded.hidden, (len(decoded.ids),))
+    return Spoken((decoded,))
 
 
 def segment_request(
@@ -201,16 +204,28 @@ def mouth(model: OmniModel, written: Written, units: Sequence[int]) -> Spoken:
     ids = torch.tensor([list(units)], device=model.device)
     prompt = model.generator.prompt(written.hidden, written.ids[None])
     hidden = model.generator.teach(prompt, ids)
-    return Spoken(ids[0], hidden, (len(units),))
+    return Spoken((Decoded(ids[0], hidden, ended=True),))
 
 
 @torch.inference_mode()
 def animate(model: OmniModel, spoken: Spoken) -> FloatArray:
     """(T, 52) weights at 30 fps."""
-    if not len(spoken.units):
+    segments = [segment for segment in spoken.segments if len(segment.ids)]
+    if not segments:
         return np.zeros((0, 52), np.float32)
-    raw = model.face(spoken.hidden, spoken.units[None], compat=model.compat)
-    weights: FloatArray = arkit_weights(raw[0]).cpu().numpy()
+    if len(segments) == 1:
+        one = segments[0]
+        frames = model.face(one.hidden, one.ids[None].to(model.device), compat=model.compat)
+    else:
+        state, last = model.face.start(), len(segments) - 1
+        parts = [
+            model.face.push(
+                state, s.hidden, s.ids.tolist(), segment_ends=True, final=number == last
+            )
+            for number, s in enumerate(segments)
+        ]
+        frames = torch.cat(parts, dim=1)
+    weights: FloatArray = arkit_weights(frames[0]).cpu().numpy()
     return weights
 
 
@@ -270,13 +285,3 @@ def _decode(
         positions=max(r.prompt.shape[1] for r in requests),
     )
     return loop.serve(requests, check)
-
-
-def _joined(decoded: Sequence[Decoded]) -> Spoken:
-    """Segments end to end. Only the last keeps the row behind its end, so rows follow units."""
-    rows = [d.hidden[:, : len(d.ids)] for d in decoded[:-1]] + [decoded[-1].hidden]
-    return Spoken(
-        torch.cat([d.ids for d in decoded]),
-        torch.cat(rows, dim=1),
-        tuple(len(d.ids) for d in decoded),
-    )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The neural engine's models by name -> where they lie on this machine and whether they are whole.
 
-A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` and, to make training
+A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` and, to animate
 data, `glm-4-voice-tokenizer`. Nothing here needs the network, nor the packages that run a model.
 """
 

@@ -10,7 +10,7 @@ on by some tokens, so that the next clause is ready in time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from exomni_core.omni.config import FACE_FPS
-from exomni_core.omni.decode_loop import DecodeLoop
+from exomni_core.omni.decode_loop import Decoded, DecodeLoop
 from exomni_core.omni.face_decoder import arkit_weights
 from exomni_core.omni.generation import (
     Asked,
@@ -70,13 +70,17 @@ class Performer:
         return self._samples_given / self.rate_hz
 
     @torch.inference_mode()
-    def push(self, units: Sequence[int], hidden: Tensor, *, final: bool) -> Piece:
+    def push(
+        self, units: Sequence[int], hidden: Tensor, *, segment_ends: bool, final: bool
+    ) -> Piece:
         """n more units with their m hidden rows (1, m, 1024); what can be given now, maybe nothing.
 
         A frame is given with the sound that it is shown to.
         """
         units = list(units)
-        raw = self.model.face.push(self._face, hidden, units, final=final)
+        raw = self.model.face.push(
+            self._face, hidden, units, segment_ends=segment_ends, final=final
+        )
         wave = self.model.decoder.push(self._sound, units, final=final)
         self._weights.append(arkit_weights(raw[0]).cpu().numpy())
         self._audio.append(np.clip(wave.float().cpu().numpy(), -1.0, 1.0))
@@ -205,7 +209,7 @@ def stream_text(
     """Speak a text that is already there, piece by piece."""
     ends = cut(written.ids.tolist(), rule, model.text.pieces_of)
     performer = Performer(model, seed)
-    spoken = _Spoken()
+    spoken: list[Decoded] = []
     begin = 0
     for number, end in enumerate(ends):
         text = model.text.pieces_of(written.ids[begin:end].tolist())
@@ -218,18 +222,7 @@ def stream_text(
             text = ""
         begin = end
     if done is not None:
-        done(written, spoken.joined())
-
-
-@dataclass
-class _Spoken:
-    """Units and rows of all segments, for the clip's record; on the host, they add up."""
-
-    units: list[int] = field(default_factory=list)
-    segments: list[int] = field(default_factory=list)
-
-    def joined(self) -> Spoken:
-        return Spoken(torch.tensor(self.units), torch.zeros(1, 0, 1024), tuple(self.segments))
+        done(written, Spoken(tuple(spoken)))
 
 
 def _speak_while_writing(
@@ -240,7 +233,8 @@ def _speak_while_writing(
     check: Check,
     done: Callable[[Written, Spoken], None] | None,
 ) -> Iterator[Piece]:
-    performer, spoken = Performer(model, seed), _Spoken()
+    performer = Performer(model, seed)
+    spoken: list[Decoded] = []
     nothing = np.zeros(0, np.float32), np.zeros((0, 52), np.float32)
     number, finished = 0, False
     writing.look()
@@ -258,10 +252,10 @@ def _speak_while_writing(
             yield Piece(piece.start_s, piece.audio, piece.weights, writing.news())
         number += 1
     if not finished:  # the end came right behind the last segment: flush the decoders
-        rest = performer.push([], _no_rows(model), final=True)
+        rest = performer.push([], _no_rows(model), segment_ends=True, final=True)
         yield Piece(rest.start_s, rest.audio, rest.weights, writing.news())
     if done is not None:
-        done(writing.whole(), spoken.joined())
+        done(writing.whole(), Spoken(tuple(spoken)))
 
 
 def _segment(
@@ -270,7 +264,7 @@ def _segment(
     seed: int,
     number: int,
     performer: Performer,
-    spoken: _Spoken,
+    spoken: list[Decoded],
     check: Check,
     last: bool,
 ) -> Iterator[Piece]:
@@ -294,15 +288,13 @@ def _segment(
                 break
         made = loop.result(0, taken)
         ended = loop.ended()[0]
-        rows = made.hidden if ended and last else made.hidden[:, : len(made.ids)]
         units = made.ids.tolist()
         taken += len(units)
-        spoken.units += units
         check()
-        piece = performer.push(units, rows, final=ended and last)
-        yield piece
+        yield performer.push(units, made.hidden, segment_ends=ended, final=ended and last)
         if ended:
-            spoken.segments.append(taken)
+            whole = loop.result(0)  # its hidden states were used; kept, they would add up
+            spoken.append(replace(whole, hidden=whole.hidden[:, :0].clone()))
             return
 
 
