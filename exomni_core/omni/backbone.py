@@ -290,15 +290,17 @@ class _Layer:
 
     def queries_keys_values(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         """(B, n, H) -> q (B, n, heads, w), k and v (B, n, groups, w); q and k normed and turned."""
+        rows, n, _ = x.shape
         joined = self._product(0, _normal(x, self.norms[0]))
-        heads = joined.unflatten(-1, (-1, self.head_width))  # (B, n, heads + 2 groups, w)
-        turning, v = heads[:, :, : -self.groups], heads[:, :, -self.groups :]
+        every = joined.view(rows, n, -1, self.head_width)  # (B, n, heads + 2 groups, w)
+        turning, v = every.split((self.heads + self.groups, self.groups), dim=2)
         scales = self._head_scales() if self._scales is None else self._scales
         eps = self.head_norms[0].variance_epsilon
-        turning = F.rms_norm(turning, (self.head_width,), None, eps) * scales
+        turning = torch.rms_norm(turning, (self.head_width,), None, eps) * scales
         # (a, b) -> (a cos - b sin, b cos + a sin); the table's sines carry the sign.
         turning = torch.addcmul(turning * cos, turning.roll(self.head_width // 2, -1), sin)
-        return turning[:, :, : -self.groups], turning[:, :, -self.groups :], v
+        q, k = turning.split((self.heads, self.groups), dim=2)
+        return q, k, v
 
     def output(self, attended: Tensor, x: Tensor) -> Tensor:
         """x + what (B, n, heads * w) says."""
@@ -329,7 +331,7 @@ def is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
 
 
 def _normal(x: Tensor, norm: Any) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+    return torch.rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
 
 
 def _bias(place: Tensor, last: Tensor, dtype: torch.dtype) -> Tensor:
@@ -347,9 +349,13 @@ def _attended(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> T
     rows, n, heads, width = q.shape
     groups = keys.shape[1]
     share = heads // groups
+    if n == 1:  # every step: nothing need be copied
+        folded = q.view(rows, groups, share, width)
+        attended = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
+        return attended.reshape(rows, 1, -1)
     folded = q.view(rows, n, groups, share, width).permute(0, 2, 3, 1, 4)
     folded = folded.reshape(rows, groups, share * n, width)
-    if bias is not None and n > 1:
+    if bias is not None:
         bias = bias.repeat(share, 1)
     y = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
     return y.unflatten(2, (share, n)).permute(0, 3, 1, 2, 4).reshape(rows, n, -1)
