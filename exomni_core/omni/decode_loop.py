@@ -139,7 +139,7 @@ class DecodeLoop:
 
     def use(self, rule: Rule) -> None:
         """Choose by `rule` from now on; a new one costs recording the graphs again."""
-        if rule == self.rule:
+        if _alike(rule, self.rule):
             return
         same_draws, self.rule = rule.draws == self.rule.draws, rule
         if same_draws:
@@ -297,6 +297,15 @@ class DecodeLoop:
             check()
             self.step()
             steps += 1
+
+
+def _alike(one: Rule, other: Rule) -> bool:
+    """Whether two rules choose alike; what a rule keeps under `_names` doesn't count."""
+
+    def public(rule: Rule) -> dict[str, object]:
+        return {name: value for name, value in vars(rule).items() if not name.startswith("_")}
+
+    return type(one) is type(other) and public(one) == public(other)
 
 
 class Checkpoint(Protocol):

@@ -246,6 +246,17 @@ def test_another_rule_takes_over(llm, text_rule):
         assert_same(loop.result(0), alone(llm.backbone, rule, request))
 
 
+def test_the_same_rule_made_anew_keeps_the_graphs(llm, text_rule, monkeypatch):
+    loop = DecodeLoop(llm.backbone, text_rule, rows=1, room=20, positions=6)
+    loop.admit(requests([6]))  # the rule now keeps something for itself
+    cleared = []
+    monkeypatch.setattr(loop._step, "clear", lambda: cleared.append(1))
+    loop.use(TextRule(llm, TextSampling(temperature=1.0, top_k=0), end_ids=(1, 2)))
+    assert not cleared
+    loop.use(TextRule(llm, TextSampling(temperature=1.0, top_k=0), end_ids=(1,)))
+    assert cleared
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("bfloat16", 0.15)])
 def test_packed_layers_say_the_same(dtype, tolerance):
     plain, packed = randomised(LanguageModel(SIZES)), randomised(LanguageModel(SIZES))
