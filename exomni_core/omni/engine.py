@@ -235,7 +235,8 @@ class OmniEngine:
     ) -> Iterator[Chunk]:
         check()
         job = Job(prompt, self.model, self._default_seed)
-        if job.keeps:  # the recording is there; only its face is new
+        # A recording is there, only its face is new; and the release knows no streaming.
+        if job.keeps or self.model.compat == "reference":
             clip = self._clips([prompt], progress, check)[0]
             yield Chunk(0.0, clip.audio, clip.sample_rate_hz, clip.weights, clip.fps, clip.text,
                         clip)  # fmt: skip

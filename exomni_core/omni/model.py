@@ -24,6 +24,7 @@ from exomni_core.omni.config import OmniConfig
 from exomni_core.omni.decode_loop import DecodeLoop, Rule
 from exomni_core.omni.face_decoder import FaceDecoder
 from exomni_core.omni.language_model import LanguageModel
+from exomni_core.omni.packing import pack
 from exomni_core.omni.parts import PartLoader, read_config, side_folder
 from exomni_core.omni.projector import SpeechProjector
 from exomni_core.omni.prompting import TextTokenizer
@@ -232,12 +233,12 @@ class OmniModel:
     def _part(self, name: str) -> nn.Module:
         def load() -> nn.Module:
             module = self._loader.load(name)
-            if isinstance(module, (LanguageModel, SpeechGenerator)):
-                if self.options.quantize != "none":
-                    from exomni_core.omni.quantize import quantize_backbone
+            is_language_model = isinstance(module, (LanguageModel, SpeechGenerator))
+            if is_language_model and self.options.quantize != "none":
+                from exomni_core.omni.quantize import quantize_backbone
 
-                    quantize_backbone(module.backbone, self.options.quantize)
-                module.backbone.fuse()
+                quantize_backbone(cast(Any, module).backbone, self.options.quantize)
+            pack(module)
             return module
 
         return self._made(name, load)

@@ -49,19 +49,21 @@ def asked(text="Hello", **changes):
 
 
 @pytest.fixture
-def decoder_bias(model, release):
-    """Set the bias of single ids in the unit head of both models; undone afterwards."""
-    heads = [m.generator.llm_decoder for m in (model, release)]
-    before = [head.bias.detach().clone() for head in heads]
+def decoder_bias(model, release, monkeypatch):
+    """Add to the scores of single units in both models."""
 
     def set_bias(values):
-        for head in heads:
-            for place, value in values.items():
-                head.bias.data[place] = value
+        for generator in (model.generator, release.generator):
 
-    yield set_bias
-    for head, bias in zip(heads, before, strict=True):
-        head.bias.data.copy_(bias)
+            def biased(hidden, scores=generator.logits):
+                logits = scores(hidden)
+                for place, value in values.items():
+                    logits[..., place] += value
+                return logits
+
+            monkeypatch.setattr(generator, "logits", biased)
+
+    return set_bias
 
 
 def a_prompt(model, tokens=3):
@@ -125,16 +127,17 @@ class TestReplies:
                 make.unit_limits = limits
             assert seen == [wanted]
 
-    def test_long_replies_are_not_cut_at_128_tokens(self, model, release):
+    def test_long_replies_are_not_cut_at_128_tokens(self, model, release, monkeypatch):
         def never_ends(one):
-            # The end's row of the head is made unlikely.
-            head = one.language_model.lm_head.weight
-            before = head[list(one.end_ids)].clone()
-            head.data[list(one.end_ids)] = 0
-            try:
-                return make.write(one, [asked(most_tokens=200)], nothing)[0]
-            finally:
-                head.data[list(one.end_ids)] = before
+            language_model, ends = one.language_model, list(one.end_ids)
+
+            def endless(hidden, scores=language_model.logits):
+                logits = scores(hidden)
+                logits[..., ends] = -torch.inf
+                return logits
+
+            monkeypatch.setattr(language_model, "logits", endless)
+            return make.write(one, [asked(most_tokens=200)], nothing)[0]
 
         assert len(never_ends(release).ids) == 128
         ours = never_ends(model)
