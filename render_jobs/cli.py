@@ -7,6 +7,7 @@ Heavy imports happen inside the verbs, so that `--help` is instant.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +48,9 @@ class _Group(click.Group):
         from exomni_core.errors import ExOmniError
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # put things in order, then end
+        # Threads that spin while they wait take the cores from Blender and from each other: on a
+        # busy machine the neural engine then takes ten times as long. Read when torch starts.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             return super().invoke(ctx)
         except ExOmniError as error:

@@ -104,7 +104,7 @@ def _history(path: Path) -> Any:
 def _answer_in_writing(prompt: Prompt, chosen: dict[str, Any]) -> None:
     from exomni_core.engine import load_engine
     from exomni_core.errors import InputError
-    from render_jobs.console import print_json
+    from render_jobs.console import print_json, printable
 
     engine = load_engine(chosen["engine"], **engine_settings(chosen))
     answer = getattr(engine, "answer", None)
@@ -116,11 +116,11 @@ def _answer_in_writing(prompt: Prompt, chosen: dict[str, Any]) -> None:
     if chosen["as_json"]:
         print_json({"text": text})
     else:
-        click.echo(text)
+        click.echo(printable(text))
 
 
 def _answer_aloud(prompt: Prompt, output: Path, chosen: dict[str, Any]) -> None:
-    from render_jobs.console import ProgressLine, tell
+    from render_jobs.console import ProgressLine, printable, tell
     from render_jobs.single import make
 
     options, video = engine_settings(chosen), video_options(chosen)
@@ -134,5 +134,5 @@ def _answer_aloud(prompt: Prompt, output: Path, chosen: dict[str, Any]) -> None:
         )  # fmt: skip
     on_screen = chosen["stream"] and not chosen["quiet"]
     if not chosen["as_json"] and not (on_screen and sys.stdout.isatty() and sys.stderr.isatty()):
-        click.echo(facts["text"])
+        click.echo(printable(facts["text"]))
     tell(facts, as_json=chosen["as_json"], quiet=chosen["quiet"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -40,6 +41,11 @@ def describe(error: ExOmniError) -> str:
 def print_json(data: dict[str, Any]) -> None:
     """One machine-readable line on stdout."""
     click.echo(json.dumps(data, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: what a model wrote must not steer the terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def tell(facts: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
@@ -82,7 +88,7 @@ class ProgressLine:
             piece = piece.lstrip()
         if piece and not self._quiet:
             self._open = "text"
-            click.echo(piece, nl=False, err=True)
+            click.echo(printable(piece), nl=False, err=True)
 
     def stage(self, step: Step) -> None:
         """What the engine is at."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# In: a bare Debian or Ubuntu and the extras to install ("render" or "render,dev").
+# In: a bare Debian or Ubuntu and the extras to install ("render" or "render,dev,omni").
 # Out: .venv with everything in it. System libraries are installed when we are root; otherwise the
 # exact line to run is printed and we stop.
 set -euo pipefail
@@ -54,7 +54,7 @@ if [ "${#packages[@]}" -gt 0 ]; then
   python="$(find_python)"
 fi
 
-# A stamp of what is installed saves the slow part next time; "render,dev" also serves "render".
+# A stamp of what is installed saves the slow part next time; "render,dev,omni" also serves "render".
 version="$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)"
 installed="$(cat .venv/installed 2>/dev/null || true)"
 if [[ "$installed" != "$version-"*"$extras"* ]]; then

@@ -16,6 +16,7 @@ from exomni_core.clip import load_clip
 from exomni_core.formats import read_face
 from render_jobs.encode import probe
 
+VERBS = ("batch", "say", "lipsync", "reply", "render", "convert", "info", "templates", "doctor")
 TINY = ("--size", "64x96", "--fps", "12")
 
 
@@ -43,13 +44,11 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("batch", "say", "lipsync", "render", "convert", "info", "templates", "doctor"):
+    for verb in VERBS:
         assert verb in done.stdout
 
 
-@pytest.mark.parametrize(
-    "verb", ["batch", "say", "lipsync", "render", "convert", "info", "templates", "doctor"]
-)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     done = exorender(verb, "--help")
     assert done.returncode == 0
@@ -116,6 +115,15 @@ def test_lipsync_keeps_the_recording(hello: Path, tmp_path: Path) -> None:
         (("say", "   ", "-o", "x.clip"), 2, "text: is empty"),
         (("say", "Hi", "-o", "x.clip", "--rate", "9"), 2, "rate"),
         (("say", "Hi", "-o", "/proc/x.clip"), 2, "can't be written"),
+        (("say", "Hi", "-o", "x.clip", "--align"), 2, "--align is an option of the neural engine"),
+        (("say", "Hi", "-o", "x.clip", "--engine", "omni", "--max-memory", "1"), 2, "max-memory: "),
+        (("reply",), 2, "Give a TEXT to answer"),
+        (("reply", "Hi"), 2, "Name the file to write with -o"),
+        (("reply", "Hi", "--text-only", "-o", "x.clip"), 2, "leave -o out"),
+        (("reply", "Hi", "--text-only", "--stream"), 2, "leave --stream out"),
+        (("reply", "Hi", "-o", "x.clip", "--engine", "embedded"), 2, "use --engine omni"),
+        (("reply", "Hi", "--text-only", "--engine", "embedded"), 2, "use --engine omni"),
+        (("reply", "Hi", "-o", "x.clip", "--history", __file__), 2, "is no JSON file"),
         (("render", __file__, "-o", "x.mp4"), 2, "not a clip"),
         (("info", __file__), 2, "not a clip"),
         (("batch", "nowhere.jsonl"), 2, "does not exist"),
