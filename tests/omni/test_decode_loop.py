@@ -335,3 +335,21 @@ def test_a_question_to_the_device_would_be_noticed():
         bool(torch.ones(3).any())
     with NoHost(), pytest.raises(AssertionError, match="lift_fresh"):
         torch.tensor([1, 2])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("rows", [1, 3])
+def test_graphs_choose_what_plain_steps_choose(rows):
+    model = randomised(LanguageModel(SIZES)).to("cuda")
+    model.backbone.renew_buffers()
+    model.backbone.fuse()
+    rule = TextRule(model, TextSampling(temperature=1.0, top_k=0), end_ids=(1, 2))
+    asked = [
+        Request(r.prompt.cuda(), r.least, r.most, r.seed)
+        for r in requests([7, 3, 250, 5, 9], most=30)  # one grows into the next bucket
+    ]
+    found = []
+    for graphs in (True, False):
+        loop = DecodeLoop(model.backbone, rule, rows=rows, room=30, positions=250, graphs=graphs)
+        found.append([d.ids.tolist() for d in loop.serve(asked, lambda: None)])
+    assert found[0] == found[1]
