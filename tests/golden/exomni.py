@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -299,7 +300,7 @@ def check_units(f: Fixtures) -> Iterator[Result]:
     note = f"smallest margin {float(a['argmax_min_margin']):.2g}"
     yield same("argmax_units", free.ids, a["argmax_units"], note)
     yield close("argmax_hidden", free.hidden, a["argmax_hidden"], tolerance)
-    stopped = f.units(hidden, ids, 2 * (ids.shape[1] - 1) + 3)
+    stopped = f.units(hidden, ids, len(a["stopped_units"]))
     yield same("stopped_units", stopped.ids, a["stopped_units"])
     yield same("stopped_n_hidden", stopped.hidden.shape[1], a["stopped_n_hidden"])
 
@@ -428,12 +429,24 @@ def check_losses(f: Fixtures) -> Iterator[Result]:
 
 def _face_train_loss(f: Fixtures, a: Arrays) -> Iterator[Result]:
     # These inputs stand in the fixtures' README, in words.
-    width, outputs = f.config.face.memory_width, f.config.face.outputs
-    units = torch.tensor([[3, 4, 5, 6, 7], [8, 9, 10, -100, -100]])
-    target = f.noise("flb", (2, 13, outputs))
-    mask = torch.arange(6) < torch.tensor([6, 4])[:, None]
-    predicted = f.face(f.noise("flh", (2, 6, width)), units, memory_mask=mask, frames=13)
-    loss = face_loss(predicted, target, torch.tensor([13, 7]))
+    rows, frames = 6, 13
+    units, lengths, valid = [[3, 4, 5, 6, 7], [8, 9, 10, -100, -100]], [13, 7], [6, 4]
+    readme = f.folder / "README.md"
+    told = re.search(
+        r"input:flh`? \[\d+,(\d+),\d+\], units (\[\[[-\d, \[\]]+\]\]), target `?input:flb`? "
+        r"\[\d+,(\d+),out_dim\], lengths (\[[\d, ]+\]), mask rows (\d+(?:(?:,| and) ?\d+)*) valid",
+        readme.read_text(encoding="utf-8") if readme.is_file() else "",
+    )
+    if told:
+        rows, frames = int(told[1]), int(told[3])
+        units, lengths = json.loads(told[2]), json.loads(told[4])
+        valid = [int(n) for n in re.findall(r"\d+", told[5])]
+    count, width = len(units), f.config.face.memory_width
+    target = f.noise("flb", (count, frames, f.config.face.outputs))
+    mask = torch.arange(rows) < torch.tensor(valid)[:, None]
+    hidden = f.noise("flh", (count, rows, width))
+    predicted = f.face(hidden, torch.tensor(units), memory_mask=mask, frames=frames)
+    loss = face_loss(predicted, target, torch.tensor(lengths))
     yield close("face_train_loss", loss, a["face_train_loss"], TOLERANCE["face"])
 
 
