@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from decoder_models import FLOW, small_flow, units, with_weights
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -30,7 +31,6 @@ from exomni_core.omni.flow_encoder import (
     stretch_places,
 )
 from exomni_core.omni.flow_estimator import attended
-from tests.omni.decoder_models import FLOW, small_flow, units, with_weights
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from decoder_models import VOCAB, small_flow, small_vocoder, units
 
 from exomni_core.errors import InputError
 from exomni_core.omni import speech_stream
@@ -18,8 +19,6 @@ from exomni_core.omni.speech_decoder import SpeechDecoder
 from exomni_core.omni.speech_noise import CHUNK_FRAMES, DrawnNoise, NoiseBank
 from exomni_core.omni.speech_reference import faded, reference_block
 from exomni_core.omni.speech_stream import blended
-from tests.golden.glm4voice_decoder import check
-from tests.omni.decoder_models import VOCAB, small_flow, small_vocoder, units
 
 HOP = 256
 
@@ -50,19 +49,22 @@ def close(found, wanted, atol=2e-5):
     torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
 
 
-def misses(shared, part):
+def misses(shared, repo, monkeypatch, part):
+    monkeypatch.syspath_prepend(repo)
+    from tests.golden.glm4voice_decoder import check
+
     results = list(check(shared / "golden" / "glm4voice", (part,)))
     assert len(results) > 40
     return [result for result in results if not result.ok]
 
 
-def test_the_reduced_golden_set(shared):
-    assert misses(shared, "reduced") == []
+def test_the_reduced_golden_set(shared, repo, monkeypatch):
+    assert misses(shared, repo, monkeypatch, "reduced") == []
 
 
 @pytest.mark.slow
-def test_the_published_golden_set(shared):
-    assert misses(shared, "published") == []
+def test_the_published_golden_set(shared, repo, monkeypatch):
+    assert misses(shared, repo, monkeypatch, "published") == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 35, 205])

@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from decoder_models import VOCODER, small_vocoder, with_weights
 from torch import nn
 
 from exomni_core.omni import vocoder as vocoder_module
 from exomni_core.omni.vocoder import ResBlock, Snake, Vocoder, VocoderConfig
 from exomni_core.omni.vocoder_source import HarmonicSource, NormConv, Spectrum, image
-from tests.omni.decoder_models import VOCODER, small_vocoder, with_weights
 
 HOP = 256
 
