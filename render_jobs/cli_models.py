@@ -38,8 +38,8 @@ _accept_option = click.option(
 def models() -> None:
     """Get, list and check the weights of the neural engine.
 
-    The models are ex-omni, glm-4-voice-decoder and, only to make training data,
-    glm-4-voice-tokenizer. They belong to their authors and come under their licences.
+    The models are ex-omni, glm-4-voice-decoder and glm-4-voice-tokenizer. They belong
+    to their authors and come under their licences.
     """
 
 
@@ -63,7 +63,6 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
                 "bytes": found.size,
                 "revision": found.revision,
                 "detail": found.detail,
-                "optional": found.model.optional,
             }
             for found in rows
         ]
@@ -76,7 +75,7 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {found.model.name:22} {found.state:11} {size:>13}  {found.model.title}")
         if found.detail:
             click.echo(f"  {'':22} {found.detail}")
-    if any(found.state in ("absent", "incomplete") and not found.model.optional for found in rows):
+    if any(found.state in ("absent", "incomplete") for found in rows):
         again = "" if place == models_folder() else f" --models {place}"
         click.echo(f"\nGet what the neural engine needs: exorender models pull{again}")
     if is_tiny(place / KNOWN[0].name):
@@ -104,7 +103,7 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
     from exomni_core.omni.store import KNOWN, known_model
     from render_jobs.console import EXIT_INTERRUPTED, print_json
 
-    wanted = [known_model(name) for name in names] or [m for m in KNOWN if not m.optional]
+    wanted = [known_model(name) for name in names] or list(KNOWN)
     if revision and len(wanted) != 1:
         raise InputError("name the one model that --revision is about", field="revision")
     place = _place(folder)

@@ -50,9 +50,7 @@ class MelExtractor:
                 f"asks for {settings['sampling_rate']!r} Hz, but Whisper hears {RATE_HZ} Hz"
             )
         # No dither, whatever the file says: the same recording must give the same clip.
-        self._extract: Any = WhisperFeatureExtractor(
-            **settings, padding_value=0.0, dither=0.0
-        )
+        self._extract: Any = WhisperFeatureExtractor(**settings, padding_value=0.0, dither=0.0)
         self.n_mels: int = settings["feature_size"]
         self.hop: int = settings["hop_length"]
         self.chunk: int = settings["chunk_length"] * RATE_HZ  # samples

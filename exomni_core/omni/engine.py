@@ -89,7 +89,11 @@ class OmniEngine:
         )
 
     def version(self) -> str:
-        """Names the code, the weights (names, sizes and dates of their files) and the options."""
+        """Names the code, the weights (names, sizes and dates of their files) and the options.
+
+        Raises EnvironmentProblem if weights are missing, so that no batch starts in vain.
+        """
+        self.model.check_decoder()
         digest = hashlib.sha256()
         folders = self.model.folders
         for folder in (folders.checkpoint, folders.decoder, folders.tokenizer):
@@ -160,6 +164,7 @@ class OmniEngine:
         self, prompts: Sequence[Prompt], progress: ProgressCallback | None, check: make.Check
     ) -> list[Clip]:
         check()
+        self.model.check_decoder()
         jobs = [Job(prompt, self.model, self._default_seed) for prompt in prompts]
         report(progress, "text", 0.0)
         written = self._write(jobs, check)

@@ -143,10 +143,9 @@ class OmniModel:
     def decoder(self) -> SpeechDecoder:
         """Turns units into sound."""
         folder = self.folders.decoder
+        self.check_decoder()
 
         def load() -> SpeechDecoder:
-            for name in ("flow.pt", "hift.pt"):
-                _require(folder / name)
             return SpeechDecoder.load(
                 folder / "flow.pt",
                 folder / "hift.pt",
@@ -156,6 +155,11 @@ class OmniModel:
             )
 
         return self._made("decoder", load)
+
+    def check_decoder(self) -> None:
+        """Raise EnvironmentProblem, with the command to run, if the decoder's files are missing."""
+        for name in ("flow.pt", "hift.pt"):
+            _require(self.folders.decoder / name)
 
     @property
     def speech_tokenizer(self) -> SpeechTokenizer:

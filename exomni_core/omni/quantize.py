@@ -27,7 +27,9 @@ def quantize_backbone(backbone: Backbone, kind: Literal["int8", "int4"]) -> None
     try:
         torchao = importlib.import_module("torchao.quantization")
     except ImportError as error:
-        raise EnvironmentProblem("--quantize needs torchao; run: pip install torchao") from error
+        raise EnvironmentProblem(
+            "--quantize needs torchao; in this project's folder: pip install '.[quantize]'"
+        ) from error
     layers = backbone.body.layers
     if kind == "int8":
         config = torchao.Int8WeightOnlyConfig()

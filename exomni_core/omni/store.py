@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The neural engine's models by name -> where they lie on this machine and whether they are whole.
 
-A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` and, to animate
-data, `glm-4-voice-tokenizer`. Nothing here needs the network, nor the packages that run a model.
+A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` and
+`glm-4-voice-tokenizer`. Nothing here needs the network, nor the packages that run a model.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class KnownModel:
     """A release that the engine uses.
 
     name: its folder. needed: patterns that must each match a file. wanted: patterns of what is
-    downloaded, besides the licence. about_bytes: what that is, roughly. optional: the engine
-    works without it.
+    downloaded, besides the licence. about_bytes: what that is, roughly.
     """
 
     name: str
@@ -43,7 +42,6 @@ class KnownModel:
     needed: tuple[str, ...]
     wanted: tuple[str, ...]
     about_bytes: int
-    optional: bool = False
 
     @property
     def repo(self) -> str:
@@ -75,11 +73,10 @@ KNOWN: Final = (
     KnownModel(
         name="glm-4-voice-tokenizer",
         licence=authors_licence("THUDM/glm-4-voice-tokenizer"),
-        title="recordings to speech units, for lipsync and training data",
+        title="recordings to speech units, to animate recordings",
         needed=("config.json", "*.safetensors"),
         wanted=("*.json", "*.safetensors"),
         about_bytes=1_500_000_000,
-        optional=True,
     ),
 )
 

@@ -21,12 +21,17 @@ OMNI = {
     "tokenizer.json": b"{}",
 }
 DECODER = {"flow.pt": b"PK" + b"f" * 900, "hift.pt": b"\x80" + b"h" * 400, "config.yaml": b"a: 1\n"}
+TOKENIZER = {"config.json": b"{}", "model.safetensors": (2).to_bytes(8, "little") + b"{}"}
 
 
 @pytest.fixture(scope="module")
 def hub():
     pytest.importorskip("huggingface_hub")
-    repos = {"Tencent/Ex-Omni": Repo(OMNI), "THUDM/glm-4-voice-decoder": Repo(DECODER)}
+    repos = {
+        "Tencent/Ex-Omni": Repo(OMNI),
+        "THUDM/glm-4-voice-decoder": Repo(DECODER),
+        "THUDM/glm-4-voice-tokenizer": Repo(TOKENIZER),
+    }
     with FakeHub(repos) as running:
         yield running
 
@@ -69,16 +74,17 @@ def test_from_nothing_to_ready(run, models, hub):
     assert done.splitlines() == [
         f"ex-omni is ready in {models / 'ex-omni'} (4 fetched)",
         f"glm-4-voice-decoder is ready in {models / 'glm-4-voice-decoder'} (3 fetched)",
+        f"glm-4-voice-tokenizer is ready in {models / 'glm-4-voice-tokenizer'} (2 fetched)",
     ]
     assert "[1/4] fetching" in progress
     facts = json.loads(run("list", "--json")[0])
-    assert [one["state"] for one in facts["models"]] == ["ready", "ready", "absent"]
+    assert [one["state"] for one in facts["models"]] == ["ready", "ready", "ready"]
     assert facts["models"][0]["bytes"] == sum(map(len, OMNI.values()))
     checked, _ = run("check")
-    assert checked.count("\n  ok ") == 7
+    assert checked.count("\n  ok ") == 9
     assert "All 4 files are as they were downloaded." in checked
     again = json.loads(run("pull", "--json")[0])["models"]
-    assert [(one["fetched"], len(one["kept"])) for one in again] == [([], 4), ([], 3)]
+    assert [(one["fetched"], len(one["kept"])) for one in again] == [([], 4), ([], 3), ([], 2)]
 
 
 def test_damage_is_found_and_mended(run, models):
@@ -205,7 +211,6 @@ def test_a_stopped_pull_goes_on(environment, run, models, hub):
     [
         (("pull", "whisper"), 2, "the choice is ex-omni"),
         (("pull", "--revision", "v1"), 2, "name the one model"),
-        (("pull", "glm-4-voice-tokenizer"), 3, "doesn't give out THUDM/glm-4-voice-tokenizer"),
         (("check",), 3, "exorender models pull"),
         (("check", "ex-omni"), 3, "exorender models pull ex-omni"),
         (("check", "nowhere"), 2, "there is no folder 'nowhere'"),
@@ -217,6 +222,13 @@ def test_a_stopped_pull_goes_on(environment, run, models, hub):
 def test_errors_are_one_sentence(run, arguments, code, says):
     _, error = run(*arguments, code=code)
     assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_that_the_hub_lacks(run, hub, monkeypatch):
+    monkeypatch.delitem(hub.repos, "THUDM/glm-4-voice-tokenizer")
+    _, error = run("pull", "glm-4-voice-tokenizer", code=3)
+    assert "doesn't give out THUDM/glm-4-voice-tokenizer" in error
     assert error.count("\n") == 1
 
 
