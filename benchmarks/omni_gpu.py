@@ -53,7 +53,7 @@ from exomni_core.omni.speech_decoder import SpeechDecoder
 from exomni_core.omni.speech_generator import UnitRule
 from exomni_core.omni.streaming import stream_reply
 
-BATCHES = {"tiny": (1, 2), "medium": (1, 8), "published": (1, 8, 32)}
+BATCHES = {"tiny": (1, 2), "medium": (1,), "published": (1, 8, 32)}
 STREAMED_S = 12.0  # sound after which a measured stream is closed
 
 
