@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from exomni_core import __version__
+from render_jobs.cli_addon import addon
 from render_jobs.cli_models import models
 from render_jobs.cli_options import (
     EXISTING,
@@ -94,6 +95,7 @@ def main() -> None:
     """
 
 
+main.add_command(addon)
 main.add_command(models)
 main.add_command(reply)
 
