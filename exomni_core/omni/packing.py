@@ -3,7 +3,7 @@
 
 On CPUs all linear layers hand their weights to oneDNN: a product with one row, which is what a
 decode step is made of, then runs at the memory's speed, twice as fast as PyTorch's own in float32
-and four times in bfloat16 (AMD EPYC, one thread; `benchmarks/omni_cpu.py`).
+and in bfloat16 (AMD EPYC; `benchmarks/omni_cpu.py`).
 """
 
 from __future__ import annotations

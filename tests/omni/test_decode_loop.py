@@ -272,6 +272,24 @@ def test_packed_layers_say_the_same(dtype, tolerance):
         torch.testing.assert_close(*scores, atol=5 * tolerance, rtol=0.02)
 
 
+def test_layers_that_cant_be_joined_stay_as_they_are():
+    class Coarse(nn.Linear):
+        """Stands for a quantizer's layer."""
+
+    plain, mixed = randomised(Backbone(SIZES)), randomised(Backbone(SIZES))
+    for name, linear in list(mixed.body.layers[1].mlp.named_children()):
+        if isinstance(linear, nn.Linear):
+            linear.__class__ = Coarse
+            assert name.endswith("_proj")
+    mixed.fuse()
+    assert any("layers.1.mlp" in name for name, _ in mixed.named_parameters())
+    assert not any("layers.0" in name for name, _ in mixed.named_parameters())
+    vectors = prompts([12])[0]
+    with torch.inference_mode():
+        ours, theirs = mixed.prefill(vectors), plain.prefill(vectors)
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_piece_by_piece_is_all_at_once(packed):
     backbone = randomised(Backbone(SIZES))
