@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings in, a running engine process out: `python -m exomni_core.server.app`, as a child.
+
+As a child of another program it reads the token from the first line of stdin and its options, as
+JSON, from the second, prints {"port": N} once it takes requests, and ends when stdin closes, which
+it does when the parent dies in whatever way. `exorender serve` is the same server for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import ThreadingHTTPServer
+from typing import Any, Final
+
+from exomni_core import __version__
+from exomni_core.errors import ExOmniError, InputError
+from exomni_core.server import protocol
+from exomni_core.server.engines import EngineHolder
+from exomni_core.server.handler import Handler
+from exomni_core.server.jobs import Jobs
+from exomni_core.server.scratch import Scratch, sweep
+from exomni_core.server.uploads import Uploads
+from exomni_core.server.worker import Worker
+
+LOG: Final = logging.getLogger("exomni.server")
+MAX_CONNECTIONS: Final = 64
+_HEAVY_AT_ONCE: Final = 2
+_END_S: Final = 2.0  # for the job at work, once the server is to end
+_LOOK_S: Final = 0.25  # how often it looks for idleness and for its parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the server runs.
+
+    host, port: where it listens; port 0 takes a free one. token: what clients must know.
+    engine_options: of each engine, for jobs that choose none. idle_unload_s: free the engine after
+    so long without a job (None: never). idle_exit_s: end after so long without any request (None:
+    never). allow_hosts: host names, besides IP addresses and our own, that clients may use.
+    """
+
+    token: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 0
+    engine_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    idle_unload_s: float | None = 600.0
+    idle_exit_s: float | None = None
+    allow_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a token that could be guessed or can't travel in a header."""
+        token = self.token
+        if len(token) < protocol.MIN_TOKEN_CHARACTERS or not token.isascii() or " " in token:
+            raise InputError(
+                f"the token must be {protocol.MIN_TOKEN_CHARACTERS} or more ASCII characters "
+                "without blanks",
+                field="token",
+            )
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class EngineServer(ThreadingHTTPServer):
+    """The server: listens from the moment it is made; `run` until `end`."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
+    request_queue_size = 32
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises InputError(field="port" or "host") if it can't listen there."""
+        self.settings, self.token = settings, settings.token
+        self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        self.heavy = threading.Semaphore(_HEAVY_AT_ONCE)
+        self._connections = threading.Semaphore(MAX_CONNECTIONS)
+        self._ending = threading.Event()
+        self._touched = time.monotonic()
+        try:
+            super().__init__((settings.host, settings.port), Handler)
+        except OSError as error:
+            raise _cannot_listen(settings, error) from error
+        sweep()
+        self.scratch = Scratch()
+        self.jobs = Jobs()
+        self.holder = EngineHolder(settings.engine_options)
+        self.uploads = Uploads(self.scratch.folder, self.jobs.paths_in_use)
+        self._worker = Worker(self.jobs, self.holder, settings.idle_unload_s)
+        self._names = _names(settings)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is about to end."""
+        return self._ending.is_set()
+
+    def run(self, *, with_parent: bool = False) -> None:
+        """Serve until `end`; then cancel what is at work and remove all temporary files.
+
+        with_parent: also end when the process that started this one is gone. prctl could tell, but
+        counts the end of the parent's thread as the end of the parent.
+        """
+        self._worker.start()
+        listener = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        listener.start()
+        parent = os.getppid() if with_parent else None
+        try:
+            while not self._ending.wait(_LOOK_S):
+                if self._is_forgotten(parent):
+                    break
+        finally:
+            self._ending.set()
+            self.shutdown()
+            self._worker.stop(_END_S)
+            self.server_close()
+            self.scratch.close()
+
+    def end(self) -> None:
+        """Let `run` return soon; from any thread."""
+        self._ending.set()
+
+    def touch(self) -> None:
+        """Somebody is here."""
+        self._touched = time.monotonic()
+
+    def health(self) -> dict[str, Any]:
+        """What `GET /health` tells."""
+        return {
+            "service": protocol.SERVICE,
+            "protocol": protocol.PROTOCOL,
+            "version": __version__,
+            "pid": os.getpid(),
+            "busy": self.jobs.is_busy,
+            "waiting": self.jobs.waiting,
+            "engines": self.holder.states(),
+        }
+
+    def is_our_name(self, host: str) -> bool:
+        """Whether a Host header names this server: a web page can make its own name mean us."""
+        name = host.strip().lower()
+        name = name.partition("]")[0][1:] if name.startswith("[") else name.partition(":")[0]
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)  # no name that could be made to point elsewhere
+        except ValueError:
+            return False
+        return True
+
+    def log_request_line(self, line: str) -> None:
+        """Called at the end of each request."""
+        LOG.info("%s", line)
+
+    def server_bind(self) -> None:
+        """As the base class's base: the one between asks the name server for our name."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.settings.host, self.port
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the connection, unless there are too many."""
+        if not self._connections.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As the base class, counted."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that went away is no news; anything else is for the log."""
+        del request
+        if not isinstance(sys.exc_info()[1], OSError):
+            LOG.exception("a request from %s failed", client_address[0])
+
+    def _is_forgotten(self, parent: int | None) -> bool:
+        if parent is not None and os.name == "posix" and os.getppid() != parent:
+            LOG.info("the parent has gone: ending")
+            return True
+        if self.jobs.is_busy or self.jobs.waiting:
+            self.touch()
+        idle_s = self.settings.idle_exit_s
+        if idle_s is not None and time.monotonic() - self._touched > idle_s:
+            LOG.info("nothing to do for %.0f s: ending", idle_s)
+            return True
+        return False
+
+
+def end_on_signals(server: EngineServer) -> None:
+    """Ctrl-C and a polite kill end the server in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.end())
+
+
+def start_log() -> None:
+    """One line for each request and job, on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+def main() -> int:
+    """Run as a child; see the module's docstring. Returns the exit status."""
+    start_log()
+    stdin = sys.stdin.buffer
+    try:
+        token = stdin.readline(4096).decode("ascii", "replace").strip()
+        options = protocol.parse_object(stdin.readline(1 << 20) or b"{}")
+        server = EngineServer(Settings(token=token, **options))
+    except (ExOmniError, TypeError) as error:
+        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
+        sys.stdout.flush()
+        return 3
+    end_on_signals(server)
+
+    def watch() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while stdin.read(1 << 12):
+                pass
+        server.end()
+
+    threading.Thread(target=watch, daemon=True).start()
+    sys.stdout.write(json.dumps({"port": server.port, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+    os.dup2(2, 1)  # nobody reads what libraries print: a full pipe would stop us
+    server.run(with_parent=True)
+    leave()
+    return 0
+
+
+def leave() -> None:
+    """End at once, with the helpers of a job that didn't stop in time.
+
+    Without this, the interpreter would wait for threads that may be deep in an engine.
+    """
+    logging.shutdown()
+    if os.name == "posix" and os.getpgrp() == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
+    os._exit(0)
+
+
+def _names(settings: Settings) -> frozenset[str]:
+    own = socket.gethostname().lower()
+    more = (settings.host, *settings.allow_hosts)
+    remote = () if is_loopback(settings.host) else (own, own.partition(".")[0], f"{own}.local")
+    return frozenset({"localhost", *remote, *(name.lower() for name in more)})
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> InputError:
+    import errno
+
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return InputError(
+            f"port {settings.port} of {settings.host} is taken by another program; choose another "
+            "(0 takes any that is free)",
+            field="port",
+        )
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InputError(
+            f"{settings.host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
+            field="host",
+        )
+    return InputError(f"can't listen at {where} ({error.strerror}); choose another port",
+                      field="port")  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

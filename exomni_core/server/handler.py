@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP requests in, JSON, streams of events and clips out; every error is one sentence in JSON.
+
+Each request passes the same gates in this order: the Host header (against DNS rebinding), the
+token, the protocol's number, the route, the size. No page of any origin may read an answer: there
+are no CORS headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import hmac
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+
+from exomni_core.clip import clip_from_bytes, clip_to_bytes
+from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
+from exomni_core.server import protocol
+from exomni_core.server.bundle import bundle_parts, raw_bytes
+from exomni_core.server.jobs import Job, QueueFullError
+from exomni_core.server.orders import read_order
+from exomni_core.server.protocol import Event
+
+if TYPE_CHECKING:
+    from exomni_core.clip import Clip
+    from exomni_core.server.app import EngineServer
+
+_JSON: Final = "application/json"
+_LINES: Final = "application/x-ndjson"
+_BYTES: Final = "application/octet-stream"
+_PATIENCE_S: Final = 30.0  # for a peer that sends or takes nothing
+_LINGER_S: Final = 1.0
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Refusal(Exception):  # noqa: N818 (an answer, no fault of ours)
+    """Ends a request with a status and a sentence."""
+
+    def __init__(self, status: HTTPStatus, sentence: str, **fields: Any) -> None:
+        super().__init__(sentence)
+        self.status, self.body = status, {"error": sentence, **fields}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: EngineServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "exomni", ""
+    timeout = _PATIENCE_S
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self._serve()
+
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = do_GET  # noqa: N815
+
+    def _serve(self) -> None:
+        self._started, self._status, self._unread = time.monotonic(), 0, True
+        self.server.touch()
+        try:
+            self._check_peer()
+            self._route()
+        except Refusal as refusal:
+            self._refuse(refusal.status, refusal.body)
+        except ExOmniError as error:
+            missing = isinstance(error, EnvironmentProblem)
+            status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.BAD_REQUEST
+            self._refuse(status, protocol.error_fields(error))
+        except OSError as error:  # the peer has gone, or takes nothing any more
+            self.close_connection = True
+            if error.errno in _FULL:
+                self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, {
+                    "error": "the engine's disk is full; free some space and try again",
+                    "kind": "EnvironmentProblem",
+                })  # fmt: skip
+        self.server.touch()
+        self._tell()
+
+    def _check_peer(self) -> None:
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or not self.server.is_our_name(hosts[0]):
+            raise Refusal(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "this engine process doesn't go by that host name; use its IP address, or start it "
+                "with --allow-host NAME",
+            )
+        given = self.headers.get("Authorization", "").encode("utf-8", "replace")
+        if not hmac.compare_digest(given, b"Bearer " + self.server.token.encode()):
+            raise Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                "the token is wrong; use the one that belongs to this engine process",
+                field="token",
+                kind="InputError",
+            )
+        spoken = self.headers.get(protocol.PROTOCOL_HEADER)
+        if spoken is not None and spoken != str(protocol.PROTOCOL):
+            raise Refusal(
+                HTTPStatus.UPGRADE_REQUIRED,
+                f"this engine process speaks protocol {protocol.PROTOCOL}, but the client speaks "
+                f"{spoken[:10]!r}; update the older of the two",
+                protocol=protocol.PROTOCOL,
+                kind="EnvironmentProblem",
+            )
+
+    def _route(self) -> None:
+        parts = urlsplit(self.path)
+        self._query = parse_qs(parts.query, keep_blank_values=True)
+        allowed = []
+        for method, pattern, answer in _ROUTES:
+            found = pattern.fullmatch(parts.path)
+            if found and method == self.command:
+                answer(self, *found.groups())
+                return
+            if found:
+                allowed.append(method)
+        if allowed:
+            raise Refusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{self.command} is not possible here; use {' or '.join(allowed)}",
+            )
+        raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+
+    # The answers.
+
+    def _health(self) -> None:
+        self._read_body(0)
+        self._send_json(self.server.health())
+
+    def _upload(self) -> None:
+        size = self._length(protocol.MAX_UPLOAD_BYTES, needed=True)
+        if size == 0:
+            raise InputError("the recording is empty (0 bytes); choose another", field="audio")
+        name = self._query.get("name", [""])[0]
+        self._continue()
+        upload = self.server.uploads.receive(name, self.rfile, size)
+        self._unread = False
+        self._send_json({"upload": upload}, HTTPStatus.CREATED)
+
+    def _start(self) -> None:
+        data = protocol.parse_object(self._read_body(protocol.MAX_JSON_BYTES, needed=True))
+        order = read_order(data, self.server.uploads, local=self._is_local())
+        try:
+            job = self.server.jobs.add(order)
+        except QueueFullError:
+            raise Refusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{protocol.MAX_WAITING} jobs are waiting already; try again when some are done",
+                kind="WorkerError",
+            ) from None
+        self._send_json({"job": job.id}, HTTPStatus.ACCEPTED)
+
+    def _events(self, job_id: str) -> None:
+        job = self._job(job_id)
+        after = self._query.get("after", ["-1"])[0]
+        if not re.fullmatch(r"-1|\d{1,9}", after):
+            raise InputError("after must be the number of an event", field="after")
+        self._read_body(0)
+        self._head(HTTPStatus.OK, _LINES, {"Transfer-Encoding": "chunked"})
+        last = int(after)
+        while True:
+            events, ended = job.events_after(last, protocol.HEARTBEAT_S)
+            if self.server.is_stopping and not events:
+                self.close_connection = True  # cut off: no zero chunk, so the reader knows
+                return
+            self._send_chunk((_line(event) for event in events) if events else (b"\n",))
+            last += len(events)
+            if ended and (not events or events[-1]["event"] in protocol.ENDINGS):
+                break
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _clip(self, job_id: str) -> None:
+        clip = self._made(job_id)
+        with _sound_library(), self.server.heavy:
+            data = clip_to_bytes(clip)
+        self._send_parts([data], _BYTES)
+
+    def _data(self, job_id: str) -> None:
+        self._send_parts(list(bundle_parts(self._made(job_id))), _BYTES)
+
+    def _convert(self) -> None:
+        body = self._read_body(protocol.MAX_UPLOAD_BYTES, needed=True)
+        with _sound_library(), self.server.heavy:
+            clip = clip_from_bytes(body, where="the clip")
+        self._send_parts(list(bundle_parts(clip)), _BYTES)
+
+    def _cancel(self, job_id: str) -> None:
+        job = self._job(job_id)
+        self._read_body(protocol.MAX_JSON_BYTES)
+        self._send_json({"cancelled": self.server.jobs.cancel(job)})
+
+    def _shutdown(self) -> None:
+        self._read_body(protocol.MAX_JSON_BYTES)
+        self.close_connection = True
+        self._send_json({"ending": True})
+        self.server.end()
+
+    # Their tools.
+
+    def _is_local(self) -> bool:
+        address = str(self.client_address[0]).removeprefix("::ffff:")
+        return address == "::1" or address.startswith("127.")
+
+    def _job(self, job_id: str) -> Job:
+        job = self.server.jobs.find(job_id)
+        if job is None:
+            raise Refusal(
+                HTTPStatus.NOT_FOUND,
+                "there is no such job; finished ones are kept for a while only, make it again",
+                kind="InputError",
+            )
+        return job
+
+    def _made(self, job_id: str) -> Clip:
+        job = self._job(job_id)
+        self._read_body(0)
+        if job.clip is None:
+            state = "has no clip, as it failed or was cancelled" if job.ended else "isn't done yet"
+            raise Refusal(HTTPStatus.CONFLICT, f"this job {state}", kind="InputError")
+        return job.clip
+
+    def _length(self, limit: int, *, needed: bool) -> int:
+        if self.headers.get("Transfer-Encoding") is not None:
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "send the request with a Content-Length")
+        lengths = self.headers.get_all("Content-Length") or []
+        if not lengths and not needed:
+            return 0
+        if not lengths:
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "send the request with a Content-Length")
+        if len(lengths) > 1 or not re.fullmatch(r"\d{1,15}", lengths[0].strip()):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the Content-Length is no number")
+        size = int(lengths[0])
+        if size > limit:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"this is {size} bytes; {limit} are the most that is taken, send less",
+                kind="InputError",
+            )
+        return size
+
+    def _read_body(self, limit: int, *, needed: bool = False) -> bytes:
+        size = self._length(limit, needed=needed)
+        self._continue()
+        body = self.rfile.read(size) if size else b""
+        if len(body) < size:
+            raise ConnectionError("the request ended early")
+        self._unread = False
+        return body
+
+    def handle_expect_100(self) -> bool:
+        """Wait with "100 Continue" until the request has passed the gates."""
+        return True
+
+    def _continue(self) -> None:
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(HTTPStatus.CONTINUE)
+            super().end_headers()
+
+    def _head(self, status: HTTPStatus, kind: str, headers: dict[str, str]) -> None:
+        self._status = status
+        self.send_response_only(status)
+        fixed = {"Content-Type": kind, "Cache-Control": "no-store",
+                 "X-Content-Type-Options": "nosniff",
+                 protocol.PROTOCOL_HEADER: str(protocol.PROTOCOL)}  # fmt: skip
+        for name, value in (fixed | headers).items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _send_json(self, data: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
+        body = protocol.json_bytes(data)
+        self._head(status, _JSON, {"Content-Length": str(len(body))})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _send_parts(self, parts: list[bytes | memoryview], kind: str) -> None:
+        size = sum(len(part) for part in parts)
+        self._head(HTTPStatus.OK, kind, {"Content-Length": str(size)})
+        for part in parts:
+            for piece in protocol.slices(part):
+                self.wfile.write(piece)
+
+    def _send_chunk(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
+
+    def _refuse(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+        """Send an error; whatever of the request is unread makes the connection unusable."""
+        if self._status:  # the answer has begun: all that is left is to break it off
+            self.close_connection = True
+            return
+        if self._unread and self._may_have_body():
+            self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._send_json(body, status)
+            if self.close_connection:
+                self._linger()
+
+    def _may_have_body(self) -> bool:
+        return (
+            self.headers.get("Content-Length", "0").strip() != "0"
+            or self.headers.get("Transfer-Encoding") is not None
+        )
+
+    def _linger(self) -> None:
+        """Take in some of what the peer still sends: a reset could cost it our answer."""
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + _LINGER_S
+        self.connection.settimeout(0.2)
+        while time.monotonic() < end and self.connection.recv(1 << 16):
+            pass
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """For requests so broken that they reach no method: JSON instead of a page."""
+        del explain
+        self.close_connection = True
+        if not hasattr(self, "command") or self.command is None:
+            self.command = "?"
+        if not hasattr(self, "_started"):
+            self._started = time.monotonic()
+        sentence = message or HTTPStatus(code).phrase
+        with contextlib.suppress(OSError):
+            self._send_json({"error": f"the request can't be read: {sentence}"}, HTTPStatus(code))
+        self._tell()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
+        """Nothing: `_tell` logs each request once, when it is over."""
+
+    def _tell(self) -> None:
+        path = urlsplit(getattr(self, "path", "?")).path
+        shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
+        took_ms = 1000.0 * (time.monotonic() - self._started)
+        self.server.log_request_line(
+            f"{self.client_address[0]} {str(self.command)[:10]} {shown} {int(self._status)} "
+            f"{took_ms:.0f} ms"
+        )
+
+
+@contextlib.contextmanager
+def _sound_library() -> Any:
+    """A missing soundfile as a sentence."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise EnvironmentProblem(
+            "clip files need soundfile in the engine's Python; run: pip install soundfile"
+        ) from error
+
+
+def _line(event: Event) -> bytes:
+    """An event as a line, its arrays as base64 of little-endian float32."""
+    return protocol.event_line(
+        {
+            name: base64.b64encode(raw_bytes(value)).decode()
+            if isinstance(value, np.ndarray)
+            else value
+            for name, value in event.items()
+        }
+    )
+
+
+_JOB: Final = r"/jobs/([0-9a-f]{24})"
+_ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[..., None]], ...]] = tuple(
+    (method, re.compile(pattern), answer)
+    for method, pattern, answer in (
+        ("GET", r"/health", Handler._health),
+        ("POST", r"/uploads", Handler._upload),
+        ("POST", r"/jobs", Handler._start),
+        ("GET", rf"{_JOB}/events", Handler._events),
+        ("GET", rf"{_JOB}/clip", Handler._clip),
+        ("GET", rf"{_JOB}/data", Handler._data),
+        ("POST", rf"{_JOB}/cancel", Handler._cancel),
+        ("POST", r"/clip/data", Handler._convert),
+        ("POST", r"/shutdown", Handler._shutdown),
+    )
+)

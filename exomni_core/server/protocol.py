@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events, errors and limits that the engine process and its clients agree on <-> bytes.
+
+The standard library alone, because both sides of it also run in Blender's own Python.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from exomni_core.errors import (
+    Cancelled,
+    ClipError,
+    EnvironmentProblem,
+    ExOmniError,
+    InputError,
+    WorkerError,
+)
+
+SERVICE: Final = "exomni"
+PROTOCOL: Final = 1  # raise it when an older client would misread what the server says
+PROTOCOL_HEADER: Final = "X-Exomni-Protocol"
+DEFAULT_PORT: Final = 8763
+
+HEARTBEAT_S: Final = 2.0  # an empty line in a stream of events, so that a dead peer is noticed
+MAX_JSON_BYTES: Final = 8 << 20
+MAX_UPLOAD_BYTES: Final = 100 << 20  # of a recording, and of a clip
+MAX_WAITING: Final = 16  # jobs in the queue, besides the one at work
+MIN_TOKEN_CHARACTERS: Final = 16
+
+ENDINGS: Final = ("done", "failed", "cancelled")  # each job ends with exactly one of them
+UPLOAD_ID: Final = re.compile(r"upload-[0-9a-f]{32}")
+_KINDS: Final[dict[str, type[ExOmniError]]] = {
+    kind.__name__: kind
+    for kind in (Cancelled, ClipError, EnvironmentProblem, InputError, WorkerError)
+}
+
+Event = dict[str, Any]
+
+
+def json_bytes(data: Mapping[str, Any]) -> bytes:
+    """Plain data as one line of UTF-8 JSON, without a line end."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def event_line(event: Mapping[str, Any]) -> bytes:
+    """An event as a line of a stream."""
+    return json_bytes(event) + b"\n"
+
+
+def parse_event(line: bytes) -> Event | None:
+    """The event of a line; None for a heartbeat. Raises WorkerError for anything else."""
+    if not line.strip():
+        return None
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise unreadable() from error
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise unreadable()
+    return event
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request's body; InputError says what is wrong with it."""
+    try:
+        data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise InputError("the request is not UTF-8; send JSON in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"the request is not valid JSON: {error.msg} (character {error.pos})"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("the request is not usable JSON; simplify it") from error
+    if not isinstance(data, dict):
+        raise InputError("the request is not a JSON object")
+    return data
+
+
+def error_fields(error: ExOmniError) -> dict[str, Any]:
+    """An error as it travels: its sentence, its kind and the field it is about."""
+    kind = type(error).__name__
+    known = kind if kind in _KINDS else _kind_of(error)
+    fields: dict[str, Any] = {"error": str(error), "kind": known}
+    if getattr(error, "field", None):
+        fields["field"] = error.field  # type: ignore[attr-defined]
+    return fields
+
+
+def rebuilt_error(
+    data: Mapping[str, Any], fallback: type[ExOmniError] = WorkerError
+) -> ExOmniError:
+    """The error that `error_fields` described; `fallback` where it names no kind that we know."""
+    sentence = str(data.get("error") or "the engine process failed without a word; try again")
+    kind = _KINDS.get(str(data.get("kind")), fallback)
+    field = data.get("field")
+    if issubclass(kind, InputError):
+        return kind(sentence, field=field if isinstance(field, str) else None)
+    return kind(sentence)
+
+
+def unreadable() -> WorkerError:
+    """For an answer that breaks the protocol."""
+    return WorkerError("the engine process gave an unreadable answer; start it again")
+
+
+def slices(data: bytes | memoryview, size: int = 1 << 20) -> Iterator[memoryview]:
+    """`data` in pieces, so that a time-out counts for each piece and not for the whole."""
+    view = memoryview(data)
+    for start in range(0, len(view), size):
+        yield view[start : start + size]
+
+
+def _kind_of(error: ExOmniError) -> str:
+    """The nearest kind that clients know."""
+    found = next((name for name, kind in _KINDS.items() if isinstance(error, kind)), None)
+    return "InputError" if isinstance(error, InputError) else found or "WorkerError"
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
