@@ -78,7 +78,7 @@ class TextRule:
     end_ids: tuple[int, ...] = ()
     draws: int = 1
     stream: str = "text"
-    _ends: dict[torch.device, Tensor] = field(default_factory=dict)
+    _ends: dict[torch.device, Tensor] = field(default_factory=dict, compare=False)
 
     def choose(
         self, hidden: Tensor, made: Tensor, past: Tensor, uniforms: Tensor, least: Tensor
