@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -92,7 +94,7 @@ def _run(message: bytes, timeout_s: float, cancel: CancelCheck | None) -> bytes:
         question.write(message)
         question.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-I", str(_SCRIPT)],
+            [sys.executable, "-I", str(_SCRIPT), *_package_folder()],
             stdin=question,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -117,6 +119,21 @@ def _run(message: bytes, timeout_s: float, cancel: CancelCheck | None) -> bytes:
         detail = lines[-1] if lines else f"exit status {process.returncode}"
         raise WorkerError(f"the recogniser stopped unexpectedly ({detail})")
     return output
+
+
+def is_installed() -> bool:
+    """Whether pocketsphinx is there, and its compiled part is one for this Python."""
+    return any(
+        Path(folder, "pocketsphinx", f"_pocketsphinx{ending}").is_file()
+        for folder in _package_folder()
+        for ending in EXTENSION_SUFFIXES
+    )
+
+
+def _package_folder() -> list[str]:
+    """Where pocketsphinx lies: a new process looks elsewhere than Blender, which brings its own."""
+    spec = find_spec("pocketsphinx")
+    return [str(Path(spec.origin).parents[1])] if spec and spec.origin else []
 
 
 def _heard(found: Any, piece: Piece) -> Heard | None:

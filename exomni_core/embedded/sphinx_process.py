@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A JSON line and 16 kHz samples on stdin -> the sounds in them as one JSON line, by pocketsphinx.
 
-Runs alone (`python -I sphinx_process.py`) and ends with its request, so that a hang can be timed
-out and a crash of the C code costs one route instead of the user's program.
+Runs alone (`python -I sphinx_process.py [FOLDER]`, where FOLDER holds pocketsphinx) and ends with
+its request, so that a hang can be timed out and a crash of the C code costs one route instead of
+the user's program.
 
 Request: `task` and `pieces`, each with `start` and `end` in samples and, for "align", `words`: the
 pronunciation of each word as ARPAbet. After the line come the samples, signed 16-bit.
@@ -33,6 +34,7 @@ Phones = list[tuple[str, int, int, float, int]]
 
 def main() -> int:
     """Serve the one request on stdin."""
+    sys.path[:0] = sys.argv[1:]
     request = json.loads(sys.stdin.buffer.readline())
     samples = sys.stdin.buffer.read()
     pieces = [
