@@ -38,6 +38,7 @@ from render_jobs.cli_options import (
     voice_options,
 )
 from render_jobs.cli_reply import reply
+from render_jobs.cli_serve import serve
 
 
 class _Group(click.Group):
@@ -98,6 +99,7 @@ def main() -> None:
 main.add_command(addon)
 main.add_command(models)
 main.add_command(reply)
+main.add_command(serve)
 
 
 @main.command()

@@ -50,6 +50,7 @@ class Settings:
     engine_options: of each engine, for jobs that choose none. idle_unload_s: free the engine after
     so long without a job (None: never). idle_exit_s: end after so long without any request (None:
     never). allow_hosts: host names, besides IP addresses and our own, that clients may use.
+    preload: an engine to make ready before the first job.
     """
 
     token: str = field(repr=False)
@@ -59,6 +60,7 @@ class Settings:
     idle_unload_s: float | None = 600.0
     idle_exit_s: float | None = None
     allow_hosts: tuple[str, ...] = ()
+    preload: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a token that could be guessed or can't travel in a header."""
@@ -109,13 +111,19 @@ class EngineServer(ThreadingHTTPServer):
         self.jobs = Jobs()
         self.holder = EngineHolder(settings.engine_options)
         self.uploads = Uploads(self.scratch.folder, self.jobs.paths_in_use)
-        self._worker = Worker(self.jobs, self.holder, settings.idle_unload_s)
+        self._worker = Worker(self.jobs, self.holder, settings.idle_unload_s, settings.preload)
         self._names = _names(settings)
 
     @property
     def port(self) -> int:
         """Where it listens."""
         return int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """Where it listens, for people."""
+        host = self.settings.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def is_stopping(self) -> bool:
@@ -142,6 +150,11 @@ class EngineServer(ThreadingHTTPServer):
             self._worker.stop(_END_S)
             self.server_close()
             self.scratch.close()
+
+    def discard(self) -> None:
+        """Give up a server that was made, but not run."""
+        self.server_close()
+        self.scratch.close()
 
     def end(self) -> None:
         """Let `run` return soon; from any thread."""

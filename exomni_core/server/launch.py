@@ -76,9 +76,9 @@ def start_service(
     """Start an engine process and wait until it takes requests.
 
     python: the interpreter; None is this program's own. engine_options: such as
-    {"omni": {"model": ...}}. extra_paths: more folders with packages, such as wheels. own_code:
-    run the exomni_core that is running here (default: with our own Python) rather than the one
-    that is installed there. Raises EnvironmentProblem if it can't run there, WorkerError else.
+    {"omni": {"model": ...}}. own_code: run the exomni_core that is running here (default: with our
+    own Python), with packages from `extra_paths`, rather than what is installed there.
+    Raises EnvironmentProblem if it can't run there, WorkerError else.
     """
     from exomni_core.server.app import new_token
 
@@ -195,11 +195,9 @@ def _environment(
     extra_paths: Sequence[Path | str], *, own_code: bool, own_python: bool
 ) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k not in _STRANGE_VARIABLES}
-    paths = [str(path) for path in extra_paths]
-    if own_code:
-        paths.insert(0, str(Path(exomni_core.__file__).absolute().parents[1]))
-    if paths:
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    if own_code:  # another Python has packages of its own, which ours would hide
+        here = Path(exomni_core.__file__).absolute().parents[1]
+        environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in (here, *extra_paths))
     if own_python:
         environment["PYTHONNOUSERSITE"] = "1"  # packages there may be for another Python
     environment["PYTHONSAFEPATH"] = "1"  # nothing is imported from where we happen to be

@@ -23,7 +23,7 @@ from exomni_core.errors import (
 SERVICE: Final = "exomni"
 PROTOCOL: Final = 1  # raise it when an older client would misread what the server says
 PROTOCOL_HEADER: Final = "X-Exomni-Protocol"
-DEFAULT_PORT: Final = 8763
+DEFAULT_PORT: Final = 7767
 
 HEARTBEAT_S: Final = 2.0  # an empty line in a stream of events, so that a dead peer is noticed
 MAX_JSON_BYTES: Final = 8 << 20

@@ -24,9 +24,19 @@ _LOOK_AROUND_S: Final = 1.0
 class Worker:
     """Takes one job after another. `start`, then `stop`, which cancels the job at work."""
 
-    def __init__(self, jobs: Jobs, holder: EngineHolder, idle_unload_s: float | None) -> None:
-        """idle_unload_s: free the engine after so long without a job; None: never."""
+    def __init__(
+        self,
+        jobs: Jobs,
+        holder: EngineHolder,
+        idle_unload_s: float | None = None,
+        preload: str | None = None,
+    ) -> None:
+        """idle_unload_s: free the engine after so long without a job; None: never.
+
+        preload: an engine to make ready first.
+        """
         self._jobs, self._holder, self._idle_unload_s = jobs, holder, idle_unload_s
+        self._preload = preload
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="worker")
 
@@ -42,6 +52,11 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        if self._preload is not None:
+            try:
+                self._holder.get(self._preload, {}, lambda: None)
+            except Exception as error:  # noqa: BLE001 (each job will tell its client)
+                LOG.warning("the engine %s isn't ready: %s", self._preload, error)
         while not self._stopping.is_set():
             job = self._jobs.take(_LOOK_AROUND_S)
             if job is None:
