@@ -218,8 +218,11 @@ def _why_not(pin: Pin, system: System, python: str, errors: str) -> str:
     network = ("Connection", "connection", "Max retries", "timed out", "resolution", "unreachable")
     if any(sign in errors for sign in network):
         return f"{wanted} can't be downloaded, PyPI does not answer; connect once, it is kept then"
-    if "No matching distribution" in errors:
-        return f"PyPI has no wheel of {wanted} and Python {python}"
+    if "No matching distribution" in errors:  # pip says the same when nobody answers
+        return (
+            f"PyPI offers no wheel of {wanted} and Python {python}, or can't be reached; check "
+            "the network and try again"
+        )
     lines = [line for line in errors.splitlines() if line.startswith("ERROR")] or [errors.strip()]
     return f"{wanted} can't be downloaded ({lines[-1].removeprefix('ERROR: ')[:160]})"
 
