@@ -74,18 +74,19 @@ _MAP: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
     "open": (OPENS, {"jawOpen": 1.6, "mouthClose": -1.6}),
 }  # fmt: skip
 
-# Who speaks for a viseme that is not there: the first row whose visemes all are.
+# Who speaks for a viseme that is not there: the first row whose visemes all are. A share of 0: what
+# `open` does anyway is enough.
 _INSTEAD: Final[Mapping[str, tuple[Mapping[str, float], ...]]] = {
-    "TH": ({"DD": 0.6}, {"E": 0.3}, {"I": 0.4}, {"aa": 0.2}, {"open": 0.2}),
-    "DD": ({"SS": 0.5}, {"I": 0.4}, {"E": 0.4}, {"aa": 0.2}, {"open": 0.2}),
-    "SS": ({"I": 0.6}, {"E": 0.4}, {"aa": 0.1}, {"open": 0.1}),
-    "CH": ({"U": 0.5}, {"O": 0.4}, {"aa": 0.15}, {"open": 0.15}),
+    "TH": ({"DD": 0.6}, {"E": 0.3}, {"I": 0.4}, {"aa": 0.2}),
+    "DD": ({"SS": 0.5}, {"I": 0.4}, {"E": 0.4}, {"aa": 0.2}),
+    "SS": ({"I": 0.6}, {"E": 0.4}, {"aa": 0.1}),
+    "CH": ({"U": 0.5}, {"O": 0.4}, {"aa": 0.15}),
     "RR": ({"U": 0.3, "O": 0.3}, {"U": 0.5}, {"O": 0.4}),
-    "aa": ({"open": 1.0}, {"O": 0.8}, {"E": 1.0}, {"I": 1.0}, {"U": 0.7}),
-    "E": ({"I": 0.5, "aa": 0.4}, {"aa": 0.6}, {"I": 0.8}, {"open": 0.5}, {"O": 0.4}),
-    "I": ({"E": 0.7}, {"aa": 0.35}, {"open": 0.3}),
-    "O": ({"U": 0.5, "aa": 0.5}, {"aa": 0.6}, {"open": 0.5}, {"U": 0.9}),
-    "U": ({"O": 0.6}, {"aa": 0.25}, {"open": 0.2}),
+    "aa": ({"open": 0.0}, {"O": 0.8}, {"E": 1.0}, {"I": 1.0}, {"U": 0.7}),
+    "E": ({"I": 0.5, "aa": 0.4}, {"aa": 0.6}, {"I": 0.8}, {"open": 0.0}, {"O": 0.4}),
+    "I": ({"E": 0.7}, {"aa": 0.35}, {"open": 0.0}),
+    "O": ({"U": 0.5, "aa": 0.5}, {"U": 0.5, "open": 0.0}, {"aa": 0.6}, {"open": 0.0}, {"U": 0.9}),
+    "U": ({"O": 0.6}, {"aa": 0.25}),
 }
 
 # ARKit channels that a head lacks -> the ones that stand in. Negative: they take back.
