@@ -161,9 +161,10 @@ def override(draft: Draft, meshes: Mapping[str, Sequence[str]], overrides: Overr
             ]  # fmt: skip
             rows += [Target(choice.key, choice.weight, mesh, "override") for mesh in holders]
             if not holders:
-                where = f"mesh {choice.mesh!r}" if choice.mesh else "any mesh"
+                who = f"mesh {choice.mesh!r} does not have it" if choice.mesh else ""
                 draft.problems.append(
-                    f"{channel} was set to {choice.key!r}, but {where} has no such shape key"
+                    f"{channel} was set to {choice.key!r}, but "
+                    f"{who or 'no mesh has that shape key'}"
                 )
         draft.targets[channel] = rows
         if not rows:
