@@ -125,17 +125,27 @@ if [ -e "$head" ]; then cp "$head" "$work/shared/head.npz"; else rm -f "$work/sh
 echo "Checking and installing the zip with Blender's command line"
 in_root blender --command extension validate /exomni/extension.zip
 in_root blender --command extension install-file -r user_default -e /exomni/extension.zip
+in_root blender --background --python-expr "import bpy
+bpy.context.preferences.view.show_splash = False; bpy.ops.wm.save_userpref()" >"$work/splash.log" 2>&1
 start_screen
 in_root blender --window-geometry 0 0 "${size%x*}" "${size#*x}" --python /exomni/steps.py \
   >"$work/blender.log" 2>&1 &
 pids+=($!)
 serve_steps "${pids[-1]}"
 wait "${pids[-1]}" || true
+sleep 3  # the engine's process has seen its stdin close by then
+orphans=0
+for process in /proc/[0-9]*; do
+  [ "$(readlink "$process/root" 2>/dev/null)" = "$root" ] || continue
+  orphans=$((orphans + 1))
+  echo "Still running: $(tr '\0' ' ' <"$process/cmdline")" >&2
+done
 grep -E '^STEP|Error|Traceback' "$work/blender.log" || true
 mkdir -p "$screens"
 for picture in "$work"/screens/*.png; do
-  [ -e "$picture" ] && convert "$picture" -strip "PNG8:$screens/$(basename "$picture")"
+  [ -e "$picture" ] && convert "$picture" -strip -define png:compression-level=9 "$screens/$(basename "$picture")"
 done
 [ -e "$work/result.json" ] || { tail -20 "$work/blender.log" >&2; echo "The steps did not end." >&2; exit 1; }
 cat "$work/result.json"; echo
+[ "$orphans" -eq 0 ] || { echo "$orphans processes outlived their Blender." >&2; exit 1; }
 grep -q '"failed": \[\]' "$work/result.json"
