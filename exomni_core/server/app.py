@@ -92,7 +92,7 @@ class EngineServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
-    request_queue_size = 32
+    request_queue_size = 128
 
     def __init__(self, settings: Settings) -> None:
         """Raises InputError(field="port" or "host") if it can't listen there."""

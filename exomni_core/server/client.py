@@ -189,7 +189,6 @@ class ServiceClient:
         headers = {
             "Authorization": f"Bearer {self._token}",
             protocol.PROTOCOL_HEADER: str(protocol.PROTOCOL),
-            "Connection": "close",
         }
         if body is not None:
             headers["Content-Length"] = str(len(body) if size is None else size)
@@ -233,6 +232,8 @@ class ServiceClient:
         connection, response = self.open(method, path, body, size, wait_s=wait_s)
         try:
             data = response.read(_MAX_ANSWER_BYTES)
+            if response.length:  # what is missing of the length that was announced
+                raise ConnectionError("it broke off")
         except (OSError, http.client.HTTPException) as error:
             raise self.no_answer(error) from error
         finally:

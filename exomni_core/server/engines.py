@@ -123,7 +123,7 @@ def check_tools(engine: str, mode: str) -> None:
 
     The engine itself would still move the mouth by loudness alone, which looks like a fault.
     """
-    if engine == "embedded" and mode == "lipsync" and find_spec("pocketsphinx") is None:
+    if engine == "embedded" and mode == "lipsync" and not _is_installed("pocketsphinx"):
         raise EnvironmentProblem(_NO_SPHINX)
 
 
@@ -133,12 +133,19 @@ _NO_SPHINX: Final = (
 )
 
 
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # found, but not as a package should be
+        return False
+
+
 def _embedded_state() -> dict[str, Any]:
     from exomni_core.embedded import espeak
     from exomni_core.embedded.language import OFFERED_LANGUAGES
 
     languages = list(OFFERED_LANGUAGES)
-    lipsync = find_spec("pocketsphinx") is not None
+    lipsync = _is_installed("pocketsphinx")
     modes, reason = ["lipsync"] * lipsync, "" if lipsync else _NO_SPHINX
     try:
         espeak.library_path()
@@ -156,12 +163,12 @@ def _omni_state(options: Options) -> dict[str, Any]:
 
 def _omni_reason(options: Options) -> str:
     """Why the neural engine can't run here; empty if it can, as far as can be told quickly."""
-    if find_spec("exomni_core.omni") is None:
+    if not _is_installed("exomni_core.omni"):
         return (
             "this engine process has the embedded engine only; install the neural engine, or "
             "point to a Python that has it"
         )
-    missing = [package for package in _NEURAL_PACKAGES if find_spec(package) is None]
+    missing = [package for package in _NEURAL_PACKAGES if not _is_installed(package)]
     if missing:
         return (
             f"the neural engine needs {' and '.join(missing)}; in the engine's Python run: "

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import errno
 import hmac
+import logging
 import re
 import socket
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from exomni_core.clip import Clip
     from exomni_core.server.app import EngineServer
 
+LOG: Final = logging.getLogger("exomni.server")
 _JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"
 _BYTES: Final = "application/octet-stream"
@@ -85,6 +87,10 @@ class Handler(BaseHTTPRequestHandler):
                     "error": "the engine's disk is full; free some space and try again",
                     "kind": "EnvironmentProblem",
                 })  # fmt: skip
+        except Exception as error:
+            LOG.exception("%s %s failed", self.command, self.path[:80])
+            sentence = f"the engine process has a fault ({type(error).__name__}); see its log"
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": sentence})
         self.server.touch()
         self._tell()
 

@@ -25,9 +25,18 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     started.stop()
 
 
-@pytest.fixture
-def waiting(tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="session")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """An engine process whose engine does as the text says (waiting/waiting_engine.py)."""
+    log = tmp_path_factory.mktemp("waiting") / "engine.log"
+    started = start_service(log=log, extra_paths=[WAITING])
+    yield started
+    started.stop(1.0)
+
+
+@pytest.fixture
+def doomed(tmp_path: Path) -> Iterator[Service]:
+    """As `waiting`, but one's own, to be killed."""
     started = start_service(log=tmp_path / "engine.log", extra_paths=[WAITING])
     yield started
     started.stop(1.0)

@@ -120,17 +120,21 @@ def test_a_path_is_enough_on_the_same_machine(service, recording):
         client.generate({"audio": str(recording.with_name("nothing.wav"))})
 
 
-@pytest.mark.parametrize("name", ["../../../etc/cron.d/evil.wav", "..\\..\\evil.wav", "/evil.wav",
-                                  "evil.wav/../..", "a\0b.wav", "", ".wav", "x" * 3000])  # fmt: skip
+@pytest.mark.parametrize("name", [
+    "../../../etc/cron.d/evil.wav", "..\\..\\evil.wav", "/evil.wav", "evil.wav/../..",
+    "a\0b.wav", "", ".wav", "x" * 3000,
+])  # fmt: skip
 def test_names_of_uploads_lead_nowhere(service, recording, send, name):
     from urllib.parse import quote
 
     path = f"/uploads?name={quote(name, safe='')}"
     status, _, answer = send(service, "POST", path, recording.read_bytes())
     assert status == 201
-    shown = service.client().generate(
-        {"audio": answer["upload"], "transcript": "Good morning, my friend."}
-    ).prompt["audio"]
+    shown = (
+        service.client()
+        .generate({"audio": answer["upload"], "transcript": "Good morning, my friend."})
+        .prompt["audio"]
+    )
     assert not set(shown) & set('/\\\0"<>:|?*')
     assert 0 < len(shown) <= 80
     assert shown.strip(".")
@@ -169,7 +173,7 @@ def test_clip_files_go_out_and_come_back(service, tmp_path, make_clip):
 
 def test_what_the_engine_refuses_is_told_as_it_tells_it(service):
     client = service.client()
-    with pytest.raises(InputError, match="no voice|voice") as caught:
+    with pytest.raises(InputError, match="voice") as caught:
         client.generate({"text": "Hello.", "voice": "nobody"})
     assert caught.value.field == "voice"
     with pytest.raises(InputError, match="embedded engine can 'say'"):

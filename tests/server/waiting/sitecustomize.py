@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""On the path of an engine process, this puts an engine there that waits, fails or dies on demand."""
+"""On the path of an engine process, this gives it an engine that waits, fails or dies on demand."""
 
 import exomni_core.engine
 
