@@ -27,6 +27,11 @@ _KNOWN_AFFIX: Final = re.compile(
     r"(arkit|blendshapes?\d*|blend|shapes?|morphs?|target|mesh|head|face|body|key|bs|sk|exp"
     r"|expressions?|[at]\d\d|facs|ctrl|jnt|div2|genesis\w{1,8}|ccbasebody|vrc|\d+)*"
 )
+# `Eyes_Open` and `Eyes_Wide` are no mouths, however many of them there are.
+_OTHER_PART: Final = re.compile(
+    r"eyes?|eyelids?|lids?|brows?|eyebrows?|pupils?|iris|hair|ears?|nose|hands?|fingers?|arms?|legs?"
+    r"|foot|feet|toes?|tail|wings?|chest|breasts?|belly|skirt|shirt|cloth(es)?|dress|coat"
+)
 # Around a bare vowel only these words say that a mouth is meant.
 _MOUTH_AFFIX: Final = re.compile(r"(mouth|mth|lips?|vowels?|visemes?|phonemes?|vis|fcl)+")
 
@@ -40,6 +45,7 @@ class Part:
     both_ways: bool = False
 
 
+Words = tuple[str, ...]
 Alternatives = tuple[tuple[Part, ...], ...]
 
 
@@ -82,7 +88,7 @@ def read_names(names: Sequence[str], mesh: str = "") -> Reading:
     """Find what each of a mesh's `names` means in any family; names of no meaning are left out."""
     known = _known_keys()
     found: dict[str, list[str]] = {}
-    framed: dict[tuple[str, str], list[tuple[str, str]]] = {}  # (before, after) -> (meaning, name)
+    framed: dict[tuple[Words, Words], list[tuple[str, str]]] = {}  # frame -> (meaning, name)
     for name in names:
         if not 0 < len(name) <= MAX_NAME:
             continue
@@ -163,7 +169,7 @@ def families() -> tuple[Family, ...]:
     )
 
 
-def _inside(name: str, known: frozenset[str]) -> tuple[str, str, str] | None:
+def _inside(name: str, known: frozenset[str]) -> tuple[str, Words, Words] | None:
     """The longest run of a name's words that means something, with what stands around it."""
     words = [squeeze(word) for word in _WORD.findall(unicodedata.normalize("NFKC", name))]
     words = words[:_MAX_WORDS]
@@ -179,15 +185,18 @@ def _inside(name: str, known: frozenset[str]) -> tuple[str, str, str] | None:
     channels = _arkit_meanings()
     if any(run in channels and (b <= start or a >= stop) for run, a, b in runs):
         return None  # a corrective between two shapes, such as jawOpen_mouthClose
-    return meaning, "".join(words[:start]), "".join(words[stop:])
+    return meaning, tuple(words[:start]), tuple(words[stop:])
 
 
-def _is_frame(before: str, after: str, meaning: str, votes: int, mesh: str) -> bool:
+def _is_frame(before: Words, after: Words, meaning: str, votes: int, mesh: str) -> bool:
+    """Whether the words around a meaning change nothing about it."""
+    sides = ("".join(before), "".join(after))
     if len(meaning) <= 2:  # a bare vowel: `Hair_A` and `Hair_E` are no mouths
-        return bool(_MOUTH_AFFIX.fullmatch(before)) and not after.strip("0123456789")
-    if votes >= _VOTES or before + after == squeeze(mesh):
+        return bool(_MOUTH_AFFIX.fullmatch(sides[0])) and not sides[1].strip("0123456789")
+    if "".join(sides) == squeeze(mesh) or all(_KNOWN_AFFIX.fullmatch(side) for side in sides):
         return True
-    return all(_KNOWN_AFFIX.fullmatch(part) for part in (before, after))
+    elsewhere = any(_OTHER_PART.fullmatch(word) for word in (*before, *after))
+    return votes >= _VOTES and (meaning in _arkit_meanings() or not elsewhere)
 
 
 def _visemes_found(family: Family, reading: Reading) -> int:

@@ -259,7 +259,7 @@ DAZ_8: Final[Table] = {
     "mouthRight": "~eCTRLMouthSide-Side",
     "mouthPucker": "eCTRLLipsPucker",
     "mouthSmile*": "eCTRLMouthSmileSimple{s} | 0.5*eCTRLMouthSmile",
-    "mouthStretch*": "0.5*eCTRLMouthWide",
+    "mouthStretch*": "0.5*~eCTRLMouthWide-Narrow",
     "noseSneer*": "0.5*eCTRLNoseWrinkle",
     "tongueOut": "-1*~eCTRLTongueIn-Out",
 }

@@ -312,6 +312,13 @@ def test_hair_is_no_mouth() -> None:
     assert match(["Mouth_A", "Mouth_E", "Mouth_I"]).targets
 
 
+def test_eyes_are_no_mouth() -> None:
+    eyes = ["Eyes_Open", "Eyes_Wide", "Eyes_Smile", "Eyes_Tongue", "Eyes_Pucker"]
+    found = match([*eyes, "Smile", "Mouth Open"])
+    assert found.unknown[""] == tuple(key for key in eyes if key != "Eyes_Wide")
+    assert found.targets["eyeWideLeft"][0].key == "Eyes_Wide"
+
+
 def test_nothing_known_lists_the_first_twelve() -> None:
     with pytest.raises(InputError) as caught:
         match({"Head": [f"slot {i}" for i in range(30)]})
