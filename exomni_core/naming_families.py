@@ -69,7 +69,7 @@ class Family:
 class Reading:
     """What a mesh's names mean: squeezed meaning -> its key names that say so, best spelling first.
 
-    duplicates are the further names of one meaning. No name stands under two meanings.
+    The first is to be used, the others are duplicates. No name stands under two meanings.
     """
 
     keys: Mapping[str, tuple[str, ...]]
