@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arrays to npy and FLAC bytes, bytes to zips, and back; nothing is pickled or believed unchecked.
 
-The npy and zip parts and `flac_length` need numpy alone, so they also run inside Blender. All
-readers raise ValueError with half a sentence; the caller knows the file's name and adds it.
+All but reading FLAC needs numpy alone, so it also runs inside Blender. All readers raise ValueError
+with half a sentence; the caller knows the file's name and adds it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from exomni_core.flac_plain import encode as encode_flac
 
 MAX_NPY_BYTES: Final = 256 << 20
 _NPY_MAGIC: Final = b"\x93NUMPY"
@@ -69,15 +71,20 @@ def npy_bytes(array: npt.NDArray[Any]) -> bytes:
 
 
 def flac_bytes(audio: FloatArray, sample_rate_hz: int) -> bytes:
-    """(S,) samples in [-1, 1] -> FLAC: exact at 16 bits if they came from 16 or fewer, else 24."""
-    import soundfile
+    """(S,) samples in [-1, 1] -> FLAC: exact at 16 bits if they came from 16 or fewer, else 24.
 
+    By libFLAC where soundfile is installed, else by numpy: the same samples in other bytes.
+    """
     steps = audio.astype(np.float64) * 32768.0
     # +1.0 lies one step above what 16 bits can say.
     exact_16 = np.array_equal(np.round(steps), steps) and steps.max() <= 32767.0
     bits = 16 if exact_16 else 24
     top = float(1 << (bits - 1))
     whole = np.clip(np.round(audio.astype(np.float64) * top), -top, top - 1).astype(np.int32)
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: it is there, but its C library is not
+        return encode_flac(whole, sample_rate_hz, bits)
     out = io.BytesIO()
     # Integers pass libsndfile unchanged; it would scale floats.
     soundfile.write(out, whole << (32 - bits), sample_rate_hz, format="FLAC", subtype=f"PCM_{bits}")

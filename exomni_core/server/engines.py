@@ -123,7 +123,9 @@ def check_tools(engine: str, mode: str) -> None:
 
     The engine itself would still move the mouth by loudness alone, which looks like a fault.
     """
-    if engine == "embedded" and mode == "lipsync" and not _is_installed("pocketsphinx"):
+    from exomni_core.embedded import sphinx
+
+    if engine == "embedded" and mode == "lipsync" and not sphinx.is_installed():
         raise EnvironmentProblem(_NO_SPHINX)
 
 
@@ -141,11 +143,11 @@ def _is_installed(package: str) -> bool:
 
 
 def _embedded_state() -> dict[str, Any]:
-    from exomni_core.embedded import espeak
+    from exomni_core.embedded import espeak, sphinx
     from exomni_core.embedded.language import OFFERED_LANGUAGES
 
     languages = list(OFFERED_LANGUAGES)
-    lipsync = _is_installed("pocketsphinx")
+    lipsync = sphinx.is_installed()
     modes, reason = ["lipsync"] * lipsync, "" if lipsync else _NO_SPHINX
     try:
         espeak.library_path()
@@ -171,8 +173,8 @@ def _omni_reason(options: Options) -> str:
     missing = [package for package in _NEURAL_PACKAGES if not _is_installed(package)]
     if missing:
         return (
-            f"the neural engine needs {' and '.join(missing)}; in the engine's Python run: "
-            "pip install 'exomni-blender[omni]'"
+            f"the neural engine needs {' and '.join(missing)} in the engine's Python; in this "
+            "project's folder run: pip install '.[omni]'"
         )
     from exomni_core.omni.store import locate, models_folder  # these need no torch
 

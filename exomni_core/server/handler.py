@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _clip(self, job_id: str) -> None:
         clip = self._made(job_id)
-        with _sound_library(), self.server.heavy:
+        with self.server.heavy:
             data = clip_to_bytes(clip)
         self._send_parts([data], _BYTES)
 
@@ -364,7 +364,7 @@ def _sound_library() -> Any:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise EnvironmentProblem(
-            "clip files need soundfile in the engine's Python; run: pip install soundfile"
+            "to read clip files, the engine's Python needs soundfile; run: pip install soundfile"
         ) from error
 
 

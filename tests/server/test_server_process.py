@@ -12,10 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 import exomni_core
+from exomni_core.clip import clip_from_bytes
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.server import launch, scratch
 from exomni_core.server.app import EngineServer, Settings, is_loopback, new_token
@@ -179,8 +181,10 @@ def test_says_without_sound_libraries_and_frills(tmp_path):
         job = client.start({"text": "Hello."}, stream=False)
         while client.events(job).wait(10)[-1]["event"] != "done":
             pass
+        file = client.clip_bytes(job)
+        assert np.array_equal(clip_from_bytes(file).weights, client.clip_data(job).weights)
         with pytest.raises(EnvironmentProblem, match="pip install soundfile"):
-            client.clip_bytes(job)
+            client.clip_data_of_bytes(file)
         with pytest.raises(EnvironmentProblem, match="omni needs torch"):
             client.generate({"text": "Hello."}, "omni")
     finally:
