@@ -27,6 +27,10 @@ class Message:
     text: str | None = None
     audio: Path | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.audio, str):  # as everybody writes it
+            object.__setattr__(self, "audio", Path(self.audio))
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; the audio by file name, so no path leaks."""
         data: dict[str, Any] = {"role": self.role}
@@ -76,11 +80,16 @@ def _message(
     optional_text: OptionalText,
 ) -> Message:
     where = f"message {number + 1}"
-    if not isinstance(entry, dict) or any(key not in _KEYS for key in entry):
+    if not isinstance(entry, dict):
         raise InputError(
-            f"{where} must be an object with role, text and audio, and nothing else",
-            field="history",
+            f'{where} must be an object such as {{"role": "user", "text": ...}}', field="history"
         )
+    for key in entry:
+        if key not in _KEYS:
+            raise InputError(
+                f"{where} has the unknown key {str(key)[:40]!r}; known are role, text and audio",
+                field="history",
+            )
     role = entry.get("role")
     if role not in ("user", "assistant"):
         raise InputError(f"{where} needs the role user or assistant", field="history")

@@ -64,6 +64,10 @@ class Prompt:
     top_p: float | None = None
     max_tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.audio, str):  # as everybody writes it
+            object.__setattr__(self, "audio", Path(self.audio))
+
     def to_json(self) -> dict[str, Any]:
         """The prompt as plain data, for the clip; the audio by file name, so no path leaks."""
         data: dict[str, Any] = {"id": self.id, "mode": self.mode}
@@ -73,7 +77,7 @@ class Prompt:
         if self.audio is not None:
             data["audio"] = self.audio.name
         if self.history:
-            data["history"] = [message.to_json() for message in self.history]
+            data["history"] = [_message(m).to_json() for m in self.history]
         return data | {"rate": self.rate, "style": self.style, "meta": dict(self.meta)}
 
 
@@ -147,6 +151,32 @@ def parse_prompt(data: object, folder: Path) -> Prompt:
         meta=_meta(data.get("meta")),
         **reply,
     )
+
+
+def _message(value: object) -> Message:
+    if isinstance(value, Message):
+        return value
+    raise InputError(
+        f"holds {type(value).__name__}; it takes exomni_core.conversation.Message", field="history"
+    )
+
+
+def check_prompt(prompt: object) -> Prompt:
+    """The prompt if all of it is as a prompts file would have it; InputError names the culprit.
+
+    For engines: what Python code puts together has met no check before.
+    """
+    if not isinstance(prompt, Prompt):
+        raise InputError(f"an engine takes a Prompt, not {type(prompt).__name__}")
+    data = prompt.to_json()
+    if prompt.audio is not None:
+        data["audio"] = str(prompt.audio)
+    if prompt.history:
+        data["history"] = [
+            message.to_json() | ({} if message.audio is None else {"audio": str(message.audio)})
+            for message in prompt.history
+        ]
+    return parse_prompt(data, Path())
 
 
 def check_id(value: object) -> str:

@@ -167,7 +167,13 @@ class QuietDisplay(Observer):
 
 
 class LineDisplay(QuietDisplay):
-    """For logs and pipes: one line per finished row on stderr."""
+    """For logs and pipes: one line at the start and one per finished row, on stderr."""
+
+    def planned(self, plan: Plan, options: BatchOptions) -> None:
+        """Say what there is to do, since the first row may take a while."""
+        super().planned(plan, options)
+        todo = len(plan.todo)
+        click.echo(f"{self.rows_total} prompts, {todo} to make with {options.engine}", err=True)
 
     def row(self, row: Row) -> None:
         """Say how the row ended."""

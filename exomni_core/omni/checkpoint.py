@@ -69,9 +69,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
                     tensors[canonical(name)] = Stored(file, name, shape)
         except (SafetensorError, OSError) as error:
             raise InputError(
-                f"{file} can't be read ({error}); get it again: exorender models pull"
+                f"{file} can't be read ({error}); get it again: {how_to_mend(folder)}",
+                field="model",
             ) from error
     return Checkpoint(folder, tensors)
+
+
+def how_to_mend(folder: Path) -> str:
+    """The command that gets the checkpoint in `folder` again."""
+    return f"exorender models pull ex-omni --models {folder.parent}"
 
 
 def canonical(name: str) -> str:
@@ -115,8 +121,8 @@ def check(folder: Path, found: Mapping[str, Stored], wanted: Mapping[str, tuple[
     if complaints:
         raise InputError(
             f"the checkpoint in {folder} doesn't fit its config.json: "
-            f"{'; '.join(c.strip() for c in complaints)}; get the files again "
-            "(exorender models check tells which are damaged)",
+            f"{'; '.join(c.strip() for c in complaints)}; get the files again: "
+            f"{how_to_mend(folder)}",
             field="model",
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,6 +77,14 @@ class OmniEngine:
         self._default_seed = default_seed
         self._align = align
         self._rows = rows
+        known = [field.name for field in fields(LoadOptions)]
+        for name in load_options:
+            if name not in known:
+                raise InputError(
+                    f"the omni engine has no option {name!r}; it has {', '.join(known)}, align, "
+                    "idle_unload_s and rows",
+                    field=name,
+                )
         self.model = OmniModel(find_folders(Path(model)), LoadOptions(**load_options))
         self._idle = IdleTimer(idle_unload_s, self.model.release)
 
@@ -289,9 +298,10 @@ class OmniEngine:
         check: make.Check,
     ) -> Clip:
         words, phones, route, confidence, notes = self._timing(job, written, audio, rate_hz, check)
-        if not written.complete:
+        if not written.complete:  # the more important note
             notes["note"] = (
-                f"the reply was cut at {len(written.ids)} tokens; allow more with max_tokens"
+                f"the reply was cut at {len(written.ids)} tokens; allow more with max_tokens "
+                "(--max-tokens)"
             )
         return Clip(
             audio=audio,
@@ -330,6 +340,9 @@ class OmniEngine:
         if not self._align or not written.text:
             return (), (), "units", 1.0, {}
         track = time_words(audio, rate_hz, written.text, job.prompt.language, check)
+        if track.route != "transcript":
+            note = "the words could not be timed: the speech doesn't fit them well enough"
+            return (), (), "units", 1.0, {"note": note}
         return track.words, track.phones, "units", 1.0, dict(track.notes)
 
 

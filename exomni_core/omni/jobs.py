@@ -21,7 +21,7 @@ from exomni_core.omni.generation import MOST_TOKENS, Asked
 from exomni_core.omni.model import OmniModel
 from exomni_core.omni.prompting import Turn, past_turn, recent, user_turn
 from exomni_core.omni.sampling import TextSampling
-from exomni_core.prompt import Prompt
+from exomni_core.prompt import Prompt, check_prompt
 
 READ_ALOUD: Final = "Please read this text aloud, word for word:\n"
 REPEAT: Final = "Please say again what you said."
@@ -39,6 +39,7 @@ class Job:
     """
 
     def __init__(self, prompt: Prompt, model: OmniModel, default_seed: int) -> None:
+        prompt = check_prompt(prompt)
         _check_served(prompt)
         self.prompt = prompt
         self.seed = default_seed if prompt.seed is None else prompt.seed

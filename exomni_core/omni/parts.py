@@ -131,6 +131,14 @@ class PartLoader:
         }
         files.check(folder, flat, wanted)
 
+    @classmethod
+    def open(
+        cls, folder: Path | str, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> PartLoader:
+        """The loader of the checkpoint in `folder`, with the sizes that stand there."""
+        folder = Path(folder)
+        return cls(folder, read_config(folder), device=torch.device(device), dtype=dtype)
+
     def bytes_of(self, name: str) -> int:
         """Memory that part `name` takes."""
         values = sum(p.numel() for p in self._empty[name].parameters())
@@ -138,7 +146,9 @@ class PartLoader:
 
     def load(self, name: str, *, device: torch.device | None = None) -> nn.Module:
         """Part `name` with its weights, ready to use."""
-        spec = PARTS[name]
+        spec = PARTS.get(name)
+        if spec is None:
+            raise InputError(f"there is no part {name!r}; the choice is {', '.join(PARTS)}")
         module = files.build(spec.make, self.config)
         files.load(
             module,

@@ -79,7 +79,7 @@ class TextTokenizer:
             reason = str(error).partition("\n")[0]
             raise InputError(
                 f"{folder} holds no tokenizer that can be read ({reason}); get it again: "
-                "exorender models pull",
+                f"exorender models pull ex-omni --models {folder.parent}",
                 field="model",
             ) from error
 

@@ -24,21 +24,22 @@ def quantize_backbone(backbone: Backbone, kind: Literal["int8", "int4"]) -> None
 
     Raises EnvironmentProblem if torchao is missing or can't do this on the device.
     """
+    on_gpu = backbone.device.type == "cuda" and backbone.dtype == torch.bfloat16
+    if kind == "int4" and not on_gpu:
+        raise EnvironmentProblem("4-bit weights need a CUDA GPU and bfloat16; use --quantize int8")
     try:
         torchao = importlib.import_module("torchao.quantization")
     except ImportError as error:
         raise EnvironmentProblem(
-            "--quantize needs torchao; in this project's folder: pip install '.[quantize]'"
+            "--quantize needs torchao; in this project's folder: pip install '.[omni,quantize]'"
         ) from error
     layers = backbone.body.layers
     if kind == "int8":
         config = torchao.Int8WeightOnlyConfig()
-    elif backbone.device.type == "cuda" and next(layers.parameters()).dtype == torch.bfloat16:
+    else:
         config = torchao.Int4WeightOnlyConfig(
             group_size=GROUP, int4_packing_format="tile_packed_to_4d"
         )
-    else:
-        raise EnvironmentProblem("4-bit weights need a CUDA GPU and bfloat16; use --quantize int8")
     try:
         torchao.quantize_(layers, config, filter_fn=_is_matrix)
     except (RuntimeError, ImportError, NotImplementedError, AssertionError) as error:

@@ -40,8 +40,8 @@ def main() -> int:
     for kind, folder in chosen.items():
         if folder is None:
             continue
-        if not folder.is_dir():
-            parser.error(f"{folder} is not a folder")
+        if not any(folder.glob("*_manifest.json")):
+            parser.error(f"{folder} holds no fixtures (no *_manifest.json); name another folder")
         for result in results(kind, folder):
             count += 1
             misses += not result.ok

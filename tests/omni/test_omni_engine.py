@@ -266,3 +266,45 @@ def test_quantising_without_torchao_is_one_sentence(tiny_model):
         pytest.skip("torchao is installed here")
     with pytest.raises(Exception, match="quantize"):
         load_engine("omni", model=tiny_model, quantize="int8").generate(REPLY)
+
+
+class TestPromptsFromPython:
+    """What Python code puts together is checked as a prompts file is."""
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"text": ""}, "text"), ({}, "text"), ({"audio": "a.wav"}, "text"),
+            ({"mode": "replay", "text": "x"}, "mode"), ({"mode": "reply"}, "text"),
+            ({"mode": "reply", "text": "x", "temperature": -3}, "temperature"),
+            ({"mode": "reply", "text": "x", "max_tokens": 0}, "max_tokens"),
+            ({"mode": "reply", "text": "x", "history": ({"role": "user"},)}, "history"),
+        ],
+    )  # fmt: skip
+    def test_bad(self, engine, fields, field):
+        for make in (engine.generate, lambda prompt: next(engine.stream(prompt))):
+            with pytest.raises(InputError) as caught:
+                make(Prompt("a", **fields))
+            assert caught.value.field == field
+
+    def test_no_prompt_at_all(self, engine):
+        with pytest.raises(InputError, match="takes a Prompt"):
+            engine.generate("Hello")
+
+    def test_a_path_as_text(self, engine, recording):
+        clip = engine.generate(
+            Prompt("a", mode="lipsync", audio=str(recording), transcript="And we are here.")
+        )
+        assert clip.prompt["audio"] == recording.name
+
+    def test_an_unknown_option(self, tiny_model):
+        with pytest.raises(InputError, match="no option 'foo'"):
+            OmniEngine(model=tiny_model, foo=1)
+
+    def test_one_part(self, tiny_model):
+        from exomni_core.omni.parts import PartLoader
+
+        loader = PartLoader.open(tiny_model / "ex-omni")
+        assert loader.load("blendshape_generator").config.outputs == 52
+        with pytest.raises(InputError, match="the choice is language_model"):
+            loader.load("face")
