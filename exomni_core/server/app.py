@@ -38,7 +38,7 @@ from exomni_core.server.worker import Worker
 LOG: Final = logging.getLogger("exomni.server")
 MAX_CONNECTIONS: Final = 64
 _HEAVY_AT_ONCE: Final = 2
-_END_S: Final = 2.0  # for the job at work, once the server is to end
+_END_S: Final = 1.0  # for the job at work, once the server is to end
 _LOOK_S: Final = 0.25  # how often it looks for idleness and for its parent
 
 

@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -266,15 +265,3 @@ class ServiceClient:
         return EnvironmentProblem(
             f"what answers at {self._where} is no Ex-Omni engine process; check address and port"
         )
-
-
-def wait_until_ready(client: ServiceClient, wait_s: float) -> dict[str, Any]:
-    """The first health of a server that is starting; WorkerError if none comes in time."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            return client.health()
-        except WorkerError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)

@@ -114,7 +114,8 @@ class EngineHolder:
                     "omni": _omni_state(self._options.get("omni", {})),
                 }
                 self._states = (time.monotonic(), states)
-        loaded = self._engine.name if self._engine is not None else ""
+        engine = self._engine  # the worker's thread may drop it now
+        loaded = engine.name if engine is not None else ""
         return {name: {**state, "loaded": name == loaded} for name, state in states.items()}
 
 
@@ -154,13 +155,19 @@ def _embedded_state() -> dict[str, Any]:
         modes.insert(0, "say")
     except ExOmniError as error:
         reason = str(error)
-    return {"ready": "say" in modes, "reason": reason, "modes": modes, "languages": languages}
+    return {
+        "ready": "say" in modes,
+        "reason": reason,
+        "modes": modes,
+        "languages": languages,
+        "voices": list(espeak.voice_variants()) if "say" in modes else [],
+    }
 
 
 def _omni_state(options: Options) -> dict[str, Any]:
     modes = ["say", "lipsync", "reply"]
     reason = _omni_reason(options)
-    return {"ready": not reason, "reason": reason, "modes": modes, "languages": []}
+    return {"ready": not reason, "reason": reason, "modes": modes, "languages": [], "voices": []}
 
 
 def _omni_reason(options: Options) -> str:

@@ -173,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
         if not re.fullmatch(r"-1|\d{1,9}", after):
             raise InputError("after must be the number of an event", field="after")
         self._read_body(0)
+        if self.request_version != self.protocol_version:
+            raise Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "events need HTTP/1.1")
         self._head(HTTPStatus.OK, _LINES, {"Transfer-Encoding": "chunked"})
         last = int(after)
         while True:

@@ -43,7 +43,8 @@ Event = dict[str, Any]
 
 def json_bytes(data: Mapping[str, Any]) -> bytes:
     """Plain data as one line of UTF-8 JSON, without a line end."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")  # file names may hold what UTF-8 can't
 
 
 def event_line(event: Mapping[str, Any]) -> bytes:

@@ -36,6 +36,7 @@ def test_health_tells_what_is_there(service):
     assert embedded["reason"] == ""
     assert embedded["modes"] == ["say", "lipsync"]
     assert "zh" in embedded["languages"]
+    assert "f2" in embedded["voices"]
     assert omni["ready"] or omni["reason"]
 
 

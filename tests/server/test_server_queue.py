@@ -7,13 +7,15 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from exomni_core.engine import load_engine
-from exomni_core.errors import Cancelled, InputError, WorkerError
+from exomni_core.errors import Cancelled, EnvironmentProblem, InputError, WorkerError
 from exomni_core.prompt import Prompt
+from exomni_core.server.launch import start_service
 from exomni_core.server.protocol import MAX_WAITING
 
 ENDLESS = {"text": "steps=600 pause=0.1"}
@@ -223,8 +225,6 @@ def test_many_threads_ask_at_once(service):
 
 
 def test_an_idle_engine_is_freed(tmp_path, wait_for):
-    from exomni_core.server.launch import start_service
-
     service = start_service(log=tmp_path / "log", idle_unload_s=0.2)
     try:
         client = service.client()
@@ -236,19 +236,25 @@ def test_an_idle_engine_is_freed(tmp_path, wait_for):
         service.stop()
 
 
-def test_a_full_disk_is_told(service, send, tmp_path, monkeypatch):
-    import errno
-    import io
-
-    from exomni_core.server import uploads as module
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(module, "_copy", full)
-    with pytest.raises(OSError, match="No space"):
-        module.Uploads(tmp_path, set).receive("a.wav", io.BytesIO(b"x"), 1)
-    assert not list(tmp_path.iterdir())
+def test_a_full_disk_is_told(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno\nimport exomni_core.server.uploads as uploads\n"
+        "def full(source, target, size):\n"
+        "    target.write(source.read(10))\n"
+        "    raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "uploads._copy = full\n"
+    )
+    (tmp_path / "a.wav").write_bytes(b"x" * 300_000)
+    service = start_service(log=tmp_path / "log", extra_paths=[tmp_path])
+    try:
+        with pytest.raises(EnvironmentProblem, match="disk is full"):
+            service.client().upload(tmp_path / "a.wav")
+        opened = [Path(f.path) for f in psutil.Process(service.process.pid).open_files()]
+        folder = next(path.parent for path in opened if path.name == "lock")
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        assert service.client().generate({"text": "Hello."}).text == "Hello."
+    finally:
+        service.stop()
 
 
 def test_events_of_a_job_are_json_without_surprises(service, send):
