@@ -31,6 +31,7 @@ from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
 from exomni_core.server.handler import Handler
 from exomni_core.server.jobs import Jobs
+from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch, sweep
 from exomni_core.server.uploads import Uploads
 from exomni_core.server.worker import Worker
@@ -109,6 +110,7 @@ class EngineServer(ThreadingHTTPServer):
         sweep()
         self.scratch = Scratch()
         self.jobs = Jobs()
+        self.microphone = Microphone()
         self.holder = EngineHolder(settings.engine_options)
         self.uploads = Uploads(self.scratch.folder, self.jobs.paths_in_use)
         self._worker = Worker(self.jobs, self.holder, settings.idle_unload_s, settings.preload)

@@ -174,6 +174,18 @@ class ServiceClient:
             raise InputError("this clip is larger than the engine process takes")
         return read_bundle(self._ask("POST", "/clip/data", body))
 
+    def microphone(self) -> dict[str, Any]:
+        """Whether the engine process can record here: `ready`, and the `reason` if not."""
+        return self._ask_json("GET", "/microphone")
+
+    def record(self) -> None:
+        """Start to record from this machine's microphone; EnvironmentProblem if there is none."""
+        self._ask_json("POST", "/microphone/start", b"")
+
+    def recorded(self) -> str:
+        """Stop recording; returns the id of an upload that a prompt's `audio` may name."""
+        return str(self._ask_json("POST", "/microphone/stop", b"").get("upload"))
+
     def shutdown(self) -> None:
         """Ask the engine process to end."""
         self._ask_json("POST", "/shutdown", b"")

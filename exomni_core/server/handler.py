@@ -12,6 +12,7 @@ import base64
 import contextlib
 import errno
 import hmac
+import io
 import logging
 import re
 import socket
@@ -24,11 +25,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
+from exomni_core.audio import wav_bytes
 from exomni_core.clip import clip_from_bytes, clip_to_bytes
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.server import protocol
 from exomni_core.server.bundle import bundle_parts, raw_bytes
 from exomni_core.server.jobs import Job, QueueFullError
+from exomni_core.server.microphone import microphone_state
 from exomni_core.server.orders import read_order
 from exomni_core.server.protocol import Event
 
@@ -208,6 +211,23 @@ class Handler(BaseHTTPRequestHandler):
         self._read_body(protocol.MAX_JSON_BYTES)
         self._send_json({"cancelled": self.server.jobs.cancel(job)})
 
+    def _microphone(self) -> None:
+        self._only_here()
+        self._send_json(microphone_state())
+
+    def _record(self) -> None:
+        self._only_here()
+        self.server.microphone.start()
+        self._send_json({"recording": True})
+
+    def _recorded(self) -> None:
+        self._only_here()
+        samples, rate_hz = self.server.microphone.stop()
+        data = wav_bytes(samples, rate_hz)
+        upload = self.server.uploads.receive("microphone.wav", io.BytesIO(data), len(data))
+        duration_s = round(len(samples) / rate_hz, 3)
+        self._send_json({"upload": upload, "duration_s": duration_s}, HTTPStatus.CREATED)
+
     def _shutdown(self) -> None:
         self._read_body(protocol.MAX_JSON_BYTES)
         self.close_connection = True
@@ -219,6 +239,16 @@ class Handler(BaseHTTPRequestHandler):
     def _is_local(self) -> bool:
         address = str(self.client_address[0]).removeprefix("::ffff:")
         return address == "::1" or address.startswith("127.")
+
+    def _only_here(self) -> None:
+        """Nobody elsewhere listens to what is said in this room."""
+        self._read_body(protocol.MAX_JSON_BYTES)
+        if not self._is_local():
+            raise Refusal(
+                HTTPStatus.FORBIDDEN,
+                "the microphone serves clients on the same machine only; send a recording",
+                kind="InputError",
+            )
 
     def _job(self, job_id: str) -> Job:
         job = self.server.jobs.find(job_id)
@@ -394,6 +424,9 @@ _ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[..., None]], ...]] = t
         ("GET", rf"{_JOB}/data", Handler._data),
         ("POST", rf"{_JOB}/cancel", Handler._cancel),
         ("POST", r"/clip/data", Handler._convert),
+        ("GET", r"/microphone", Handler._microphone),
+        ("POST", r"/microphone/start", Handler._record),
+        ("POST", r"/microphone/stop", Handler._recorded),
         ("POST", r"/shutdown", Handler._shutdown),
     )
 )

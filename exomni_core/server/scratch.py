@@ -18,7 +18,7 @@ from typing import IO, Final
 
 _PREFIX: Final = "exomni-server-"
 _LOCK: Final = "lock"
-_YOUNG_S: Final = 60.0  # a folder may be so young that its owner hasn't locked it yet
+_YOUNG_S: Final = 10.0  # a folder may be so young that its owner hasn't locked it yet
 
 
 class Scratch:
