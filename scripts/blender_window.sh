@@ -121,6 +121,17 @@ cp "$zip" "$work/extension.zip"
 cp "$steps" "$work/steps.py"
 [ -n "$head" ] || head="$project/../shared/heads/ict_facekit.npz"
 if [ -e "$head" ]; then cp "$head" "$work/shared/head.npz"; else rm -f "$work/shared/head.npz"; fi
+# A recording for the lip-sync step, made by the command line tool's own voice.
+.venv/bin/python - "$work/steps.py" "$work/shared/line.wav" <<'RECORDING'
+import re, sys
+from exomni_core.audio import write_wav
+from exomni_core.engine import load_engine
+from exomni_core.prompt import Prompt
+text = re.search(r'^SHORT = "(.*)"', open(sys.argv[1]).read(), re.M)
+if text:
+    clip = load_engine("embedded").generate(Prompt(id="line", text=text[1]))
+    write_wav(sys.argv[2], clip.audio, clip.sample_rate_hz)
+RECORDING
 
 echo "Checking and installing the zip with Blender's command line"
 in_root blender --command extension validate /exomni/extension.zip

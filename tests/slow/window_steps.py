@@ -19,7 +19,7 @@ HOME = Path("/exomni")
 EXTENSION = "bl_ext.user_default.exomni"
 TAB = "Ex-Omni"
 SHORT = "Mama may bake a pie for Bob, and far away the moon is over the bay."
-LONG = " ".join([SHORT] * 8)
+LONG = " ".join([SHORT] * 60)  # four minutes of speech
 results = {"blender": bpy.app.version_string, "passed": [], "failed": [], "facts": {}}
 started = time.monotonic()
 
@@ -35,7 +35,8 @@ def check(name, good, detail=""):
 
 def view():
     window = bpy.context.window_manager.windows[0]
-    area = next(a for a in window.screen.areas if a.type == "VIEW_3D")
+    views = [a for a in window.screen.areas if a.type == "VIEW_3D"]
+    area = max(views, key=lambda a: a.width * a.height)
     region = {r.type: r for r in area.regions}
     return window, area, region
 
@@ -73,7 +74,7 @@ def frame_head(item):
 
 
 def say(text, **wish):
-    """Press Generate as the panel does, and wait; returns the longest time between our ticks."""
+    """Press Generate as the panel does."""
     settings = bpy.context.scene.exomni
     settings.mode, settings.text = "say", text
     for name, value in wish.items():
@@ -93,8 +94,11 @@ def wait_for_end(limit_s=120.0, picture="", cancel_after_s=None):
         yield 0.005
         now = time.monotonic()
         slowest, last = max(slowest, now - last), now
-        if not taken and 0.2 < session().progress < 0.9:
+        if not taken and 0.1 < session().progress < 0.9:
             taken = True
+            for region in view()[1].regions:
+                region.tag_redraw()
+            yield 0.1
             (HOME / "asks" / f"shot.{picture}").touch()
         if cancel_after_s is not None and now - begun > cancel_after_s:
             cancel_after_s = None
@@ -127,7 +131,10 @@ def poses(item):
     jaw = [find["jawOpen"].evaluate(f) for f in frames]
     close = [find["mouthClose"].evaluate(f) - abs(find["jawOpen"].evaluate(f)) * 0.5
              + find["mouthPressLeft"].evaluate(f) for f in frames]  # fmt: skip
-    return frames[jaw.index(max(jaw))], frames[close.index(max(close))], max(jaw)
+    # A closure after the first sounds: at the very start every mouth is closed.
+    later = close[20:] or close
+    tightest = frames[len(close) - len(later) + later.index(max(later))]
+    return frames[jaw.index(max(jaw))], tightest, max(jaw)
 
 
 def speak_and_look(item, text, name):
@@ -177,7 +184,7 @@ def steps():
 
     actions, strips = len(bpy.data.actions), len(bpy.data.sounds)
     say(LONG)
-    yield from wait_for_end(cancel_after_s=0.6)
+    yield from wait_for_end(cancel_after_s=0.4)
     left = (len(bpy.data.actions), len(bpy.data.sounds), len(head.exomni.takes))
     check("cancel leaves nothing", left == (actions, strips, 0), left)
     log("status", session().status)
@@ -199,15 +206,98 @@ def steps():
           (before, len(head.exomni.takes)))  # fmt: skip
     in_view(bpy.ops.ed.redo)
     yield 1.0
+    head = bpy.data.objects["Head"]  # undo and redo replace every datablock
+    check("and redo brings it back", len(head.exomni.takes) == before, len(head.exomni.takes))
 
     other = HOME / "shared" / "head.npz"
     if other.exists():
-        bpy.context.scene.exomni.character.hide_set(True)
+        head.hide_set(True)
         in_view(bpy.ops.exomni.add_head, template=str(other), name="Imported")
         item = bpy.context.scene.exomni.character
         check("another head is imported", item.name.startswith("Imported"), item.name)
         frame_head(item)
         yield from speak_and_look(item, SHORT, "imported")
+        bpy.context.scene.exomni.character = head
+        head.hide_set(False)
+        item.hide_set(True)
+    yield from listen_and_fail(head)
+    yield from other_looks(head)
+    say(LONG)  # the window closes in the middle of this
+    yield 0.7
+
+
+def listen_and_fail(head):
+    """A recording, then an engine that is killed."""
+    settings = bpy.context.scene.exomni
+    recording = HOME / "shared" / "line.wav"
+    if recording.exists():
+        settings.mode, settings.audio, settings.transcript = "lipsync", str(recording), SHORT
+        in_view(bpy.ops.exomni.generate, "INVOKE_DEFAULT")
+        yield from wait_for_end()
+        take = head.exomni.takes[-1]
+        check(
+            "a recording is listened to", take.route == "transcript", (take.route, session().status)
+        )
+    before = len(head.exomni.takes)
+    say(LONG)
+    while session().progress < 0.01 and session().is_busy:
+        yield 0.01
+    session()._service.process.process.kill()
+    yield from wait_for_end()
+    check("a killed engine is told in a sentence", session().is_error, session().status)
+    check("nothing of it is kept", len(head.exomni.takes) == before, len(head.exomni.takes))
+    yield from shot("panel_failure")
+    say(SHORT)
+    yield from wait_for_end()
+    check("the next line works", len(head.exomni.takes) == before + 1, session().status)
+
+
+def open_panels(names, workspace):
+    """Show just these folded panels unfolded, in a workspace whose sidebar is new."""
+    panel = sys.modules[f"{EXTENSION}.panel"]
+    panels = [c for c in panel.CLASSES if issubclass(c, bpy.types.Panel)]
+    for kind in reversed(panels):
+        bpy.utils.unregister_class(kind)
+    for kind in panels:
+        folded = kind.__name__ not in {"MainPanel", *names}
+        kind.bl_options = {"DEFAULT_CLOSED"} if folded else set()
+        bpy.utils.register_class(kind)
+    bpy.data.workspaces[workspace].object_mode = "OBJECT"
+    bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces[workspace]
+    yield 2.0
+    _, area, _ = view()
+    area.spaces.active.show_region_ui = True
+    area.tag_redraw()
+    yield 2.0
+    _, _, region = view()
+    region["UI"].active_panel_category = TAB
+
+
+def other_looks(head):
+    """The folded panels, and the panel in two more languages."""
+    yield from open_panels(
+        {"CharacterPanel", "MeshesPanel", "SpeakPanel", "VoicePanel"}, "Modeling"
+    )
+    frame_head(head)
+    yield from shot("panel_channels")
+    yield from open_panels({"TakesPanel", "AdjustPanel", "AudioPanel", "ExportPanel"}, "Sculpting")
+    frame_head(head)
+    yield from shot("panel_takes")
+    bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["Layout"]
+    yield 2.0
+    chosen = bpy.context.preferences.view
+    translations = sys.modules[f"{EXTENSION}.translations"].DICTIONARY
+    for language in ("zh_HANS", "ja_JP"):
+        try:
+            chosen.language = language
+        except TypeError:  # not every build of Blender has languages
+            log("no language", language)
+            continue
+        word = bpy.app.translations.pgettext_iface("Copy report")  # no word of Blender's own
+        check(f"our words in {language}", word != "Copy report" and language in translations, word)
+        yield 2.0
+        yield from shot(f"panel_{language[:2]}")
+    chosen.language = "en_US"
 
 
 def run():
