@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Blender's classes here share: typed fields, reasons for greyed-out buttons, translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import bpy
+
+if TYPE_CHECKING:  # bpy has no types of its own, and a class may not be made from nothing known
+
+    class _Struct:
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    class Operator(_Struct):
+        """A button's work."""
+
+    class Panel(_Struct):
+        """A part of the sidebar."""
+
+    class PropertyGroup(_Struct):
+        """Data in a .blend."""
+
+    class UIList(_Struct):
+        """A list's rows."""
+
+    class AddonPreferences(_Struct):
+        """Settings of this machine."""
+
+else:
+    Operator, Panel, UIList = bpy.types.Operator, bpy.types.Panel, bpy.types.UIList
+    PropertyGroup, AddonPreferences = bpy.types.PropertyGroup, bpy.types.AddonPreferences
+
+_T = TypeVar("_T", bound=type)
+
+
+def fields(**properties: Any) -> Callable[[_T], _T]:
+    """Declare Blender properties on a class, in order; the same as annotations in its body.
+
+    Annotations that are calls are no types, so that type checkers refuse them.
+    """
+
+    def declare(kind: _T) -> _T:
+        kind.__annotations__ = properties
+        return kind
+
+    return declare
+
+
+def tr(text: str, **values: Any) -> str:
+    """`text` in Blender's interface language, with `{names}` filled in."""
+    translated: str = bpy.app.translations.pgettext_iface(text)
+    return translated.format(**values) if values else translated
+
+
+class Explained:
+    """An operator whose button is grey only with a reason, shown in its tooltip.
+
+    `disabled_reason` returns an empty text where it can run.
+    """
+
+    bl_description = ""
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
+        """Why this can't run now, as a sentence in English that has a translation, or ''."""
+        return ""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Blender asks whether the button is to be grey."""
+        reason = cls.disabled_reason(context)
+        if reason:
+            cls.poll_message_set(tr(reason))  # type: ignore[attr-defined]
+        return not reason

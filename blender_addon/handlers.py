@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's own events in, nothing left behind out: another file opened, a strip moved."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import bpy
+
+from exomni_core.errors import ExOmniError
+
+from . import adjust, clips, sequencer
+from .session import session
+
+
+def before_load(*_: Any) -> None:
+    """Another file is about to be opened: what is being made has no place in it."""
+    session.cancel()
+
+
+def after_load(*_: Any) -> None:
+    """Another file is open: clips in memory belong to the old one."""
+    clips.forget_all()
+
+
+def after_change(scene: Any, *_: Any) -> None:
+    """Something changed; if it was the place of a take's strip, the keys go along.
+
+    Data may not be changed from here, so that is done a moment later.
+    """
+    settings = getattr(scene, "exomni", None)
+    if settings is None or not settings.follow_strip or scene.sequence_editor is None:
+        return
+    if has_moved(scene) and not bpy.app.timers.is_registered(_follow):
+        bpy.app.timers.register(_follow, first_interval=0.0)
+
+
+def has_moved(scene: Any) -> bool:
+    """Whether the strip of a take isn't where its keys begin."""
+    places = sequencer.moved_takes(scene)
+    return bool(places) and any(
+        places.get(take.id, take.start_frame) != take.start_frame
+        for item in scene.objects
+        for take in item.exomni.takes
+    )
+
+
+def _follow() -> None:
+    try:
+        adjust.follow_strips(bpy.context.scene)
+    except ExOmniError as error:
+        session.fail(str(error))
+
+
+def _lists() -> tuple[tuple[Any, Any], ...]:
+    return (
+        (bpy.app.handlers.load_pre, before_load),
+        (bpy.app.handlers.load_post, after_load),
+        (bpy.app.handlers.depsgraph_update_post, after_change),
+    )
+
+
+def attach() -> None:
+    """Listen to Blender."""
+    for handlers, handler in _lists():
+        # Persistent: it goes on listening when another file is opened.
+        handlers.append(bpy.app.handlers.persistent(handler))
+
+
+def detach() -> None:
+    """Listen no more."""
+    for handlers, handler in _lists():
+        with contextlib.suppress(ValueError):
+            handlers.remove(handler)
+    if bpy.app.timers.is_registered(_follow):
+        bpy.app.timers.unregister(_follow)

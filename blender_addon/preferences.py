@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on's preferences: which process makes the clips, and where clips are kept."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+from bpy.props import EnumProperty, IntProperty, StringProperty
+
+from exomni_core.errors import InputError
+
+from .declare import AddonPreferences, fields
+
+PLACES: Final = (
+    ("blender", "This Blender's Python", "Zero set-up: a small process beside Blender"),
+    ("environment", "An environment", "A Python environment of yours, such as one with omni"),
+    ("remote", "Another machine", "A workstation that runs exorender serve"),
+)
+STORAGES: Final = (
+    ("packed", "In the .blend", "Clips and sounds travel inside the .blend"),
+    ("beside", "Beside the .blend", "Clips and sounds lie in the folder exomni beside the .blend"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where clips are made: kind is one of PLACES; what else counts depends on it.
+
+    python: the interpreter of an environment. address, port, token: a remote service.
+    """
+
+    kind: str = "blender"
+    python: Path | None = None
+    address: str = "127.0.0.1"
+    port: int = 0
+    token: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service can read this machine's files."""
+        return self.kind != "remote"
+
+
+@fields(
+    place=EnumProperty(
+        name="Clips are made by", description="Which process makes the clips", items=PLACES
+    ),
+    python=StringProperty(
+        name="Python",
+        description="The environment's python program, or its folder",
+        subtype="FILE_PATH",
+    ),
+    address=StringProperty(
+        name="Address", description="Host name or number of the machine", default="127.0.0.1"
+    ),
+    port=IntProperty(
+        name="Port", description="The port it listens on", default=7767, min=1, max=65535
+    ),
+    token=StringProperty(
+        name="Token",
+        description="What exorender serve printed; it is kept in your preferences",
+        subtype="PASSWORD",
+    ),
+    storage=EnumProperty(
+        name="Takes are kept", description="Where clips and sounds are kept", items=STORAGES
+    ),
+    idle_minutes=IntProperty(
+        name="Stop when idle",
+        description="Minutes after which the process ends when nothing is asked of it",
+        default=20,
+        min=1,
+        max=1440,
+    ),
+)
+class Preferences(AddonPreferences):
+    """Shown in Blender's preferences under the add-on's name."""
+
+    bl_idname = __package__
+
+    def draw(self, _: Any) -> None:
+        """Lay the preferences out."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "place")
+        if self.place == "environment":
+            layout.prop(self, "python")
+        elif self.place == "remote":
+            for name in ("address", "port", "token"):
+                layout.prop(self, name)
+        if self.place != "remote":
+            layout.prop(self, "idle_minutes")
+        layout.prop(self, "storage")
+
+
+CLASSES: Final = (Preferences,)
+
+
+class _Defaults:
+    """Stands in for the preferences where the add-on runs without being installed (tests)."""
+
+    place, python, address, port, token = "blender", "", "127.0.0.1", 7767, ""
+    storage, idle_minutes = "packed", 20
+
+
+def preferences() -> Any:
+    """The add-on's preferences."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon and addon.preferences else _Defaults
+
+
+def chosen_place() -> Place:
+    """Where clips are made, checked; InputError says what to set."""
+    wish = preferences()
+    if wish.place == "environment":
+        return Place("environment", python=_interpreter(wish.python))
+    if wish.place == "remote":
+        _check_remote(wish)
+        return Place("remote", address=wish.address, port=wish.port, token=wish.token)
+    return Place("blender")
+
+
+def _interpreter(text: str) -> Path:
+    path = Path(bpy.path.abspath(text))
+    if text and path.is_dir():
+        inside = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+        path = path / inside
+    if not text or not path.is_file():
+        raise InputError(
+            f"there is no Python at {str(path)!r}; set the environment in the add-on's preferences"
+        )
+    return path
+
+
+def _check_remote(wish: Any) -> None:
+    if not wish.token:
+        raise InputError("the token is empty; set it in the add-on's preferences")
+    loopback = wish.address in ("127.0.0.1", "localhost", "::1")
+    if not loopback and not bpy.app.online_access:
+        raise InputError(
+            "Blender is offline; allow online access in its preferences (System, Network) to use "
+            "another machine"
+        )

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is saved in the .blend: the scene's wishes, each character's targets, matching and takes.
+
+`scene.exomni` holds what to say, `object.exomni` a character. Takes belong to the character's
+object, so that they travel with it; Actions are found by pointer, never by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from .declare import PropertyGroup, fields
+
+MODES: Final = (
+    ("say", "Say this", "Speak the text that you type"),
+    ("lipsync", "Lip-sync a recording", "Move the face to a recording of speech"),
+    ("reply", "Ask and answer", "Ask the character something; it answers (neural engine)"),
+)
+ENGINES: Final = (
+    ("embedded", "Embedded", "Works on any machine, without weights or a graphics card"),
+    ("omni", "Omni", "The neural engine; it needs its weights and a graphics card"),
+)
+STYLES: Final = (
+    ("quiet", "Quiet", "Small movements"),
+    ("neutral", "Neutral", "As people usually speak"),
+    ("lively", "Lively", "Large movements"),
+)
+AUDIO_SOURCES: Final = (
+    ("file", "File", "A sound file on disk"),
+    ("strip", "Sequencer strip", "A sound strip that is already in the sequencer"),
+)
+KEYING: Final = (
+    ("every", "Every frame", "One key on each frame"),
+    ("reduced", "Reduced", "As few keys as the largest error allows"),
+    ("stepped", "Stepped", "Poses held for some frames, for 2D styles"),
+)
+
+
+def saved(**properties: Any) -> Any:
+    """As `fields`, and editable where the object is a library override."""
+    for declared in properties.values():
+        rights = {"LIBRARY_OVERRIDABLE"}
+        if declared.function is CollectionProperty:
+            rights.add("USE_INSERTION")
+        declared.keywords["override"] = rights
+    return fields(**properties)
+
+
+def _is_mesh(_: Any, item: Any) -> bool:
+    return bool(item.type == "MESH")
+
+
+_quiet = 0  # above 0, update callbacks do nothing: code sets the values, not a user
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Set values without what their change would start in the panel."""
+    global _quiet
+    _quiet += 1
+    try:
+        yield
+    finally:
+        _quiet -= 1
+
+
+def _on_adjust(take: Any, _: Any) -> None:
+    if not _quiet:
+        from . import adjust
+
+        adjust.on_change(take)
+
+
+def _on_start(take: Any, _: Any) -> None:
+    if not _quiet:
+        from . import adjust
+
+        adjust.on_start_moved(take)
+
+
+def _on_mend(channel: Any, _: Any) -> None:
+    if not _quiet:
+        from . import character
+
+        character.on_mend(channel)
+
+
+@saved(
+    name=StringProperty(name="Channel", description="An ARKit channel"),
+    key=StringProperty(
+        name="Shape key",
+        description="The shape key that this channel moves; empty leaves it out",
+        update=_on_mend,
+    ),
+    how=StringProperty(name="How", description="How the shape key was found"),
+)
+class Channel(PropertyGroup):
+    """One row of the list to mend: a channel and the shape key it moves."""
+
+
+@saved(
+    object=PointerProperty(
+        type=bpy.types.Object, name="Mesh", description="A mesh with shape keys", poll=_is_mesh
+    ),
+    channels=CollectionProperty(type=Channel),
+    channel_index=IntProperty(name="Channel", description="The chosen channel"),
+    # What stood here before the first take: given back when no take is shown.
+    rest=StringProperty(),
+    foreign_action=PointerProperty(type=bpy.types.Action),
+    foreign_slot=StringProperty(),
+    foreign_track=StringProperty(),
+    foreign_blend=StringProperty(),
+    foreign_influence=FloatProperty(default=1.0),
+)
+class Target(PropertyGroup):
+    """A mesh that a character's face drives."""
+
+
+@saved(
+    object=PointerProperty(type=bpy.types.Object),
+    action=PointerProperty(type=bpy.types.Action),
+    written=StringProperty(),  # JSON: data path -> checksum of the keys that we wrote
+)
+class TakeAction(PropertyGroup):
+    """The Action that a take has for one target."""
+
+
+def _gain(name: str, description: str) -> Any:
+    return FloatProperty(
+        name=name,
+        description=description,
+        default=1.0,
+        min=0.0,
+        max=4.0,
+        soft_max=2.0,
+        subtype="FACTOR",
+        update=_on_adjust,
+    )
+
+
+@saved(
+    name=StringProperty(name="Name", description="What the take is called"),
+    id=StringProperty(),
+    text=StringProperty(name="Text", description="What is said"),
+    engine=StringProperty(),
+    route=StringProperty(),
+    seed=StringProperty(),  # may be larger than Blender's integers
+    duration_s=FloatProperty(),
+    sound=PointerProperty(type=bpy.types.Sound),
+    clip_file=StringProperty(),  # '' if the clip is packed into the .blend
+    actions=CollectionProperty(type=TakeAction),
+    start_frame=IntProperty(
+        name="Start frame",
+        description="The frame on which the take begins; keys and sound strip move with it",
+        default=1,
+        update=_on_start,
+    ),
+    jaw=_gain("Jaw", "How far the jaw moves"),
+    lips=_gain("Lips", "How far lips, cheeks and tongue move"),
+    brows=_gain("Brows", "How far the brows move"),
+    eyes=_gain("Eyes", "How far lids and gaze move"),
+    smooth_s=FloatProperty(
+        name="Smoothing",
+        description="Evens out jerks, in seconds; closed lips stay closed",
+        min=0.0,
+        max=2.0,
+        soft_max=0.3,
+        step=1,
+        precision=3,
+        update=_on_adjust,
+    ),
+    offset_s=FloatProperty(
+        name="Time offset",
+        description="Moves the face later (or earlier) against the sound, in seconds",
+        min=-10.0,
+        max=10.0,
+        soft_min=-0.5,
+        soft_max=0.5,
+        step=1,
+        precision=3,
+        update=_on_adjust,
+    ),
+    blinks=BoolProperty(
+        name="Blinks",
+        description="Keep the blinks that came with the take",
+        default=True,
+        update=_on_adjust,
+    ),
+    keying=EnumProperty(
+        name="Keys", description="How many keys are written", items=KEYING, update=_on_adjust
+    ),
+    max_error=FloatProperty(
+        name="Largest error",
+        description="How far a reduced curve may lie from the full one (1 is a whole shape key)",
+        default=0.01,
+        min=0.0,
+        max=0.5,
+        soft_max=0.1,
+        step=0.1,
+        precision=3,
+        update=_on_adjust,
+    ),
+    step_frames=IntProperty(
+        name="Hold",
+        description="For how many frames each pose is held",
+        default=2,
+        min=1,
+        max=24,
+        update=_on_adjust,
+    ),
+)
+class Take(PropertyGroup):
+    """One generation: where its clip lies, its Actions, and how it is adjusted."""
+
+
+@saved(
+    targets=CollectionProperty(type=Target),
+    target_index=IntProperty(name="Target", description="The chosen mesh"),
+    mended=StringProperty(name="Mended channels", description="Choices made by hand, as JSON"),
+    takes=CollectionProperty(type=Take),
+    take_index=IntProperty(name="Take", description="The chosen take"),
+    shown=StringProperty(),  # id of the take that is on the face; '' is the user's own animation
+    shown_before=StringProperty(),  # what `compare` goes back to
+)
+class Character(PropertyGroup):
+    """A character: the meshes that move, how they are matched, and its takes."""
+
+
+@fields(
+    character=PointerProperty(
+        type=bpy.types.Object,
+        name="Character",
+        description="The object that holds the character; usually its head",
+    ),
+    mode=EnumProperty(name="Mode", description="What to make", items=MODES),
+    text=StringProperty(name="Text", description="What to say, or what to ask"),
+    text_block=PointerProperty(
+        type=bpy.types.Text,
+        name="Text block",
+        description="Long lines: a text from Blender's text editor is said instead",
+    ),
+    audio_source=EnumProperty(
+        name="From", description="Where the recording comes from", items=AUDIO_SOURCES
+    ),
+    audio=StringProperty(
+        name="Recording", description="The sound file to lip-sync", subtype="FILE_PATH"
+    ),
+    strip=StringProperty(name="Strip", description="The sound strip to lip-sync"),
+    transcript=StringProperty(
+        name="Transcript",
+        description="The words of the recording, if you know them; makes the mouth far better",
+    ),
+    language=StringProperty(
+        name="Language", description="Such as en, zh or de; empty guesses it from the text"
+    ),
+    voice=StringProperty(name="Voice", description="A voice of the engine; empty is its default"),
+    style=EnumProperty(
+        name="Style", description="How strongly the face moves", items=STYLES, default="neutral"
+    ),
+    rate=FloatProperty(
+        name="Rate", description="Speaking rate; 1 is normal", default=1.0, min=0.5, max=2.5
+    ),
+    seed=IntProperty(
+        name="Seed", description="The same seed gives the same take", default=0, min=0
+    ),
+    engine=EnumProperty(name="Engine", description="What makes the clip", items=ENGINES),
+    streaming=BoolProperty(
+        name="Show while it is made",
+        description="Write keys already while pieces of the clip arrive",
+        default=True,
+    ),
+    follow_strip=BoolProperty(
+        name="Keys follow the strip",
+        description="When you move a take's sound strip, its keys move along",
+        default=True,
+    ),
+    add_strip=BoolProperty(
+        name="Sound strip",
+        description="Put the sound into the sequencer at the start frame",
+        default=True,
+    ),
+    export_adjusted=BoolProperty(
+        name="As adjusted",
+        description="Export the face as adjusted; otherwise as it was made",
+        default=True,
+    ),
+)
+class SceneSettings(PropertyGroup):
+    """What the panel asks for; one set for each scene."""
+
+
+CLASSES: Final = (Channel, Target, TakeAction, Take, Character, SceneSettings)
+
+
+def attach() -> None:
+    """Hang the groups on Blender's types, after CLASSES are registered."""
+    bpy.types.Object.exomni = PointerProperty(type=Character)
+    bpy.types.Scene.exomni = PointerProperty(type=SceneSettings)
+
+
+def detach() -> None:
+    """Undo `attach`."""
+    del bpy.types.Scene.exomni
+    del bpy.types.Object.exomni

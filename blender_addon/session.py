@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests in, happenings out, made by a process beside Blender; the main thread never waits.
+
+One thread works on a request: it starts the service if need be, asks it, follows its events and
+puts happenings into a queue that the main thread polls. No thread touches bpy.
+"""
+
+from __future__ import annotations
+
+import atexit
+import platform
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from exomni_core import __version__
+from exomni_core.errors import Cancelled, ExOmniError, WorkerError
+
+from .clips import StoredClip, open_clip
+from .preferences import Place
+
+_POLL_S: Final = 0.02
+_LOG_LINES: Final = 60
+_HISTORY: Final = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make. prompt: the fields of exomni_core.prompt.Prompt as plain data.
+
+    audio: a recording on this machine, or None. log: where the service writes its log.
+    """
+
+    place: Place
+    prompt: Mapping[str, Any]
+    engine: str = "embedded"
+    audio: Path | None = None
+    stream: bool = True
+    idle_s: float = 1200.0
+    log: Path = Path("exomni-engine.log")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something the main thread should know.
+
+    kind: `status`, `progress`, `text`, `piece`, `done`, `failed` or `cancelled`; the last three end
+    a request. weights: (T, 52) float32 at fps from start_s, of a piece. clip: of `done`.
+    """
+
+    kind: str
+    text: str = ""
+    done: float = 0.0
+    start_s: float = 0.0
+    fps: float = 0.0
+    weights: Any = None
+    clip: StoredClip | None = None
+
+
+ENDS: Final = ("done", "failed", "cancelled")
+
+
+class Service:
+    """The process (or the remote machine) that makes clips, and how to talk to it."""
+
+    def __init__(self, client: Any, process: Any = None) -> None:
+        self.client = client
+        self.process = process  # what `launch.start_service` gave, or None if it isn't ours
+
+    def is_alive(self) -> bool:
+        """Whether the process still runs; a remote one counts as alive."""
+        return self.process is None or self.process.process.poll() is None
+
+    def stop(self) -> None:
+        """End the process, if it is ours."""
+        if self.process is not None:
+            self.process.stop()
+
+
+def connect(request: Request) -> Service:
+    """Start the service that `request` asks for, or reach it; raises ExOmniError."""
+    from exomni_core.server import client, launch
+
+    place = request.place
+    if place.kind == "remote":
+        service = Service(client.ServiceClient((place.address, place.port), place.token))
+    else:
+        from . import _vendor
+
+        started = launch.start_service(
+            place.python,
+            idle_exit_s=request.idle_s,
+            log=request.log,
+            extra_paths=_vendor.python_paths(),
+        )
+        service = Service(client.ServiceClient(started.address, started.token), started)
+    try:
+        service.client.health()
+    except ExOmniError:
+        service.stop()
+        raise
+    return service
+
+
+@dataclass
+class Session:
+    """What the panel shows of the work in progress, and the one thread that does it.
+
+    connect: makes the service (tests give another one).
+    """
+
+    connect: Callable[[Request], Service] = connect
+    status: str = ""
+    is_error: bool = False
+    progress: float = 0.0
+    text: str = ""
+    details: str = ""  # of the last failure, for the report
+    history: deque[str] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+
+    def __post_init__(self) -> None:
+        self._service: Service | None = None
+        self._place: Place | None = None
+        self._thread: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self._queue: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self._log: Path | None = None
+        self._started_s = 0.0
+
+    # What the main thread calls.
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._thread is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a service is there and alive."""
+        return self._service is not None and self._service.is_alive()
+
+    def begin(self, request: Request) -> None:
+        """Start to work on `request`; WorkerError if another one isn't finished."""
+        if self._thread is not None:
+            raise WorkerError("a clip is being made already; wait for it or cancel it")
+        self._cancel.clear()
+        self._queue = queue.SimpleQueue()
+        self._log, self._started_s = request.log, time.monotonic()
+        self.text, self.progress, self.details = "", 0.0, ""
+        self.say("Starting the engine…" if not self.is_running else "Asking the engine…")
+        self._thread = threading.Thread(
+            target=self._work, args=(request, self._queue), name="exomni", daemon=True
+        )
+        self._thread.start()
+
+    def poll(self) -> list[Happening]:
+        """What happened since the last call; never waits."""
+        found: list[Happening] = []
+        while True:
+            try:
+                found.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        for happening in found:
+            self._note(happening)
+        return found
+
+    def wait(self, interval_s: float = _POLL_S) -> Iterator[Happening]:
+        """Yield happenings until the request ends; for scripts, which may wait."""
+        while self.is_busy:
+            yield from self.poll()
+            if self.is_busy:
+                time.sleep(interval_s)
+
+    def cancel(self) -> None:
+        """Ask the engine to stop; a `cancelled` happening follows soon."""
+        if self.is_busy:
+            self._cancel.set()
+            self.say("Cancelling…")
+
+    def say(self, text: str) -> None:
+        """Show a sentence in the panel."""
+        self.status, self.is_error = text, False
+        self.history.append(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def fail(self, text: str, details: str = "") -> None:
+        """Show a failure in the panel; it stays until the next request."""
+        self.say(text)
+        self.is_error, self.details = True, details or self.details
+
+    def close(self) -> None:
+        """End the service and wait for the thread; nothing runs afterwards."""
+        self._cancel.set()
+        service, self._service = self._service, None
+        if service is not None:
+            service.stop()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(timeout=5.0)
+        if self._service is not None:  # the thread had just started one
+            self._service.stop()
+            self._service = None
+
+    def report(self, blender: str) -> str:
+        """Everything that helps to find a fault, as text for the clipboard; holds no token."""
+        lines = [
+            f"Ex-Omni {__version__}, Blender {blender}, Python {platform.python_version()}, "
+            f"{platform.platform()}",
+            f"Python program: {sys.executable}",
+            f"Engine's place: {self._place.kind if self._place else 'not started'}",
+            f"Status: {self.status}",
+            *(["", "Details:", self.details] if self.details else []),
+            "", "History:", *self.history,
+        ]  # fmt: skip
+        log = _tail(self._log)
+        return "\n".join([*lines, *(["", "Engine's log:", *log] if log else [])]) + "\n"
+
+    # What the thread does.
+
+    def _work(self, request: Request, out: queue.SimpleQueue[Happening]) -> None:
+        try:
+            for happening in self._make(request):
+                out.put(happening)
+        except Cancelled:
+            out.put(Happening("cancelled", "Cancelled; nothing was kept"))
+        except ExOmniError as error:
+            dead = self._service is not None and not self._service.is_alive()
+            sentence = "the engine's process ended in the middle; try again" if dead else str(error)
+            out.put(Happening("failed", sentence))
+        except Exception as error:  # noqa: BLE001 (the thread's end: nobody else would tell)
+            self.details = traceback.format_exc()
+            kind = type(error).__name__
+            out.put(Happening("failed", f"something unexpected went wrong ({kind}); press Copy "
+                              "report and send it to us"))  # fmt: skip
+
+    def _make(self, request: Request) -> Iterator[Happening]:
+        service = self._service_for(request)
+        self._stop_if_cancelled()
+        client = service.client
+        prompt = dict(request.prompt)
+        if request.audio is not None:
+            here = request.place.is_local
+            prompt["audio"] = str(request.audio) if here else client.upload(request.audio)
+        job = client.start(prompt, request.engine, stream=request.stream)
+        yield Happening("status", "Waiting for the engine…")
+        events = client.events(job)
+        try:
+            yield from self._follow(service, job, events)
+        finally:
+            events.close()
+
+    def _follow(self, service: Service, job: Any, events: Any) -> Iterator[Happening]:
+        asked = False
+        while True:
+            if self._cancel.is_set() and not asked:
+                asked = True
+                service.client.cancel(job)
+            found = events.poll()
+            for event in found:
+                happening = _happening(event, service, job)
+                if happening is not None:
+                    yield happening
+                    if happening.kind in ENDS:
+                        return
+            if not service.is_alive():
+                raise WorkerError("the engine's process ended in the middle; try again")
+            if not found:
+                time.sleep(_POLL_S)
+
+    def _service_for(self, request: Request) -> Service:
+        if self._service is not None:
+            if self._place == request.place and self._service.is_alive():
+                return self._service
+            self._service.stop()
+            self._service = None
+        self._service, self._place = self.connect(request), request.place
+        return self._service
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("stopped at your request")
+
+    def _note(self, happening: Happening) -> None:
+        """Let the panel show what `happening` tells."""
+        if happening.kind in ENDS:
+            self._thread = None
+            self.progress = 0.0
+        if happening.kind == "failed":
+            self.fail(happening.text)
+        elif happening.kind == "progress":
+            self.progress = happening.done
+            self.status = happening.text
+        elif happening.kind == "text":
+            self.text += happening.text
+        elif happening.kind == "done":
+            self.say(f"Done in {time.monotonic() - self._started_s:.1f} s")
+        elif happening.text:
+            self.say(happening.text)
+
+
+def _happening(event: Mapping[str, Any], service: Service, job: Any) -> Happening | None:
+    """An event of the protocol as a happening; `done` fetches the clip. Raises ExOmniError."""
+    kind = event.get("event")
+    if kind == "chunk":
+        start, fps = float(event["start_s"]), float(event["fps"])
+        return Happening("piece", start_s=start, fps=fps, weights=event["rows"])
+    if kind == "progress":
+        return Happening("progress", str(event["stage"]), done=float(event["done"]))
+    if kind == "text":
+        return Happening("text", str(event["text"]))
+    if kind == "queued" and event.get("place", 0):
+        return Happening("status", f"Waiting; number {event['place']} in the queue")
+    if kind == "done":
+        return Happening("done", clip=open_clip(service.client.clip_bytes(job)))
+    if kind == "failed":
+        return Happening("failed", str(event["error"]))
+    if kind == "cancelled":
+        return Happening("cancelled", "Cancelled; nothing was kept")
+    return None
+
+
+def _tail(log: Path | None) -> list[str]:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace") if log else ""
+    except OSError:
+        return []
+    return text.splitlines()[-_LOG_LINES:]
+
+
+session: Final = Session()
+# Blender ends without unregistering add-ons when it is closed in some ways.
+atexit.register(session.close)

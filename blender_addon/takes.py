@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clips in, takes out: each generation is Actions of its own that can be shown, compared, deleted.
+
+Nothing is written into an Action that isn't ours. The user's own Action is put away on an NLA track
+while a take is shown (`foreign.py`). Keys that the user set by hand in one of our Actions make that
+Action the user's: it is kept, under a name of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.errors import InputError
+from exomni_core.keyframes import KeyPlan
+from exomni_core.retime import resample_weights
+
+from . import character, clips, compat, curves, foreign, sequencer
+from .curves import Shaping
+from .properties import quietly
+
+MARK: Final = "exomni_take"  # custom property of our Actions: the take's id
+_TEXT_SHOWN: Final = 30
+_SHAPING: Final = tuple(Shaping.__dataclass_fields__)
+
+
+def scene_fps(scene: Any) -> float:
+    """Frames per second that the scene really plays."""
+    return float(scene.render.fps / scene.render.fps_base)
+
+
+def find_take(item: Any, take_id: str) -> Any:
+    """The take with this id, or None."""
+    return next((take for take in item.exomni.takes if take.id == take_id), None)
+
+
+def shown_take(item: Any) -> Any:
+    """The take that is on the face, or None."""
+    return find_take(item, item.exomni.shown) if item.exomni.shown else None
+
+
+def shaping_of(take: Any) -> Shaping:
+    """The take's adjustments as plain values."""
+    return Shaping(**{name: getattr(take, name) for name in _SHAPING})
+
+
+def new_take(item: Any, start_frame: int, text: str = "", take_id: str = "") -> Any:
+    """Add an empty take to the character; nothing on the face changes yet."""
+    take = item.exomni.takes.add()
+    take.id = take_id or uuid.uuid4().hex[:12]
+    with_numbers = [t.name.split(":")[0].removeprefix("Take ") for t in item.exomni.takes]
+    number = 1 + max((int(n) for n in with_numbers if n.isdigit()), default=0)
+    take.name = f"Take {number}"
+    with quietly():
+        take.start_frame = start_frame
+    describe(take, text)
+    return take
+
+
+def describe(take: Any, text: str) -> None:
+    """Let the take's name tell what is said."""
+    take.text = text
+    short = " ".join(text.split())
+    if short:
+        cut = short if len(short) <= _TEXT_SHOWN else short[: _TEXT_SHOWN - 1] + "…"
+        take.name = f"{take.name.split(':')[0]}: {cut}"
+
+
+def write_steps(
+    item: Any, take: Any, weights: npt.NDArray[np.float32], fps: float, scene: Any
+) -> Iterator[None]:
+    """Write a face (T, 52) at `fps` into the take's Actions, adjusted; one curve at each step."""
+    shaping = shaping_of(take)
+    shaped = curves.shape_face(weights, fps, shaping)
+    yield
+    rows = resample_weights(shaped, fps, scene_fps(scene))
+    yield
+    plans = curves.plan_keys(rows, character.matching_of(item), shaping, take.start_frame)
+    yield
+    for target in character.live_targets(item):
+        plan = plans.get(target.object.name, KeyPlan(()))
+        entry = _own_entry(take, target)
+        written = _written(entry)
+        try:
+            steps = curves.write_steps(
+                compat.own_curves(entry.action), plan, shaping.interpolation, written
+            )
+            for _ in steps:
+                entry.written = json.dumps(written)
+                yield
+        finally:
+            entry.written = json.dumps(written)
+
+
+def write(item: Any, take: Any, weights: npt.NDArray[np.float32], fps: float, scene: Any) -> None:
+    """`write_steps`, all at once."""
+    for _ in write_steps(item, take, weights, fps, scene):
+        pass
+
+
+def rewrite(item: Any, take: Any, scene: Any) -> None:
+    """Write the take's Actions anew from its stored clip, for example after an adjustment."""
+    face = clips.face_of(take)
+    write(item, take, face.weights, face.fps, scene)
+
+
+def _written(entry: Any) -> dict[str, int]:
+    return dict(json.loads(entry.written or "{}"))
+
+
+def _own_entry(take: Any, target: Any) -> Any:
+    """The take's Action for this target: the one there is, unless the user changed it by hand."""
+    entry = next((e for e in take.actions if e.object == target.object), None)
+    if entry is None:
+        entry = take.actions.add()
+        entry.object = target.object
+    action = entry.action
+    if action is not None and not _is_touched(entry):
+        return entry
+    keys = target.object.data.shape_keys
+    fresh = compat.new_action(f"{target.object.name} {take.name.split(':')[0]}", keys)
+    fresh[MARK] = take.id
+    if action is not None:
+        if clips.PACKED in action:
+            fresh[clips.PACKED] = action[clips.PACKED]
+        _release(action)
+        if keys.animation_data is not None and keys.animation_data.action == action:
+            compat.assign(keys, fresh)
+    entry.action, entry.written = fresh, ""
+    return entry
+
+
+def _is_touched(entry: Any) -> bool:
+    return curves.is_edited(compat.own_curves(entry.action), _written(entry))
+
+
+def _release(action: Any) -> None:
+    """Give an Action that holds hand-made keys to the user: it isn't a take's any more."""
+    for name in (MARK, clips.PACKED):
+        if name in action:
+            del action[name]
+    action.name = f"{action.name} (edited)"
+
+
+def is_edited(take: Any) -> bool:
+    """Whether somebody changed keys of this take by hand."""
+    return any(e.action is not None and _is_touched(e) for e in take.actions)
+
+
+def owned_actions() -> set[Any]:
+    """All Actions in this .blend that belong to takes."""
+    return {
+        entry.action
+        for item in bpy.data.objects
+        for take in item.exomni.takes
+        for entry in take.actions
+        if entry.action is not None
+    }
+
+
+def check_ready(item: Any) -> list[Any]:
+    """The character's targets, or InputError if a take can't be shown on it right now, and why."""
+    targets = character.live_targets(item)
+    if not targets:
+        raise InputError("the character's meshes are gone; choose them again")
+    for target in targets:
+        character.check_editable(target.object)
+        foreign.check(target.object.data.shape_keys)
+    character.check_moves(item)
+    return targets
+
+
+def show(item: Any, take: Any, scene: Any) -> None:
+    """Put a take on the face; what was there before is put away or just no longer assigned."""
+    targets = check_ready(item)
+    whole = {e.object for e in take.actions if e.action is not None}
+    if any(target.object not in whole for target in targets):
+        rewrite(item, take, scene)
+    ours, matching = owned_actions(), character.matching_of(item)
+    for target in targets:
+        keys = target.object.data.shape_keys
+        entry = next(e for e in take.actions if e.object == target.object)
+        foreign.remember_rest(target, keys, curves.key_limits(matching, target.object.name))
+        if keys.animation_data and keys.animation_data.action not in (None, *ours):
+            foreign.put_away(target, keys)
+        compat.assign(keys, entry.action)
+        foreign.as_replacing(keys.animation_data)
+    state = item.exomni
+    if state.shown != take.id:
+        state.shown_before, state.shown = state.shown, take.id
+    state.take_index = next(i for i, t in enumerate(state.takes) if t.id == take.id)
+    sequencer.sound_only(scene, [t.id for t in state.takes], take.id)
+
+
+def show_none(item: Any, scene: Any) -> None:
+    """Take the take off the face: the user's own animation and values are back."""
+    ours = owned_actions()
+    for target in character.live_targets(item):
+        keys = target.object.data.shape_keys
+        if keys.animation_data and keys.animation_data.action in ours:
+            keys.animation_data.action = None
+        foreign.bring_back(target, keys)
+    state = item.exomni
+    if state.shown:
+        state.shown_before, state.shown = state.shown, ""
+    sequencer.sound_only(scene, [t.id for t in state.takes], "")
+
+
+def delete(item: Any, take: Any, scene: Any) -> list[str]:
+    """Delete a take with its Actions and its strip; the take before it is shown, if there is one.
+
+    Actions with hand-made keys are not deleted; their names are returned. Clip files beside the
+    .blend stay, so that undo can bring the take back.
+    """
+    state = item.exomni
+    index = next(i for i, t in enumerate(state.takes) if t.id == take.id)
+    was_shown, take_id, sound = state.shown == take.id, take.id, take.sound
+    if was_shown:
+        show_none(item, scene)
+    kept = []
+    for entry in take.actions:
+        if entry.action is None:
+            continue
+        if _is_touched(entry):
+            _release(entry.action)
+            kept.append(entry.action.name)
+        else:
+            bpy.data.actions.remove(entry.action)
+    sequencer.remove(take_id)
+    state.takes.remove(index)
+    if sound is not None and sound.users == 0:
+        bpy.data.sounds.remove(sound)
+    if state.shown_before == take_id:
+        state.shown_before = ""
+    state.take_index = max(0, min(index, len(state.takes) - 1))
+    if was_shown and state.takes:
+        show(item, state.takes[max(0, index - 1)], scene)
+    return kept
+
+
+def finish(item: Any, take: Any, clip: clips.StoredClip, folder: Any, scene: Any) -> str:
+    """Store the clip of a take whose keys are written, show it and place its sound.
+
+    Returns a sentence where the sound can't be placed, else ''.
+    """
+    facts = clip.facts
+    describe(take, str(facts.get("text") or take.text))
+    take.engine, take.route = str(facts.get("engine", "")), str(facts.get("route", ""))
+    take.seed = str(facts.get("seed", ""))
+    take.duration_s = clip.face.duration_s
+    sound_file = clips.keep(take, clip, folder)
+    show(item, take, scene)
+    if not scene.exomni.add_strip:
+        return ""
+    return sequencer.add(scene, take, sound_file, pack=folder is None)
