@@ -68,20 +68,21 @@ def start_service(
     engine_options: Mapping[str, Mapping[str, Any]] | None = None,
     idle_exit_s: float | None = None,
     idle_unload_s: float | None = 600.0,
-    log: Path,
+    log: Path | None,
     extra_paths: Sequence[Path | str] = (),
     own_code: bool | None = None,
     ready_s: float = READY_S,
 ) -> Service:
     """Start an engine process and wait until it takes requests.
 
-    python: the interpreter; None is this program's own. engine_options: such as
+    python: the interpreter; None is this program's own. log: None keeps none. engine_options: such as
     {"omni": {"model": ...}}. own_code: run the exomni_core that is running here (default: with our
     own Python), with packages from `extra_paths`, rather than what is installed there.
     Raises EnvironmentProblem if it can't run there, WorkerError else.
     """
     from exomni_core.server.app import new_token
 
+    log = log or Path(os.devnull)
     program = str(python) if python is not None else own_python()
     if own_code is None:
         own_code = python is None

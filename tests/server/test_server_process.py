@@ -34,23 +34,29 @@ PathFinder.find_spec = staticmethod(find_spec)
 """
 
 
-def folders():
-    return set(Path(tempfile.gettempdir()).glob("exomni-server-*"))
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """A folder for temporary files of servers that start in the test, so that no other's count."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
 
 
 def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_twenty_times_up_and_down_leaves_nothing(tmp_path):
-    before, seen = folders(), []
+def test_twenty_times_up_and_down_leaves_nothing(tmp_path, temporary):
+    seen = []
     for _ in range(20):
         service = start_service(log=tmp_path / "log")
         seen.append(service.process.pid)
         service.stop()
         assert service.process.returncode == 0
     assert not [pid for pid in seen if alive(pid)]
-    assert folders() <= before
+    assert not list(temporary.iterdir())
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
@@ -71,7 +77,7 @@ def test_two_at_once_are_strangers(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "helper", "hang"])
-def test_killed_parents_take_it_with_them(tmp_path, wait_for, text):
+def test_killed_parents_take_it_with_them(tmp_path, temporary, wait_for, text):
     code = (
         "import json, sys, time\n"
         "from pathlib import Path\n"
@@ -82,7 +88,6 @@ def test_killed_parents_take_it_with_them(tmp_path, wait_for, text):
         "print(s.process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    before = folders()
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stdout=subprocess.PIPE)
     pid = int(parent.stdout.readline())
     family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
@@ -91,7 +96,7 @@ def test_killed_parents_take_it_with_them(tmp_path, wait_for, text):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert wait_for(lambda: not any(alive(one) for one in family), 5.0) < 3.0
-    assert folders() <= before
+    assert not list(temporary.iterdir())
 
 
 def test_a_parent_that_ends_without_stopping_it(tmp_path, wait_for):
@@ -143,16 +148,14 @@ def test_stopped_in_the_middle_of_work(doomed, wait_for):
     assert not alive(helper)
 
 
-def test_folders_of_killed_servers_are_swept(tmp_path, monkeypatch):
+def test_folders_of_killed_servers_are_swept(temporary, monkeypatch):
     monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
     held = scratch.Scratch()
-    left = tmp_path / "exomni-server-killed"
+    left = temporary / "exomni-server-killed"
     left.mkdir()
     (left / "lock").touch()
     (left / "upload-0.wav").touch()
-    (tmp_path / "exomni-server-file").touch()
+    (temporary / "exomni-server-file").touch()
     assert scratch.sweep() == 1
     assert held.folder.is_dir()
     assert not left.exists()
@@ -236,13 +239,12 @@ def test_it_ends_when_asked(tmp_path, wait_for):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_end_it_in_order(tmp_path, wait_for, number):
-    before = folders()
+def test_signals_end_it_in_order(tmp_path, temporary, wait_for, number):
     service = start_service(log=tmp_path / "log")
     os.kill(service.process.pid, number)
     wait_for(lambda: not service.is_alive, 5.0)
     assert service.process.returncode == 0
-    assert folders() <= before
+    assert not list(temporary.iterdir())
 
 
 def test_pythons_that_can_not_run_it(tmp_path):
