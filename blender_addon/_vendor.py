@@ -16,7 +16,8 @@ from typing import Final
 CORE: Final = ("exomni_core", "templates")
 # What the engine's process imports: the core, and what helps it to speak and to listen.
 _PACKAGES: Final = (
-    *CORE, "numpy", "espeakng_loader", "pocketsphinx", "soundfile", "_cffi_backend", "soxr",
+    *CORE, "numpy", "espeakng_loader", "pocketsphinx", "soundfile", "sounddevice",
+    "_cffi_backend", "soxr",
 )  # fmt: skip
 _EXTENSION: Final = (__package__ or "").startswith("bl_ext.")
 

@@ -109,7 +109,8 @@ def test_the_lock_pins_every_wheel():
     for pin in pins.values():
         assert pin.version[0].isdigit()
         # One wheel for each system, and for each Python where it is tied to one.
-        assert len(pin.hashes) >= len(SYSTEMS) or pin.package == "typing-extensions"  # pure
+        pure = pin.package in ("typing-extensions", "sounddevice")  # the latter not on all systems
+        assert len(pin.hashes) >= (1 if pure else len(SYSTEMS))
         assert all(len(digest) == 64 for digest in pin.hashes)
     joined = ("pocketsphinx", "cffi", "soxr")
     # A wheel for both kinds of Mac is one file.
