@@ -16,7 +16,7 @@ from .session import session
 
 def before_load(*_: Any) -> None:
     """Another file is about to be opened: what is being made has no place in it."""
-    session.cancel()
+    session.abandon()
 
 
 def after_load(*_: Any) -> None:

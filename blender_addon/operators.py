@@ -27,7 +27,7 @@ from .properties import ENGINES, MODES, STYLES
 from .session import ENDS, Happening, Request, session
 
 TICK_S: Final = 0.03
-BUDGET_S: Final = 0.006  # of main-thread work in one tick
+BUDGET_S: Final = 0.004  # of main-thread work in one tick
 _FROM_PANEL: Final = (
     "mode", "text", "audio", "transcript", "language", "voice", "style", "rate", "seed", "engine",
     "streaming",
@@ -195,10 +195,11 @@ class Generate(Explained, Operator):
             while not job.work(1.0):
                 pass
         except ExOmniError as error:
+            session.abandon()
             job.discard()
             return fail(self, error)
         except BaseException:  # such as Ctrl-C in a terminal
-            session.cancel()
+            session.abandon()
             job.discard()
             raise
         return {"FINISHED"}
@@ -223,10 +224,11 @@ class Generate(Explained, Operator):
         try:
             ended = self._tick()
         except ExOmniError as error:
-            session.cancel()
-            self._end(context)
-            self._job.discard()
+            self._give_up(context)
             return fail(self, error)
+        except BaseException:
+            self._give_up(context)
+            raise
         redraw(context)
         if ended:
             self._end(context)
@@ -234,9 +236,13 @@ class Generate(Explained, Operator):
         return {"PASS_THROUGH"}
 
     def cancel(self, context: Any) -> None:
-        """Blender opens another file or ends."""
-        session.cancel()
+        """Blender opens another file, or ends, or closes this window."""
+        self._give_up(context)
+
+    def _give_up(self, context: Any) -> None:
+        session.abandon()
         self._end(context)
+        self._job.discard()
 
     def _tick(self) -> set[str]:
         for happening in session.poll():

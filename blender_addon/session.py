@@ -128,7 +128,8 @@ class Session:
         self._service: Service | None = None
         self._place: Place | None = None
         self._thread: threading.Thread | None = None
-        self._cancel = threading.Event()
+        self._connecting = threading.Lock()  # one thread at a time starts a service
+        self._cancel = threading.Event()  # this and the queue belong to one request
         self._queue: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._log: Path | None = None
         self._started_s = 0.0
@@ -149,13 +150,12 @@ class Session:
         """Start to work on `request`; WorkerError if another one isn't finished."""
         if self._thread is not None:
             raise WorkerError("a clip is being made already; wait for it or cancel it")
-        self._cancel.clear()
-        self._queue = queue.SimpleQueue()
+        self._cancel, self._queue = threading.Event(), queue.SimpleQueue()
         self._log, self._started_s = request.log, time.monotonic()
         self.text, self.progress, self.details = "", 0.0, ""
         self.say("Starting the engine…" if not self.is_running else "Asking the engine…")
         self._thread = threading.Thread(
-            target=self._work, args=(request, self._queue), name="exomni", daemon=True
+            target=self._work, args=(request, self._cancel, self._queue), name="exomni", daemon=True
         )
         self._thread.start()
 
@@ -183,6 +183,11 @@ class Session:
         if self.is_busy:
             self._cancel.set()
             self.say("Cancelling…")
+
+    def abandon(self) -> None:
+        """Stop the request and hear no more of it: nobody is left who would poll."""
+        self._cancel.set()
+        self._thread, self.progress = None, 0.0
 
     def say(self, text: str) -> None:
         """Show a sentence in the panel."""
@@ -223,9 +228,11 @@ class Session:
 
     # What the thread does.
 
-    def _work(self, request: Request, out: queue.SimpleQueue[Happening]) -> None:
+    def _work(
+        self, request: Request, cancel: threading.Event, out: queue.SimpleQueue[Happening]
+    ) -> None:
         try:
-            for happening in self._make(request):
+            for happening in self._make(request, cancel):
                 out.put(happening)
         except Cancelled:
             out.put(Happening("cancelled", "Cancelled; nothing was kept"))
@@ -239,9 +246,12 @@ class Session:
             out.put(Happening("failed", f"something unexpected went wrong ({kind}); press Copy "
                               "report and send it to us"))  # fmt: skip
 
-    def _make(self, request: Request) -> Iterator[Happening]:
-        service = self._service_for(request)
-        self._stop_if_cancelled()
+    def _make(self, request: Request, cancel: threading.Event) -> Iterator[Happening]:
+        with self._connecting:
+            if not cancel.is_set():
+                service = self._service_for(request)
+        if cancel.is_set():
+            raise Cancelled("stopped at your request")
         client = service.client
         prompt = dict(request.prompt)
         if request.audio is not None:
@@ -251,27 +261,9 @@ class Session:
         yield Happening("status", "Waiting for the engine…")
         events = client.events(job)
         try:
-            yield from self._follow(service, job, events)
+            yield from _follow(service, job, events, cancel)
         finally:
             events.close()
-
-    def _follow(self, service: Service, job: Any, events: Any) -> Iterator[Happening]:
-        asked = False
-        while True:
-            if self._cancel.is_set() and not asked:
-                asked = True
-                service.client.cancel(job)
-            found = events.poll()
-            for event in found:
-                happening = _happening(event, service, job)
-                if happening is not None:
-                    yield happening
-                    if happening.kind in ENDS:
-                        return
-            if not service.is_alive():
-                raise WorkerError("the engine's process ended in the middle; try again")
-            if not found:
-                time.sleep(_POLL_S)
 
     def _service_for(self, request: Request) -> Service:
         if self._service is not None:
@@ -281,10 +273,6 @@ class Session:
             self._service = None
         self._service, self._place = self.connect(request), request.place
         return self._service
-
-    def _stop_if_cancelled(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled("stopped at your request")
 
     def _note(self, happening: Happening) -> None:
         """Let the panel show what `happening` tells."""
@@ -302,6 +290,28 @@ class Session:
             self.say(f"Done in {time.monotonic() - self._started_s:.1f} s")
         elif happening.text:
             self.say(happening.text)
+
+
+def _follow(
+    service: Service, job: Any, events: Any, cancel: threading.Event
+) -> Iterator[Happening]:
+    """The happenings of a job, to its end. Raises ExOmniError."""
+    asked = False
+    while True:
+        if cancel.is_set() and not asked:
+            asked = True
+            service.client.cancel(job)
+        found = events.poll()
+        for event in found:
+            happening = _happening(event, service, job)
+            if happening is not None:
+                yield happening
+                if happening.kind in ENDS:
+                    return
+        if not service.is_alive():
+            raise WorkerError("the engine's process ended in the middle; try again")
+        if not found:
+            time.sleep(_POLL_S)
 
 
 def _happening(event: Mapping[str, Any], service: Service, job: Any) -> Happening | None:

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run by a Python that has bpy: Generate against a service that plays back, fails, dies, hangs."""
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import bpy
+from addon_kit import character, face, fingerprint, foreign_action, fresh, key_value, refused, run
+from fake_service import FakeClient, use
+
+CLIP, LONG = Path(sys.argv[1]), Path(sys.argv[2])
+FACTS = {}
+
+
+def modules():
+    from blender_addon import operators, session
+
+    return operators, session
+
+
+def nothing_is_left(item, action, before):
+    """After a failure everything is as it was."""
+    keys = item.data.shape_keys
+    assert len(item.exomni.takes) == 0
+    assert list(bpy.data.actions) == [action]
+    assert keys.animation_data.action == action
+    assert fingerprint(action) == before
+    assert not keys.animation_data.nla_tracks
+    scene = bpy.context.scene
+    assert scene.sequence_editor is None or not list(scene.sequence_editor.strips_all)
+    assert not bpy.data.sounds
+
+
+def ready(mood="good", clip=CLIP, **more):
+    """A character with an Action of its own and a service of this mood."""
+    _, session_module = modules()
+    fresh()
+    item = face()
+    action = foreign_action(item)
+    character(item)
+    client = FakeClient(clip, mood, **more)
+    session = use(session_module, client)
+    return item, action, client, session
+
+
+def check_blocking_form():
+    item, action, client, session = ready()
+    before = fingerprint(action)
+    bpy.context.scene.frame_current = 7
+    assert bpy.ops.exomni.generate(text="Hello", seed=5, language="en") == {"FINISHED"}
+    prompt, engine, stream = client.prompts[0]
+    assert prompt == {"id": "take", "mode": "say", "text": "Hello", "seed": 5, "language": "en",
+                      "style": "neutral", "rate": 1.0}, prompt  # fmt: skip
+    assert (engine, stream) == ("embedded", True)
+    take = item.exomni.takes[0]
+    assert take.start_frame == 7
+    assert take.engine == "test"
+    assert item.exomni.shown == take.id
+    bpy.context.scene.frame_set(20)
+    assert key_value(item, "jawOpen") > 0
+    assert fingerprint(action) == before
+    assert not session.is_busy
+    assert session.status.startswith(("Done", "the take has no sound strip"))
+    # Several characters, one after the other, from one script.
+    other = face(name="Other")
+    character(other)
+    for name in ("Face", "Other"):
+        assert bpy.ops.exomni.generate(character=name, text=name, start_frame=50) == {"FINISHED"}
+    assert len(item.exomni.takes) == 2
+    assert other.exomni.takes[0].start_frame == 50
+
+
+def check_failures_leave_nothing():
+    for mood, words in (
+        ("fails", "voice xx is unknown"),
+        ("dies", "ended in the middle"),
+        ("refuses", "protocol 9"),
+    ):
+        item, action, _, session = ready(mood)
+        before = fingerprint(action)
+        sentence = refused(bpy.ops.exomni.generate, text="Hello")
+        assert words in sentence, sentence
+        nothing_is_left(item, action, before)
+        assert session.is_error
+        assert words in session.status
+        assert not session.is_busy
+        assert words in session.report("x")
+        # And it works again.
+        use(modules()[1], FakeClient(CLIP))
+        assert bpy.ops.exomni.generate(text="Hello") == {"FINISHED"}
+        assert not session.is_error
+
+
+def check_input_is_refused_before_anything_starts():
+    item, action, client, session = ready()
+    before = fingerprint(action)
+    assert "no text" in refused(bpy.ops.exomni.generate, text="  ")
+    assert "no file" in refused(bpy.ops.exomni.generate, mode="lipsync", audio="/nowhere.wav")
+    assert "no recording" in refused(bpy.ops.exomni.generate, mode="lipsync")
+    assert "no object" in refused(bpy.ops.exomni.generate, text="a", character="Nobody")
+    assert not client.prompts
+    assert session.is_error
+    nothing_is_left(item, action, before)
+
+
+def check_panel_settings_are_used():
+    _, _, client, _ = ready()
+    wish = bpy.context.scene.exomni
+    wish.text, wish.seed, wish.voice, wish.style = "From the panel", 3, "f2", "lively"
+    assert bpy.ops.exomni.generate() == {"FINISHED"}
+    prompt = client.prompts[-1][0]
+    assert (prompt["text"], prompt["seed"], prompt["voice"]) == ("From the panel", 3, "f2")
+    block = bpy.data.texts.new("line")
+    block.from_string("From the text block")
+    wish.text_block = block
+    bpy.ops.exomni.generate()
+    assert client.prompts[-1][0]["text"].strip() == "From the text block"
+    bpy.ops.exomni.generate(mode="lipsync", audio=str(CLIP), transcript="words")
+    prompt = client.prompts[-1][0]
+    assert prompt["audio"] == str(CLIP)
+    assert prompt["transcript"] == "words"
+    assert "text" not in prompt
+
+
+class FakeOperator:
+    """Stands in for the operator's instance, since modal ones don't start without a window."""
+
+    def __init__(self, operators, properties):
+        self._operators = operators
+        self.reports = []
+        for name, value in properties.items():
+            setattr(self, name, value)
+        self.properties = SimpleNamespace(is_property_set=lambda name: name in properties)
+
+    def report(self, kind, text):
+        self.reports.append((kind, text))
+
+    def __getattr__(self, name):
+        function = getattr(self._operators.Generate, name)
+        return function.__get__(self) if callable(function) else function
+
+
+class FakeContext:
+    """The real context, with a window manager that has no window."""
+
+    def __init__(self):
+        self.scene, self.window = bpy.context.scene, None
+        self.timers = 0
+        self.window_manager = self
+        self.windows = ()
+
+    def event_timer_add(self, seconds, window):
+        self.timers += 1
+        return "timer"
+
+    def event_timer_remove(self, timer):
+        self.timers -= 1
+
+    def modal_handler_add(self, operator):
+        pass
+
+    def __getattr__(self, name):
+        return getattr(bpy.context, name)
+
+
+def modal(properties, each=None, limit_s=30.0):
+    """Run the modal form to its end; returns (result, longest tick in ms, the operator)."""
+    operators, _ = modules()
+    operator, context = FakeOperator(operators, {"character": "", **properties}), FakeContext()
+    operator._job = operator._begin(context)
+    operator._timer, operator._arrived = context.event_timer_add(0.03, None), False
+    longest, until = 0.0, time.monotonic() + limit_s
+    ticks = 0
+    while time.monotonic() < until:
+        started = time.thread_time()  # others may share this machine
+        result = operators.Generate.modal(operator, context, SimpleNamespace(type="TIMER"))
+        longest = max(longest, time.thread_time() - started)
+        if result != {"PASS_THROUGH"}:
+            assert context.timers == 0
+            return result, 1000 * longest, operator
+        ticks += 1
+        if each is not None:
+            each(ticks)
+        time.sleep(0.005)
+    raise AssertionError("it never ended")
+
+
+def check_modal_form():
+    item, action, _, session = ready(clip=LONG, pieces=30, pause_s=0.03)
+    before = fingerprint(action)
+    seen = []
+    result, longest, _ = modal({"text": "Hello", "start_frame": 1},
+                               lambda _: seen.append((len(item.exomni.takes), session.progress)))  # fmt: skip
+    assert result == {"FINISHED"}
+    FACTS["longest_tick_ms"] = round(longest, 2)
+    assert any(count == 1 and 0 < done < 1 for count, done in seen), "no keys while it was made"
+    assert len(item.exomni.takes) == 1
+    assert fingerprint(action) == before
+    bpy.context.scene.frame_set(700)
+    assert key_value(item, "jawOpen") > 0
+
+
+def check_cancel_at_any_moment():
+    for moment in (0, 1, 3, 8, 20):
+        item, action, client, session = ready("hangs" if moment > 3 else "good", pause_s=0.01)
+        before = fingerprint(action)
+
+        def stop(tick, moment=moment):
+            if tick > moment:
+                bpy.ops.exomni.cancel() if not session._cancel.is_set() else None
+
+        result, _, _ = modal({"text": "Hello"}, stop)
+        assert result == {"CANCELLED"}, moment
+        assert client.cancelled.is_set() or moment == 0
+        nothing_is_left(item, action, before)
+        assert not session.is_error
+        assert "Nothing is being made" in refused(bpy.ops.exomni.cancel)
+
+
+def check_undo_in_the_middle():
+    """Undo while keys appear: the take comes back with the next piece, nothing breaks."""
+    item, _, _, _ = ready(clip=LONG, pieces=20, pause_s=0.02)
+    bpy.ops.ed.undo_push(message="before")
+    done = []
+
+    def undo(tick):
+        if tick == 25 and not done:
+            done.append(len(bpy.data.objects["Face"].exomni.takes))
+            bpy.ops.ed.undo_push(message="something else")
+            bpy.ops.ed.undo()
+
+    result, _, _ = modal({"text": "Hello"}, undo)
+    assert result == {"FINISHED"}
+    assert done
+    assert len(bpy.data.objects["Face"].exomni.takes) == 1
+
+
+def check_deleted_in_the_middle():
+    ready(clip=LONG, pieces=20, pause_s=0.02)
+
+    def remove(tick):
+        if tick == 10:
+            bpy.data.objects.remove(bpy.data.objects["Face"])
+
+    result, _, operator = modal({"text": "Hello"}, remove)
+    assert result == {"CANCELLED"}
+    assert "was deleted" in operator.reports[0][1]
+    assert not modules()[1].session.is_busy
+
+
+def check_busy_reasons():
+    _, _, _, session = ready("hangs")
+    operators, _ = modules()
+    context = FakeContext()
+    operator = FakeOperator(operators, {"text": "Hello", "character": ""})
+    job = operator._begin(context)
+    assert session.is_busy
+    assert "being made" in refused(bpy.ops.exomni.generate, text="x")
+    assert "being made" in refused(bpy.ops.exomni.add_head)
+    assert "being made" in refused(bpy.ops.exomni.stop_engine)
+    session.cancel()
+    list(session.wait())
+    job.discard()
+    assert bpy.ops.exomni.stop_engine() == {"FINISHED"}
+    assert "isn't running" in refused(bpy.ops.exomni.stop_engine)
+
+
+def check_remote_uploads():
+    from blender_addon.preferences import Place
+    from blender_addon.session import Request
+
+    _, session_module = modules()
+    client = FakeClient(CLIP)
+    session = use(session_module, client)
+    place = Place("remote", address="10.0.0.1", port=1, token="t" * 20)
+    session.begin(Request(place, {"mode": "lipsync"}, audio=CLIP))
+    kinds = [happening.kind for happening in session.wait()]
+    assert kinds[-1] == "done", kinds
+    assert client.uploads == [CLIP]
+    assert client.prompts[0][0]["audio"] == "upload-1"
+    assert "t" * 20 not in session.report("x")
+
+
+run([value for name, value in list(globals().items()) if name.startswith("check_")], FACTS)
