@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -36,7 +37,7 @@ class Service:
     """A running engine process of ours. log: what it wrote, for a report."""
 
     address: Address
-    token: str
+    token: str = field(repr=False)
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -75,18 +76,16 @@ def start_service(
 ) -> Service:
     """Start an engine process and wait until it takes requests.
 
-    python: the interpreter; None is this program's own. log: None keeps none. engine_options: such as
-    {"omni": {"model": ...}}. own_code: run the exomni_core that is running here (default: with our
-    own Python), with packages from `extra_paths`, rather than what is installed there.
-    Raises EnvironmentProblem if it can't run there, WorkerError else.
+    python: the interpreter; None is this program's own. engine_options: such as
+    {"omni": {"model": ...}}. log: None keeps none. own_code: run the exomni_core that is running
+    here (default: with our own Python), with packages from `extra_paths`, rather than what is
+    installed there. Raises EnvironmentProblem if it can't run there, WorkerError else.
     """
-    from exomni_core.server.app import new_token
-
     log = log or Path(os.devnull)
     program = str(python) if python is not None else own_python()
     if own_code is None:
         own_code = python is None
-    token = new_token()
+    token = secrets.token_urlsafe(32)
     options = {
         "engine_options": {name: dict(given) for name, given in (engine_options or {}).items()},
         "idle_exit_s": idle_exit_s,

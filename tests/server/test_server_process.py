@@ -167,6 +167,7 @@ def test_the_token_is_nowhere_to_be_seen(service):
     process = psutil.Process(service.process.pid)
     assert service.token not in " ".join(process.cmdline())
     assert service.token not in " ".join(process.environ().values())
+    assert service.token not in repr(service)
     assert service.token not in repr(Settings(token=service.token))
     assert len(new_token()) >= 40
 
