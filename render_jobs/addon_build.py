@@ -134,7 +134,8 @@ def _common_files() -> dict[str, bytes]:
     files["LICENSE"] = (PROJECT / "LICENSE").read_bytes()
     files["README.md"] = (PROJECT / "docs" / "addon.md").read_bytes()
     for picture in sorted((PROJECT / "docs" / "screens").glob("*.png")):
-        files[f"screens/{picture.name}"] = picture.read_bytes()
+        if picture.name.encode() in files["README.md"]:  # the others only document the tests
+            files[f"screens/{picture.name}"] = picture.read_bytes()
     name, data = _product_wheel()
     files[f"engine/{name}"] = data
     return files

@@ -152,11 +152,28 @@ for process in /proc/[0-9]*; do
   echo "Still running: $(tr '\0' ' ' <"$process/cmdline")" >&2
 done
 grep -E '^STEP|Error|Traceback' "$work/blender.log" || true
+complaints="$(grep -cE 'Traceback|registration error' "$work/blender.log" || true)"
 mkdir -p "$screens"
 for picture in "$work"/screens/*.png; do
-  [ -e "$picture" ] && convert "$picture" -strip -define png:compression-level=9 "$screens/$(basename "$picture")"
+  [ -e "$picture" ] || continue
+  case "$(basename "$picture")" in  # the parts that count, for the docs
+    panel_*) part=1070x915+230+80 ;;
+    *) part=780x800+270+95 ;;
+  esac
+  convert "$picture" -crop "$part" +repage -strip -define png:compression-level=9 \
+    "$screens/$(basename "$picture")"
 done
 [ -e "$work/result.json" ] || { tail -20 "$work/blender.log" >&2; echo "The steps did not end." >&2; exit 1; }
 cat "$work/result.json"; echo
+.venv/bin/python - "$work/result.json" build/addon-tested.json <<'NOTE'
+import json, sys
+from pathlib import Path
+result, record = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+known = json.loads(record.read_text()) if record.is_file() else {}
+known[result["blender"]] = {k: result[k] for k in ("blender", "python", "how", "checks")}
+record.parent.mkdir(exist_ok=True)
+record.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+NOTE
 [ "$orphans" -eq 0 ] || { echo "$orphans processes outlived their Blender." >&2; exit 1; }
+[ "$complaints" -eq 0 ] || { echo "Blender complained; see $work/blender.log." >&2; exit 1; }
 grep -q '"failed": \[\]' "$work/result.json"
