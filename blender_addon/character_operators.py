@@ -202,7 +202,7 @@ class ForgetMended(_ForCharacter, Operator):
         return {"FINISHED"}
 
 
-def _families(*_: Any) -> list[tuple[str, str, str]]:
+def _families(_operator: Any, _context: Any) -> list[tuple[str, str, str]]:
     rows = [(family.id, family.label, "") for family in families()]
     return [("auto", "Automatic", "What explains most names"), *rows]
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A face and a take's adjustments in, curves per shape key out: planned, then written.
 
-Planning is pure numpy. Writing is a generator that stops after every curve, so that a caller with
-a clock can spread it over several ticks; each curve is one bulk write.
+Planning is pure numpy; each curve is one bulk write, so that a caller with a clock can spread them
+over several ticks.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,38 +118,43 @@ def closure_rows(rows: FloatArray) -> list[int]:
     return [a + int(np.argmin(gap[a : b + 1])) for a, b in closed_runs(rows)]
 
 
-def write_steps(
-    curves: Any, plan: KeyPlan, interpolation: str, written: dict[str, int]
-) -> Iterator[None]:
-    """Write `plan` into an Action's F-curves, one at each step, and drop ours that it lacks.
+def write_curve(
+    curves: Any,
+    planned: tuple[str, FloatArray, FloatArray],
+    shaping: Shaping,
+    written: dict[str, int],
+) -> None:
+    """Write one planned curve (path, frames, values) into an Action's F-curves.
 
-    written: data path -> checksum of what we wrote; kept up to date at each step. Curves that it
-    doesn't list are somebody else's and stay as they are.
+    written: data path -> checksum of what we wrote; kept up to date. A curve that it doesn't list
+    is somebody else's and stays as it is.
     """
-    mode = _mode_number(interpolation)
+    path, frames, values = planned
+    curve = curves.find(path)
+    if curve is None:
+        curve = curves.new(path)
+    elif path not in written:
+        return
+    points = np.stack([frames, values], axis=1).astype(np.float32, copy=False)
+    modes = np.full(len(frames), _mode_number(shaping.interpolation), np.int32)
+    keys = curve.keyframe_points
+    if len(keys) != len(frames):
+        keys.clear()
+        keys.add(len(frames))
+    keys.foreach_set("co", points.ravel())
+    keys.foreach_set("interpolation", modes)
+    curve.update()
+    written[path] = _checksum(points, modes)
+
+
+def drop_others(curves: Any, plan: KeyPlan, written: dict[str, int]) -> None:
+    """Remove the curves that we wrote earlier and that `plan` lacks."""
     wanted = {path for path, _, _ in plan.curves}
-    for path in [p for p in written if p not in wanted]:
+    for path in [path for path in written if path not in wanted]:
         curve = curves.find(path)
         if curve is not None:
             curves.remove(curve)
         del written[path]
-    for path, frames, values in plan.curves:
-        curve = curves.find(path)
-        if curve is None:
-            curve = curves.new(path)
-        elif path not in written:
-            continue  # a curve that the user added
-        points = np.stack([frames, values], axis=1).astype(np.float32, copy=False)
-        modes = np.full(len(frames), mode, np.int32)
-        keys = curve.keyframe_points
-        if len(keys) != len(frames):
-            keys.clear()
-            keys.add(len(frames))
-        keys.foreach_set("co", points.ravel())
-        keys.foreach_set("interpolation", modes)
-        curve.update()
-        written[path] = _checksum(points, modes)
-        yield
 
 
 def is_edited(curves: Any, written: Mapping[str, int]) -> bool:

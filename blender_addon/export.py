@@ -13,12 +13,14 @@ from typing import Any, Final
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from exomni_core.clip import frame_count
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.files import check_writable, write_bytes
 from exomni_core.formats import write_face
 
 from . import character, clips, curves, takes
 from .declare import Explained, Operator, fields, tr
+from .gltf_times import correct_times
 from .operators import busy_reason, fail, no_character_reason
 from .session import session
 from .take_operators import chosen_take
@@ -64,6 +66,7 @@ def export_gltf(item: Any, take: Any, path: Path, context: Any) -> None:
                 export_morph_animation=True,
                 export_animation_mode="ACTIVE_ACTIONS",
                 export_frame_range=True,
+                export_anim_slide_to_zero=True,
                 export_force_sampling=True,
                 export_optimize_animation_size=False,
             )
@@ -71,6 +74,11 @@ def export_gltf(item: Any, take: Any, path: Path, context: Any) -> None:
             raise InputError(f"the glTF exporter failed: {_one_line(error)}") from error
     if done != {"FINISHED"}:
         raise InputError("the glTF exporter stopped; see its message")
+    base = context.scene.render.fps_base
+    if base != 1.0:
+        face = clips.face_of(take)
+        frames = frame_count(len(face.weights) / face.fps, takes.scene_fps(context.scene))
+        correct_times(path, (frames - 1) / takes.scene_fps(context.scene), base * base)
 
 
 def render_command(clip: Path, video: Path) -> str:

@@ -10,7 +10,7 @@ import bpy
 
 from exomni_core.errors import ExOmniError
 
-from . import adjust, clips, sequencer
+from . import adjust, clips, epoch, sequencer
 from .session import session
 
 
@@ -21,7 +21,13 @@ def before_load(*_: Any) -> None:
 
 def after_load(*_: Any) -> None:
     """Another file is open: clips in memory belong to the old one."""
+    epoch.end()
     clips.forget_all()
+
+
+def after_undo(*_: Any) -> None:
+    """Undo or redo replaced the datablocks."""
+    epoch.end()
 
 
 def after_change(scene: Any, *_: Any) -> None:
@@ -57,6 +63,8 @@ def _lists() -> tuple[tuple[Any, Any], ...]:
     return (
         (bpy.app.handlers.load_pre, before_load),
         (bpy.app.handlers.load_post, after_load),
+        (bpy.app.handlers.undo_post, after_undo),
+        (bpy.app.handlers.redo_post, after_undo),
         (bpy.app.handlers.depsgraph_update_post, after_change),
     )
 

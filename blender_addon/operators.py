@@ -21,7 +21,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from exomni_core.errors import ExOmniError, InputError
 
-from . import character, clips, preferences, sequencer, takes
+from . import character, clips, epoch, preferences, sequencer, takes
 from .declare import Explained, Operator, fields, tr
 from .properties import ENGINES, MODES, STYLES
 from .session import ENDS, Happening, Request, session
@@ -69,6 +69,7 @@ class Job:
         self._pieces: list[Any] = []
         self._fps = 0.0
         self._steps: Iterator[None] | None = None
+        self._epoch = epoch.current()
         self._written_rows = 0
         self._clip: clips.StoredClip | None = None
 
@@ -82,6 +83,8 @@ class Job:
 
     def work(self, budget_s: float) -> bool:
         """Write keys for about `budget_s` seconds; True once the whole take is there."""
+        if self._epoch != epoch.current():  # undo or redo: what is half written is gone
+            self._steps, self._written_rows, self._epoch = None, 0, epoch.current()
         end = time.perf_counter() + budget_s
         while time.perf_counter() < end:
             if self._steps is None:
@@ -104,6 +107,9 @@ class Job:
             earlier = takes.find_take(item, before)
             if earlier is not None:
                 takes.show(item, earlier, scene)
+        for action in list(bpy.data.actions):  # of a character that was deleted meanwhile
+            if action.get(takes.MARK) == self.take_id:
+                bpy.data.actions.remove(action)
 
     def _rows(self) -> int:
         return sum(len(piece) for piece in self._pieces)
@@ -116,25 +122,29 @@ class Job:
 
     def _write(self) -> Iterator[None]:
         """Write what is there so far, at the end the whole clip with its sound."""
-        item, scene, clip = self._item(), self._scene(), self._clip
+        item, clip = self._item(), self._clip
         if item is None:
             raise InputError(f"the character {self.item_name} was deleted; the clip is lost")
         take = takes.find_take(item, self.take_id)
         if take is None:
             take = takes.new_take(item, self.start_frame, self.text, self.take_id)
-        if clip is not None:
-            yield from takes.write_steps(item, take, clip.weights, clip.face.fps, scene)
-            take = takes.find_take(item, self.take_id)
-            note = takes.finish(item, take, clip, clips.store_folder(self.storage), scene)
-            if note:
-                session.say(note)
-            yield
-            return
         rows = self._rows()
-        weights = np.concatenate(self._pieces)
-        yield from takes.write_steps(item, take, weights, self._fps, scene)
+        weights, fps = (
+            (np.concatenate(self._pieces), self._fps)
+            if clip is None
+            else (clip.weights, clip.face.fps)
+        )
+        yield from takes.write_steps(item, take, weights, fps, self._scene())
         self._written_rows = rows
-        takes.show(item, take, scene)
+        item = self._item()  # time has passed
+        take = takes.find_take(item, self.take_id)
+        if clip is None:
+            takes.show(item, take, self._scene())
+            return
+        folder = clips.store_folder(self.storage)
+        note = takes.finish(item, take, clip, folder, self._scene())
+        if note:
+            session.say(note)
 
 
 @fields(

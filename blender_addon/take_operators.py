@@ -283,7 +283,11 @@ class AdjustReset(_OnTakes, Operator):
         takes.rewrite(item, take, scene)
 
 
-@fields(character=_NAME, take=_TAKE, start_frame=IntProperty(name="Start frame", description="Where the take begins", default=1))
+@fields(
+    character=_NAME,
+    take=_TAKE,
+    start_frame=IntProperty(name="Start frame", description="Where the take begins", default=1),
+)
 class TakeMove(_OnTakes, Operator):
     """Move a take in time."""
 

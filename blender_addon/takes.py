@@ -75,27 +75,49 @@ def describe(take: Any, text: str) -> None:
 def write_steps(
     item: Any, take: Any, weights: npt.NDArray[np.float32], fps: float, scene: Any
 ) -> Iterator[None]:
-    """Write a face (T, 52) at `fps` into the take's Actions, adjusted; one curve at each step."""
-    shaping = shaping_of(take)
+    """Write a face (T, 52) at `fps` into the take's Actions, adjusted; one curve at each step.
+
+    Between two steps the user may delete anything, so that nothing of Blender's is held across
+    them: InputError if the take is gone. After undo it must not be resumed (see `epoch`).
+    """
+    item_name, take_id, shaping = item.name, take.id, shaping_of(take)
+    start, rate = take.start_frame, scene_fps(scene)
     shaped = curves.shape_face(weights, fps, shaping)
     yield
-    rows = resample_weights(shaped, fps, scene_fps(scene))
+    rows = resample_weights(shaped, fps, rate)
     yield
-    plans = curves.plan_keys(rows, character.matching_of(item), shaping, take.start_frame)
+    plans = curves.plan_keys(rows, character.matching_of(_found(item_name)), shaping, start)
     yield
-    for target in character.live_targets(item):
-        plan = plans.get(target.object.name, KeyPlan(()))
-        entry = _own_entry(take, target)
+    for target in character.live_targets(_found(item_name)):
+        plans.setdefault(target.object.name, KeyPlan(()))
+    for mesh, plan in plans.items():
+        entry = _own_entry(item_name, take_id, mesh)
         written = _written(entry)
-        try:
-            steps = curves.write_steps(
-                compat.own_curves(entry.action), plan, shaping.interpolation, written
-            )
-            for _ in steps:
-                entry.written = json.dumps(written)
-                yield
-        finally:
+        for curve in plan.curves:
+            entry = _entry(item_name, take_id, mesh)
+            curves.write_curve(compat.own_curves(entry.action), curve, shaping, written)
             entry.written = json.dumps(written)
+            yield
+        entry = _entry(item_name, take_id, mesh)
+        curves.drop_others(compat.own_curves(entry.action), plan, written)
+        entry.written = json.dumps(written)
+
+
+def _found(item_name: str) -> Any:
+    item = bpy.data.objects.get(item_name)
+    if item is None:
+        raise InputError(f"the character {item_name} was deleted; the clip is lost")
+    return item
+
+
+def _entry(item_name: str, take_id: str, mesh: str) -> Any:
+    """What a take holds for a mesh; InputError if somebody deleted it."""
+    take = find_take(_found(item_name), take_id)
+    entries = take.actions if take is not None else ()
+    for entry in entries:
+        if entry.object is not None and entry.object.name == mesh and entry.action is not None:
+            return entry
+    raise InputError(f"what was being written for {mesh} was deleted; make the take again")
 
 
 def write(item: Any, take: Any, weights: npt.NDArray[np.float32], fps: float, scene: Any) -> None:
@@ -114,17 +136,20 @@ def _written(entry: Any) -> dict[str, int]:
     return dict(json.loads(entry.written or "{}"))
 
 
-def _own_entry(take: Any, target: Any) -> Any:
-    """The take's Action for this target: the one there is, unless the user changed it by hand."""
-    entry = next((e for e in take.actions if e.object == target.object), None)
+def _own_entry(item_name: str, take_id: str, mesh: str) -> Any:
+    """The take's Action for a mesh: the one there is, unless the user changed it by hand."""
+    take, target = find_take(_found(item_name), take_id), bpy.data.objects.get(mesh)
+    if take is None or target is None or target.data.shape_keys is None:
+        raise InputError(f"what was being written for {mesh} was deleted; make the take again")
+    entry = next((e for e in take.actions if e.object == target), None)
     if entry is None:
         entry = take.actions.add()
-        entry.object = target.object
+        entry.object = target
     action = entry.action
     if action is not None and not _is_touched(entry):
         return entry
-    keys = target.object.data.shape_keys
-    fresh = compat.new_action(f"{target.object.name} {take.name.split(':')[0]}", keys)
+    keys = target.data.shape_keys
+    fresh = compat.new_action(f"{target.name} {take.name.split(':')[0]}", keys)
     fresh[MARK] = take.id
     if action is not None:
         if clips.PACKED in action:

@@ -214,10 +214,10 @@ def texts():
 
 
 def check_translations():
-    from blender_addon import translations
-
     import ast
+
     import blender_addon
+    from blender_addon import translations
 
     wanted = texts()
     for source in Path(blender_addon.__file__).parent.glob("*.py"):
@@ -242,7 +242,9 @@ def _texts_in(node):
     import ast
 
     def plain(value):
-        return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+        return (
+            value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+        )
 
     found = set()
     if isinstance(node, ast.Call):

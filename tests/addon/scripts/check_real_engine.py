@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run by a Python that has bpy and what speaking needs: the built-in head says a line, for real."""
 
-import os
 import time
+from pathlib import Path
 
 import bpy
 from addon_kit import fresh, key_value, refused, run
@@ -63,7 +63,7 @@ def check_killed_engine():
     assert bpy.ops.exomni.generate(text="Two.") == {"FINISHED"}  # it starts a new one
     pid = engine_process().pid
     session.close()
-    assert not os.path.exists(f"/proc/{pid}")
+    assert not Path(f"/proc/{pid}").exists()
     assert len(scene.exomni.character.exomni.takes) == 2
 
 

@@ -60,4 +60,33 @@ def run_script(python, name, *arguments):
 def test_takes(python, clips):
     report = run_script(python, "check_takes.py", *clips)
     print(report)
-    assert report["apply_60_s"] < 1.0  # measured far below 0.25 s on a quiet machine
+    # Measured 0.02 s on a quiet machine; 0.25 s is what benchmarks/ must show.
+    assert report["apply_60_s"] < 1.0
+
+
+@pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
+def test_generate_with_a_service_that_misbehaves(python, clips):
+    report = run_script(python, "check_session.py", *clips)
+    print(report)
+    assert report["longest_tick_ms"] < 30.0  # measured 7 to 9 ms of processor time
+
+
+@pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
+def test_panels(python, clips):
+    print(run_script(python, "check_panel.py", *clips))
+
+
+@pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
+def test_exports(python, clips):
+    report = run_script(python, "check_export.py", *clips)
+    print(report)
+    assert report["gltf_error"] < 1e-3
+
+
+def test_the_real_engine(clips):
+    print(run_script(sys.executable, "check_real_engine.py"))
+
+
+@pytest.mark.skipif(bool(OTHER_PYTHONS), reason="EXOMNI_BPY_PYTHONS is set, so they all ran")
+def test_other_blender_versions():
+    pytest.skip("set EXOMNI_BPY_PYTHONS to Pythons with other bpy versions to check those too")
