@@ -133,6 +133,7 @@ def _common_files() -> dict[str, bytes]:
     files = _sources("blender_addon", inside="")
     files["LICENSE"] = (PROJECT / "LICENSE").read_bytes()
     files["README.md"] = (PROJECT / "docs" / "addon.md").read_bytes()
+    files["matching.md"] = (PROJECT / "docs" / "matching.md").read_bytes()
     for picture in sorted((PROJECT / "docs" / "screens").glob("*.png")):
         if picture.name.encode() in files["README.md"]:  # the others only document the tests
             files[f"screens/{picture.name}"] = picture.read_bytes()

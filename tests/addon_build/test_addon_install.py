@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import render_jobs.addon_build as addon_build
 from exomni_core.errors import EnvironmentProblem
 from exomni_core.files import write_text
 from render_jobs.addon_build import build_addon
@@ -38,19 +39,49 @@ def extension(repo, tmp_path_factory) -> Path:
 @pytest.mark.skipif(not PYTHONS, reason="needs the bpy wheel")
 @pytest.mark.parametrize("python", PYTHONS or [""])
 def test_from_install_to_unregister(python, extension, repo, tmp_path):
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    env["BLENDER_USER_RESOURCES"] = str(tmp_path / "profile")
-    done = subprocess.run(
-        # -P: the script's own folder is no place to import from.
-        [python, "-P", str(HERE / "install_in_blender.py"), str(extension), str(tmp_path)],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    _, told, line = done.stdout.rpartition("RESULT ")  # Blender itself prints without line ends
-    assert told, done.stdout[-1500:] + done.stderr[-1500:]
-    found = json.loads(line.partition("\n")[0])
+    done = run_in(python, tmp_path, "install_in_blender.py", str(extension), str(tmp_path))
+    found = result_of(done)
     note_tested(repo / "build" / "addon-tested.json", found)
     failed = {name: error for name, error in found["checks"].items() if error}
     assert not failed, (found["blender"], failed, done.stderr[-3000:])
+
+
+@pytest.mark.bpy
+@pytest.mark.skipif(not PYTHONS, reason="needs the bpy wheel")
+def test_a_newer_zip_replaces_all_of_an_older_one(extension, repo, tmp_path, monkeypatch):
+    """Of the same version even: the core's wheel is known by its contents, old modules go."""
+    real = addon_build._sources
+
+    def later(package: str, **where: str) -> dict[str, bytes]:
+        files = real(package, **where)
+        if package == "exomni_core":
+            files["exomni_core/later_only.py"] = b"LATER = True\n"
+        return files
+
+    monkeypatch.setattr(addon_build, "_sources", later)
+    (newer,) = build_addon(["linux-x64"], tmp_path, repo / "build" / "addon-wheels")
+    done = run_in(PYTHONS[0], tmp_path, "upgrade_in_blender.py", str(extension), str(newer.path))
+    assert result_of(done) == {
+        "later": True, "again": ["FINISHED"], "old_engine_ended": True, "paths": 1
+    }  # fmt: skip
+
+
+def run_in(python: str, folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a script in a Python that has bpy, in a fresh profile, away from the repository."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    env["BLENDER_USER_RESOURCES"] = str(folder / "profile")
+    return subprocess.run(
+        # -P: the script's own folder is no place to import from.
+        [python, "-P", str(HERE / script), *arguments],
+        cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def result_of(done: subprocess.CompletedProcess) -> dict:
+    """What a script told in its last line."""
+    _, told, line = done.stdout.rpartition("RESULT ")  # Blender itself prints without line ends
+    assert told, done.stdout[-1500:] + done.stderr[-2500:]
+    return json.loads(line.partition("\n")[0])
 
 
 def note_tested(record: Path, found: dict) -> None:

@@ -195,3 +195,12 @@ def test_the_engine_wheel_is_the_product(unpacked, repo):
     assert [(e.name, e.value) for e in product.entry_points] == [
         ("exorender", "render_jobs.cli:main")
     ]
+
+
+def test_a_python_without_its_part_of_a_joined_wheel(monkeypatch):
+    """There the package is found, but not what it stands on: lip-sync has to say so."""
+    from exomni_core.embedded import sphinx
+
+    assert sphinx.is_installed()
+    monkeypatch.setattr(sphinx, "EXTENSION_SUFFIXES", [".cpython-399-x86_64-linux-gnu.so"])
+    assert not sphinx.is_installed()
