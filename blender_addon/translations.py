@@ -5,4 +5,13 @@ from __future__ import annotations
 
 from typing import Final
 
-DICTIONARY: Final[dict[str, dict[tuple[str, str], str]]] = {}
+from . import translations_ja, translations_zh
+
+DICTIONARY: Final = {
+    language: {
+        (context, text): translated
+        for text, translated in table.items()
+        for context in ("*", "Operator")  # Blender looks buttons up in a context of their own
+    }
+    for language, table in (("zh_HANS", translations_zh.TABLE), ("ja_JP", translations_ja.TABLE))
+}
