@@ -8,10 +8,12 @@ from typing import Any, Final
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
+from exomni_core import bone_targets
+from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.naming_families import families
 
-from . import character
+from . import bones, character
 from .declare import Explained, Operator, fields, tr
 from .head import add_head
 from .operators import busy_reason, fail, no_character_reason
@@ -230,4 +232,82 @@ class ChooseFamily(_ForCharacter, Operator):
         return {"FINISHED"}
 
 
-CLASSES: Final = (UseSelected, AddHead, Match, Mend, ForgetMended, ChooseFamily)
+@fields(
+    character=_NAME,
+    rig=StringProperty(
+        name="Rig", description="An armature; empty is the one that the meshes follow"
+    ),
+)
+class UseRig(_ForCharacter, Operator):
+    """Let bones turn with the face."""
+
+    bl_idname = "exomni.use_rig"
+    bl_label = "Find jaw and eye bones"
+    bl_description = "Let the rig's jaw and eyes turn with the face, where no shape keys show them"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    def execute(self, context: Any) -> set[str]:
+        """Guess the bones by their names."""
+        try:
+            item = character.find_character(context, self.character)
+            meshes = [target.object for target in character.live_targets(item)]
+            near = [item.exomni.rig] if item.exomni.rig else bones.armatures(meshes)
+            rig: Any = bpy.data.objects.get(self.rig) if self.rig else next(iter(near), None)
+            if not bones.use_rig(item, rig):
+                raise InputError(
+                    f"no bone of {rig.name} is named like a jaw or an eye that shape keys don't "
+                    "move; name the bone yourself"
+                )
+        except ExOmniError as error:
+            return fail(self, error)
+        return {"FINISHED"}
+
+
+@fields(
+    character=_NAME,
+    bone=StringProperty(name="Bone", description="The bone that turns"),
+    axis=EnumProperty(
+        name="Axis",
+        description="The bone's own axis that it turns about",
+        items=tuple((axis, axis, "") for axis in bone_targets.AXES),
+    ),
+    degrees=FloatProperty(
+        name="Angle", description="Degrees at full weight; negative turns the other way",
+        default=20.0, min=-180.0, max=180.0,
+    ),
+    channels=StringProperty(
+        name="Channels", description="ARKit channels, separated by commas; -name counts against",
+        default="jawOpen",
+    ),
+)  # fmt: skip
+class TurnBone(_ForCharacter, Operator):
+    """Let one bone turn with channels of the face."""
+
+    bl_idname = "exomni.turn_bone"
+    bl_label = "Turn a bone"
+    bl_description = "Let a bone turn with channels of the face; 0 degrees takes it out"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    def invoke(self, context: Any, _: Any) -> set[str]:
+        """Ask for bone, axis and angle."""
+        done: set[str] = context.window_manager.invoke_props_dialog(self)
+        return done
+
+    def execute(self, context: Any) -> set[str]:
+        """Remember it."""
+        try:
+            item = character.find_character(context, self.character)
+            names = [name.strip() for name in self.channels.split(",") if name.strip()]
+            shares = {name.lstrip("-"): -1.0 if name.startswith("-") else 1.0 for name in names}
+            unknown = [name for name in shares if name not in CHANNEL_INDEX]
+            if unknown:
+                raise InputError(f"there is no channel {unknown[0]!r}")
+            bones.turn(item, bone_targets.BoneTarget(self.bone, self.axis, self.degrees, shares))
+        except ExOmniError as error:
+            return fail(self, error)
+        return {"FINISHED"}
+
+
+CLASSES: Final = (
+    UseSelected, AddHead, Match, Mend, ForgetMended, ChooseFamily, UseRig, TurnBone
+)  # fmt: skip

@@ -33,6 +33,11 @@ def own_curves(action: Any) -> Any:
     return action.layers[0].strips[0].channelbag(slot, ensure=True).fcurves
 
 
+def first_slot(action: Any) -> str:
+    """What identifies the first slot of an Action; '' where there are none."""
+    return str(action.slots[0].identifier) if SLOTTED and action.slots else ""
+
+
 def all_curves(action: Any) -> list[Any]:
     """Every F-curve of any Action, whatever slots and layers it has."""
     if not SLOTTED:

@@ -7,6 +7,7 @@ over several ticks.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,9 +131,10 @@ def write_curve(
     is somebody else's and stays as it is.
     """
     path, frames, values = planned
-    curve = curves.find(path)
+    curve = find_curve(curves, path)
     if curve is None:
-        curve = curves.new(path)
+        place, index = _place(path)
+        curve = curves.new(place, index=index)
     elif path not in written:
         return
     points = np.stack([frames, values], axis=1).astype(np.float32, copy=False)
@@ -147,11 +149,23 @@ def write_curve(
     written[path] = _checksum(points, modes)
 
 
+def find_curve(curves: Any, path: str) -> Any:
+    """The F-curve of a planned path, or None."""
+    place, index = _place(path)
+    return curves.find(place, index=index)
+
+
+def _place(path: str) -> tuple[str, int]:
+    """A planned path -> Blender's data path and array index (`...rotation_euler[0]`)."""
+    found = re.fullmatch(r"(.*)\[(\d)\]", path)
+    return (found[1], int(found[2])) if found else (path, 0)
+
+
 def drop_others(curves: Any, plan: KeyPlan, written: dict[str, int]) -> None:
     """Remove the curves that we wrote earlier and that `plan` lacks."""
     wanted = {path for path, _, _ in plan.curves}
     for path in [path for path in written if path not in wanted]:
-        curve = curves.find(path)
+        curve = find_curve(curves, path)
         if curve is not None:
             curves.remove(curve)
         del written[path]
@@ -159,7 +173,10 @@ def drop_others(curves: Any, plan: KeyPlan, written: dict[str, int]) -> None:
 
 def is_edited(curves: Any, written: Mapping[str, int]) -> bool:
     """Whether somebody else changed the curves since we wrote them."""
-    there = {curve.data_path: curve for curve in curves}
+    there = {}
+    for curve in curves:
+        whole = curve.data_path in written
+        there[curve.data_path if whole else f"{curve.data_path}[{curve.array_index}]"] = curve
     if there.keys() != written.keys():
         return True
     return any(checksum_of(there[path]) != known for path, known in written.items())

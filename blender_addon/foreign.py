@@ -16,11 +16,12 @@ from exomni_core.keyframes import MAX_SLIDER
 
 from . import compat
 
+MARK: Final = "exomni_take"  # custom property of our own Actions: the take's id
 TRACK_NAME: Final = "Put away by Ex-Omni"
 
 
 def check(keys: Any) -> None:
-    """Raise InputError if the animation of these shape keys can't be changed right now, and why."""
+    """Raise InputError if the animation of these shape keys (or rig) can't be changed right now."""
     animation = keys.animation_data
     if animation is None:
         return
@@ -53,23 +54,25 @@ def put_away(target: Any, keys: Any) -> None:
     target.foreign_action, target.foreign_slot = action, slot
     target.foreign_blend = animation.action_blend_type
     target.foreign_influence = animation.action_influence
+    target.foreign_extrapolation = animation.action_extrapolation
     animation.action = None
     strip = compat.push_down(animation, action, slot, TRACK_NAME)
     strip.blend_type = target.foreign_blend
+    strip.extrapolation = target.foreign_extrapolation
     if target.foreign_influence != 1.0:
         strip.use_animated_influence = True
         strip.influence = target.foreign_influence
-    target.foreign_track = animation.nla_tracks[-1].name
 
 
 def as_replacing(animation: Any) -> None:
     """Let the active Action replace what lies below it."""
     animation.action_blend_type = "REPLACE"
     animation.action_influence = 1.0
+    animation.action_extrapolation = "HOLD"
 
 
 def bring_back(target: Any, keys: Any) -> None:
-    """Undo `put_away` and `remember_rest`; does nothing where nothing was put away."""
+    """Undo `put_away`; does nothing where nothing was put away."""
     animation, action = keys.animation_data, target.foreign_action
     if animation is not None and action is not None:
         track = next((t for t in animation.nla_tracks if _holds(t, action)), None)
@@ -79,7 +82,12 @@ def bring_back(target: Any, keys: Any) -> None:
             compat.assign(keys, action, target.foreign_slot)
             animation.action_blend_type = target.foreign_blend
             animation.action_influence = target.foreign_influence
+            animation.action_extrapolation = target.foreign_extrapolation
     target.foreign_action = None
+
+
+def restore_values(target: Any, keys: Any) -> None:
+    """Undo `remember_rest`."""
     for name, (value, low, high) in json.loads(target.rest or "{}").items():
         block = keys.key_blocks.get(name)
         if block is not None:

@@ -21,7 +21,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from exomni_core.errors import ExOmniError, InputError
 
-from . import character, clips, epoch, preferences, sequencer, takes
+from . import character, clips, epoch, foreign, preferences, sequencer, takes
 from .declare import Explained, Operator, fields, tr
 from .properties import ENGINES, MODES, STYLES
 from .session import ENDS, Happening, Request, session
@@ -108,7 +108,7 @@ class Job:
             if earlier is not None:
                 takes.show(item, earlier, scene)
         for action in list(bpy.data.actions):  # of a character that was deleted meanwhile
-            if action.get(takes.MARK) == self.take_id:
+            if action.get(foreign.MARK) == self.take_id:
                 bpy.data.actions.remove(action)
 
     def _rows(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 
-from . import character, takes
+from . import bones, character, takes
 from .declare import Panel, UIList, tr
 from .session import session
 
@@ -129,6 +129,31 @@ class MeshesPanel(_Sidebar, Panel):
         family = character.matching_of(item).families.get(target.object.name, tr("no known naming"))
         layout.operator_menu_enum("exomni.choose_family", "family", text=family)
         layout.operator("exomni.forget_mended", icon="LOOP_BACK")
+
+
+class BonesPanel(_Sidebar, Panel):
+    """Jaw and eyes of a rig."""
+
+    bl_idname = "EXOMNI_PT_bones"
+    bl_parent_id = "EXOMNI_PT_character"
+    bl_label = "Bones"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Only with a character."""
+        return _item(context) is not None
+
+    def draw(self, context: Any) -> None:
+        """The rig, and how its bones turn."""
+        layout = self.layout
+        item = _item(context)
+        layout.prop(item.exomni, "rig", text="")
+        for target in bones.targets_of(item):
+            layout.label(text=bones.describe(target), icon="BONE_DATA", translate=False)
+        layout.operator("exomni.use_rig", icon="VIEWZOOM")
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("exomni.turn_bone", icon="DRIVER_ROTATIONAL_DIFFERENCE")
 
 
 class TargetList(UIList):
@@ -327,6 +352,6 @@ class ExportPanel(_Sidebar, Panel):
 
 
 CLASSES: Final = (
-    TargetList, ChannelList, TakeList, MainPanel, CharacterPanel, MeshesPanel, SpeakPanel,
-    VoicePanel, TakesPanel, AdjustPanel, AudioPanel, ExportPanel,
+    TargetList, ChannelList, TakeList, MainPanel, CharacterPanel, MeshesPanel, BonesPanel,
+    SpeakPanel, VoicePanel, TakesPanel, AdjustPanel, AudioPanel, ExportPanel,
 )  # fmt: skip

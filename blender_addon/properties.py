@@ -59,6 +59,21 @@ def saved(**properties: Any) -> Any:
     return fields(**properties)
 
 
+def _foreign() -> dict[str, Any]:
+    """What is remembered of an Action that was put away (see foreign.py)."""
+    return {
+        "foreign_action": PointerProperty(type=bpy.types.Action),
+        "foreign_slot": StringProperty(),
+        "foreign_blend": StringProperty(),
+        "foreign_influence": FloatProperty(default=1.0),
+        "foreign_extrapolation": StringProperty(),
+    }
+
+
+def _is_armature(_: Any, item: Any) -> bool:
+    return bool(item.type == "ARMATURE")
+
+
 def _is_mesh(_: Any, item: Any) -> bool:
     return bool(item.type == "MESH")
 
@@ -119,11 +134,7 @@ class Channel(PropertyGroup):
     channel_index=IntProperty(name="Channel", description="The chosen channel"),
     # What stood here before the first take: given back when no take is shown.
     rest=StringProperty(),
-    foreign_action=PointerProperty(type=bpy.types.Action),
-    foreign_slot=StringProperty(),
-    foreign_track=StringProperty(),
-    foreign_blend=StringProperty(),
-    foreign_influence=FloatProperty(default=1.0),
+    **_foreign(),
 )
 class Target(PropertyGroup):
     """A mesh that a character's face drives."""
@@ -230,6 +241,14 @@ class Take(PropertyGroup):
     targets=CollectionProperty(type=Target),
     target_index=IntProperty(name="Target", description="The chosen mesh"),
     mended=StringProperty(name="Mended channels", description="Choices made by hand, as JSON"),
+    rig=PointerProperty(
+        type=bpy.types.Object,
+        name="Rig",
+        description="An armature whose jaw and eyes turn with the face",
+        poll=_is_armature,
+    ),
+    rig_rest=StringProperty(),
+    **_foreign(),
     takes=CollectionProperty(type=Take),
     take_index=IntProperty(name="Take", description="The chosen take"),
     shown=StringProperty(),  # id of the take that is on the face; '' is the user's own animation

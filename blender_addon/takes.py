@@ -21,11 +21,11 @@ from exomni_core.errors import InputError
 from exomni_core.keyframes import KeyPlan
 from exomni_core.retime import resample_weights
 
-from . import character, clips, compat, curves, foreign, sequencer
+from . import bones, character, clips, compat, curves, foreign, sequencer
 from .curves import Shaping
+from .foreign import MARK
 from .properties import quietly
 
-MARK: Final = "exomni_take"  # custom property of our Actions: the take's id
 _TEXT_SHOWN: Final = 30
 _SHAPING: Final = tuple(Shaping.__dataclass_fields__)
 
@@ -90,6 +90,10 @@ def write_steps(
     yield
     for target in character.live_targets(_found(item_name)):
         plans.setdefault(target.object.name, KeyPlan(()))
+    rig = bones.rig_of(_found(item_name))
+    if rig is not None:
+        plans[rig.name] = bones.plan(_found(item_name), rows, shaping, start)
+        yield
     for mesh, plan in plans.items():
         entry = _own_entry(item_name, take_id, mesh)
         written = _written(entry)
@@ -138,27 +142,58 @@ def _written(entry: Any) -> dict[str, int]:
 
 def _own_entry(item_name: str, take_id: str, mesh: str) -> Any:
     """The take's Action for a mesh: the one there is, unless the user changed it by hand."""
-    take, target = find_take(_found(item_name), take_id), bpy.data.objects.get(mesh)
-    if take is None or target is None or target.data.shape_keys is None:
+    item, target = _found(item_name), bpy.data.objects.get(mesh)
+    take = find_take(item, take_id)
+    if take is None or target is None or _moved(target) is None:
         raise InputError(f"what was being written for {mesh} was deleted; make the take again")
     entry = next((e for e in take.actions if e.object == target), None)
     if entry is None:
         entry = take.actions.add()
         entry.object = target
     action = entry.action
-    if action is not None and not _is_touched(entry):
+    shared = action is not None and _is_shared(action, item)
+    if action is not None and not shared and not _is_touched(entry):
         return entry
-    keys = target.data.shape_keys
-    fresh = compat.new_action(f"{target.name} {take.name.split(':')[0]}", keys)
+    owner = _moved(target)
+    fresh = compat.new_action(f"{target.name} {take.name.split(':')[0]}", owner)
     fresh[MARK] = take.id
+    entry.action, entry.written = fresh, ""
     if action is not None:
         if clips.PACKED in action:
             fresh[clips.PACKED] = action[clips.PACKED]
-        _release(action)
-        if keys.animation_data is not None and keys.animation_data.action == action:
-            compat.assign(keys, fresh)
-    entry.action, entry.written = fresh, ""
+        if not shared:
+            _release(action)
+        _exchange(owner, action, fresh)
     return entry
+
+
+def _moved(target: Any) -> Any:
+    """The datablock whose animation moves an object of a character: its shape keys, or the rig."""
+    return target if target.type == "ARMATURE" else target.data.shape_keys
+
+
+def _exchange(owner: Any, old: Any, fresh: Any) -> None:
+    """Let `owner` play another Action where it plays `old`."""
+    animation = owner.animation_data
+    if animation is None:
+        return
+    if animation.action == old:
+        compat.assign(owner, fresh)
+    for track in animation.nla_tracks:
+        for strip in track.strips:
+            if strip.action == old and track.name.startswith(bones.TRACK_NAME):
+                strip.action = fresh
+
+
+def _is_shared(action: Any, item: Any) -> bool:
+    """Whether another character, such as a copy of this one, has the same Action in a take."""
+    return any(
+        entry.action == action
+        for other in bpy.data.objects
+        if other != item
+        for take in other.exomni.takes
+        for entry in take.actions
+    )
 
 
 def _is_touched(entry: Any) -> bool:
@@ -197,15 +232,22 @@ def check_ready(item: Any) -> list[Any]:
     for target in targets:
         character.check_editable(target.object)
         foreign.check(target.object.data.shape_keys)
-    character.check_moves(item)
+    if bones.rig_of(item) is not None:
+        bones.check_editable(bones.rig_of(item))
+    else:
+        character.check_moves(item)
     return targets
 
 
 def show(item: Any, take: Any, scene: Any) -> None:
     """Put a take on the face; what was there before is put away or just no longer assigned."""
     targets = check_ready(item)
+    rig = bones.rig_of(item)
+    if rig is not None:
+        bones.remember_rest(item, rig)
     whole = {e.object for e in take.actions if e.action is not None}
-    if any(target.object not in whole for target in targets):
+    wanted = [*(target.object for target in targets), *([rig] if rig else [])]
+    if any(moved not in whole for moved in wanted):
         rewrite(item, take, scene)
     ours, matching = owned_actions(), character.matching_of(item)
     for target in targets:
@@ -216,6 +258,8 @@ def show(item: Any, take: Any, scene: Any) -> None:
             foreign.put_away(target, keys)
         compat.assign(keys, entry.action)
         foreign.as_replacing(keys.animation_data)
+    if rig is not None:
+        bones.show(item, next(e.action for e in take.actions if e.object == rig), ours)
     state = item.exomni
     if state.shown != take.id:
         state.shown_before, state.shown = state.shown, take.id
@@ -231,6 +275,8 @@ def show_none(item: Any, scene: Any) -> None:
         if keys.animation_data and keys.animation_data.action in ours:
             keys.animation_data.action = None
         foreign.bring_back(target, keys)
+        foreign.restore_values(target, keys)
+    bones.hide(item, ours)
     state = item.exomni
     if state.shown:
         state.shown_before, state.shown = state.shown, ""
@@ -251,6 +297,8 @@ def delete(item: Any, take: Any, scene: Any) -> list[str]:
     kept = []
     for entry in take.actions:
         if entry.action is None:
+            continue
+        if _is_shared(entry.action, item):
             continue
         if _is_touched(entry):
             _release(entry.action)
