@@ -41,6 +41,11 @@ def fail(operator: Any, error: Exception) -> set[str]:
     return {"CANCELLED"}
 
 
+def log_path() -> Path:
+    """Where this Blender's engine process writes its log."""
+    return Path(tempfile.gettempdir()) / f"exomni-engine-{os.getpid()}.log"
+
+
 def busy_reason() -> str:
     """Why nothing else can be made now, or ''."""
     return "A clip is being made; wait for it or cancel it" if session.is_busy else ""
@@ -291,7 +296,7 @@ class Generate(Explained, Operator):
                 audio=audio,
                 stream=wish["streaming"],
                 idle_s=60.0 * preferences.preferences().idle_minutes,
-                log=Path(tempfile.gettempdir()) / f"exomni-engine-{os.getpid()}.log",
+                log=log_path(),
             )
         )
         return job
@@ -309,9 +314,12 @@ class Generate(Explained, Operator):
             wish["mode"] = "lipsync"
         elif not given("mode") and given("text"):
             wish["mode"] = "say" if wish["mode"] == "lipsync" else wish["mode"]
-        if wish["mode"] == "lipsync" and not given("audio") and settings.audio_source == "strip":
-            path = sequencer.sound_path(bpy.context.scene, settings.strip)
-            wish["audio"] = str(path) if path else ""
+        if not given("audio"):
+            if settings.audio_source == "strip":
+                path = sequencer.sound_path(bpy.context.scene, settings.strip)
+                wish["audio"] = str(path) if path else ""
+            elif settings.audio_source == "microphone":
+                wish["audio"], wish["recorded"] = "", session.recorded
         return wish
 
 
@@ -321,19 +329,20 @@ def prompt_of(wish: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     prompt: dict[str, Any] = {"id": "take", "mode": mode, "seed": wish["seed"]}
     prompt |= {"style": wish["style"], "rate": wish["rate"]}
     prompt |= {name: wish[name] for name in ("language", "voice") if wish[name]}
-    audio = None
-    if mode in ("say", "reply"):
-        if not wish["text"].strip():
+    recorded, has_text = wish.get("recorded", ""), bool(wish["text"].strip())
+    if mode == "say" or (mode == "reply" and (has_text or not (wish["audio"] or recorded))):
+        if not has_text:
             raise InputError("there is no text; type a line first", field="text")
-        prompt["text"] = wish["text"]
-    else:
-        if not wish["audio"]:
-            raise InputError("there is no recording; choose a sound file or strip", field="audio")
-        audio = Path(bpy.path.abspath(wish["audio"]))
-        if not audio.is_file():
-            raise InputError(f"there is no file {audio}; choose another", field="audio")
-        if wish["transcript"].strip():
-            prompt["transcript"] = wish["transcript"]
+        return prompt | {"text": wish["text"]}, None
+    if mode == "lipsync" and wish["transcript"].strip():
+        prompt["transcript"] = wish["transcript"]
+    if recorded:
+        return prompt | {"audio": recorded}, None
+    if not wish["audio"]:
+        raise InputError("there is no recording; choose a sound file or strip", field="audio")
+    audio = Path(bpy.path.abspath(wish["audio"]))
+    if not audio.is_file():
+        raise InputError(f"there is no file {audio}; choose another", field="audio")
     return prompt, audio
 
 
@@ -396,6 +405,8 @@ def redraw(context: Any) -> None:
                 for region in area.regions:
                     if region.type == "UI":
                         region.tag_redraw()
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
 
 
 CLASSES: Final = (Generate, Cancel, StopEngine, CopyReport)

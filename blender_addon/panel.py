@@ -195,8 +195,11 @@ class SpeakPanel(_Sidebar, Panel):
         layout.prop(wish, "mode", text="")
         if wish.mode == "lipsync":
             _draw_recording(layout, context, wish)
+            layout.prop(wish, "transcript")
         elif wish.text_block is None:
             layout.prop(wish, "text", text="")
+            if wish.mode == "reply" and not wish.text:  # it may also be asked aloud
+                _draw_recording(layout, context, wish)
         layout.operator_context = "INVOKE_DEFAULT"
         row = layout.row(align=True)
         row.scale_y = 1.4
@@ -207,7 +210,13 @@ class SpeakPanel(_Sidebar, Panel):
 
 def _draw_recording(layout: Any, context: Any, wish: Any) -> None:
     layout.prop(wish, "audio_source", expand=True)
-    if wish.audio_source == "file":
+    if wish.audio_source == "microphone":
+        on = session.recording == "on"
+        text = tr("Stop recording") if on else tr("Record")
+        layout.operator("exomni.record", text=text, icon="PAUSE" if on else "REC")
+        if session.recorded and not session.recording:
+            layout.label(text="A recording is there", icon="CHECKMARK")
+    elif wish.audio_source == "file":
         layout.prop(wish, "audio", text="")
     elif context.scene.sequence_editor is not None:
         editor = context.scene.sequence_editor
@@ -215,7 +224,6 @@ def _draw_recording(layout: Any, context: Any, wish: Any) -> None:
         layout.prop_search(wish, "strip", editor, where, text="")
     else:
         layout.label(text="The sequencer has no strips", icon="INFO")
-    layout.prop(wish, "transcript")
 
 
 class VoicePanel(_Sidebar, Panel):

@@ -14,6 +14,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from exomni_core.errors import InputError
 
 from .declare import AddonPreferences, fields
+from .install import installer
 
 PLACES: Final = (
     ("blender", "This Blender's Python", "Zero set-up: a small process beside Blender"),
@@ -94,6 +95,12 @@ class Preferences(AddonPreferences):
         if self.place != "remote":
             layout.prop(self, "idle_minutes")
         layout.prop(self, "storage")
+        if installer.is_busy:
+            row = layout.row(align=True)
+            row.progress(factor=installer.progress, text=(installer.lines or [""])[-1][:80])
+            row.operator("exomni.cancel_install", text="", icon="X")
+        elif self.place == "environment":
+            layout.operator("exomni.install_engine", icon="IMPORT")
 
 
 CLASSES: Final = (Preferences,)

@@ -41,6 +41,7 @@ STYLES: Final = (
 AUDIO_SOURCES: Final = (
     ("file", "File", "A sound file on disk"),
     ("strip", "Sequencer strip", "A sound strip that is already in the sequencer"),
+    ("microphone", "Microphone", "The microphone of the machine on which the engine runs"),
 )
 KEYING: Final = (
     ("every", "Every frame", "One key on each frame"),

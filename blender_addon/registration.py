@@ -9,6 +9,7 @@ import bpy
 
 from . import (
     character_operators,
+    engine_operators,
     export,
     handlers,
     operators,
@@ -27,6 +28,7 @@ CLASSES: Final[tuple[Any, ...]] = (
     *character_operators.CLASSES,
     *take_operators.CLASSES,
     *export.CLASSES,
+    *engine_operators.CLASSES,
     *panel.CLASSES,
 )
 
@@ -42,6 +44,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Take everything back; the engine's process ends."""
+    engine_operators.stop()
     session.close()
     bpy.app.translations.unregister(__package__)
     handlers.detach()

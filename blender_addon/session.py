@@ -122,6 +122,8 @@ class Session:
     progress: float = 0.0
     text: str = ""
     details: str = ""  # of the last failure, for the report
+    recording: str = ""  # `starting`, `on` or `saving`; '' when the microphone is off
+    recorded: str = ""  # what the engine calls the last recording
     history: deque[str] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
     def __post_init__(self) -> None:
@@ -188,6 +190,15 @@ class Session:
         """Stop the request and hear no more of it: nobody is left who would poll."""
         self._cancel.set()
         self._thread, self.progress = None, 0.0
+
+    def switch_recording(self, request: Request) -> None:
+        """Start to record with the engine's microphone, or stop; returns at once."""
+        if self.recording not in ("", "on"):
+            return
+        starts = self.recording == ""
+        self.recording = "starting" if starts else "saving"
+        self._log = request.log
+        threading.Thread(target=self._record, args=(request, starts), daemon=True).start()
 
     def say(self, text: str) -> None:
         """Show a sentence in the panel."""
@@ -265,12 +276,30 @@ class Session:
         finally:
             events.close()
 
+    def _record(self, request: Request, starts: bool) -> None:
+        after = ""
+        try:
+            with self._connecting:
+                service = self._service_for(request)
+            if starts:
+                service.client.record()
+                after = "on"
+                self.say("Recording; press Record again to stop")
+            else:
+                self.recorded = service.client.recorded()
+                self.say("Recorded; press Generate")
+        except ExOmniError as error:
+            self.fail(str(error))
+        finally:
+            self.recording = after
+
     def _service_for(self, request: Request) -> Service:
         if self._service is not None:
             if self._place == request.place and self._service.is_alive():
                 return self._service
             self._service.stop()
             self._service = None
+        self.recorded = ""  # an earlier service kept it
         self._service, self._place = self.connect(request), request.place
         return self._service
 

@@ -298,4 +298,38 @@ def check_remote_uploads():
     assert "t" * 20 not in session.report("x")
 
 
+def wait_for(condition):
+    until = time.monotonic() + 5
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert condition()
+
+
+def check_microphone():
+    _, _, client, session = ready()
+    bpy.context.scene.exomni.mode = "lipsync"
+    bpy.context.scene.exomni.audio_source = "microphone"
+    assert "no recording" in refused(bpy.ops.exomni.generate)
+    assert bpy.ops.exomni.record() == {"FINISHED"}
+    wait_for(lambda: session.recording == "on")
+    assert bpy.ops.exomni.record() == {"FINISHED"}
+    wait_for(lambda: session.recording == "")
+    assert bpy.ops.exomni.generate() == {"FINISHED"}
+    assert client.prompts[0][0]["audio"] == "upload-2"
+    _, _, _, session = ready("deaf")
+    bpy.ops.exomni.record()
+    wait_for(lambda: session.recording == "")
+    assert session.is_error
+    assert "no microphone" in session.status
+
+
+def check_install_needs_the_network():
+    from blender_addon import engine_operators
+
+    assert engine_operators.requirement().endswith("[omni]")
+    if not bpy.app.online_access:
+        assert "offline" in refused(bpy.ops.exomni.install_engine)
+    assert "Nothing is being installed" in refused(bpy.ops.exomni.cancel_install)
+
+
 run([value for name, value in list(globals().items()) if name.startswith("check_")], FACTS)

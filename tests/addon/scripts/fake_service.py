@@ -70,6 +70,13 @@ class FakeClient:
     def cancel(self, job):
         self.cancelled.set()
 
+    def record(self):
+        if self.mood == "deaf":
+            raise EnvironmentProblem("there is no microphone; connect one")
+
+    def recorded(self):
+        return "upload-2"
+
     def clip_bytes(self, job):
         return self.clip.read_bytes()
 
