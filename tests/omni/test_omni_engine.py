@@ -163,7 +163,7 @@ class TestSettings:
         clip = OmniEngine(model=tiny_model, align=True).generate(Prompt("a", text="Good morning."))
         assert not engine.generate(Prompt("a", text="Good morning.")).words
         # Random weights speak no words; the aligner says what it could make of them.
-        assert clip.words or clip.provenance.keys() & {"transcript_rejected", "note"}
+        assert clip.words or "could not be timed" in clip.provenance["note"]
 
     def test_bfloat16(self, tiny_model):
         clip = OmniEngine(model=tiny_model, dtype="bfloat16").generate(REPLY)
