@@ -37,6 +37,7 @@ class Pretended:
         self.scene = bpy.context.scene
 
     def report(self, kind: set[str], text: str) -> None:
+        """What Blender would show in its status bar."""
         print(kind, text)
 
     def event_timer_remove(self, timer: Any) -> None:
@@ -96,6 +97,7 @@ def applied(data: bytes, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--repeats", type=int, default=5)

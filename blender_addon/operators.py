@@ -236,6 +236,7 @@ class Generate(Explained, Operator):
         """One tick: a few milliseconds of work, then back to Blender."""
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
+        started = time.perf_counter()
         try:
             ended = self._tick()
         except ExOmniError as error:
@@ -245,6 +246,7 @@ class Generate(Explained, Operator):
             self._give_up(context)
             raise
         redraw(context)
+        session.slowest_tick_s = max(session.slowest_tick_s, time.perf_counter() - started)
         if ended:
             self._end(context)
             return ended

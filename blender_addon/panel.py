@@ -38,6 +38,24 @@ def _item(context: Any) -> Any:
         return None
 
 
+def _sentence(text: str) -> str:
+    """An error's half sentence with a capital, as everything else in the panel has."""
+    return text[:1].upper() + text[1:]
+
+
+def _progress_text() -> str:
+    """What is being done and how much of it, or what is being waited for."""
+    text = {
+        "text": tr("Thinking of an answer"),
+        "speech": tr("Making the sound"),
+        "sound": tr("Making the sound"),
+        "audio": tr("Reading the recording"),
+        "listening": tr("Listening"),
+        "face": tr("Moving the face"),
+    }.get(session.status)
+    return f"{text} {session.progress:.0%}" if text else tr(session.status)
+
+
 class _Sidebar:
     """Where all of the panels are."""
 
@@ -57,16 +75,18 @@ class MainPanel(_Sidebar, Panel):
         layout = self.layout
         if session.is_busy:
             row = layout.row(align=True)
-            row.progress(factor=session.progress, text=tr(session.status))
+            row.progress(factor=session.progress, text=_progress_text())
             row.operator("exomni.cancel", text="", icon="X")
             if session.text:
                 wrapped(layout, session.text, _width(context))
             return
         if session.status:
             icon = "ERROR" if session.is_error else "INFO"
-            wrapped(layout, tr(session.status), _width(context), icon)
+            text, values = session.said
+            wrapped(layout, _sentence(tr(text, **values)), _width(context), icon)
         else:
-            layout.label(text="Choose a character, type a line, press Generate")
+            hint = tr("Choose a character, type a line, press Generate")
+            wrapped(layout, hint, _width(context))
         if session.is_error:
             layout.operator("exomni.copy_report", icon="COPYDOWN")
 
@@ -175,9 +195,8 @@ class ChannelList(UIList):
 
     def draw_item(self, _c: Any, layout: Any, data: Any, item: Any, _i: Any, _a: Any) -> None:
         """Its name, and the shape key it moves, to choose."""
-        row = layout.split(factor=0.45)
-        icon = "CHECKMARK" if item.key else "BLANK1"
-        row.label(text=item.name, icon=icon, translate=False)
+        row = layout.split(factor=0.55)
+        row.label(text=item.name, translate=False)
         row.prop_search(item, "key", data.object.data.shape_keys, "key_blocks", text="")
 
 

@@ -118,8 +118,10 @@ class Session:
 
     connect: Callable[[Request], Service] = connect
     status: str = ""
+    said: tuple[str, dict[str, Any]] = ("", {})  # the status as a text to translate and its values
     is_error: bool = False
     progress: float = 0.0
+    slowest_tick_s: float = 0.0  # of the main thread's work on the request; written by Generate
     text: str = ""
     details: str = ""  # of the last failure, for the report
     recording: str = ""  # `starting`, `on` or `saving`; '' when the microphone is off
@@ -154,7 +156,7 @@ class Session:
             raise WorkerError("a clip is being made already; wait for it or cancel it")
         self._cancel, self._queue = threading.Event(), queue.SimpleQueue()
         self._log, self._started_s = request.log, time.monotonic()
-        self.text, self.progress, self.details = "", 0.0, ""
+        self.text, self.progress, self.details, self.slowest_tick_s = "", 0.0, "", 0.0
         self.say("Starting the engine…" if not self.is_running else "Asking the engine…")
         self._thread = threading.Thread(
             target=self._work, args=(request, self._cancel, self._queue), name="exomni", daemon=True
@@ -200,10 +202,11 @@ class Session:
         self._log = request.log
         threading.Thread(target=self._record, args=(request, starts), daemon=True).start()
 
-    def say(self, text: str) -> None:
-        """Show a sentence in the panel."""
-        self.status, self.is_error = text, False
-        self.history.append(f"{time.strftime('%H:%M:%S')} {text}")
+    def say(self, text: str, **values: Any) -> None:
+        """Show a sentence in the panel, `values` filled into its {names}."""
+        self.status, self.is_error = text.format(**values) if values else text, False
+        self.said = (text, values)
+        self.history.append(f"{time.strftime('%H:%M:%S')} {self.status}")
 
     def fail(self, text: str, details: str = "") -> None:
         """Show a failure in the panel; it stays until the next request."""
@@ -231,6 +234,7 @@ class Session:
             f"Python program: {sys.executable}",
             f"Engine's place: {self._place.kind if self._place else 'not started'}",
             f"Status: {self.status}",
+            f"Slowest tick: {1000 * self.slowest_tick_s:.1f} ms",
             *(["", "Details:", self.details] if self.details else []),
             "", "History:", *self.history,
         ]  # fmt: skip
@@ -312,11 +316,11 @@ class Session:
             self.fail(happening.text)
         elif happening.kind == "progress":
             self.progress = happening.done
-            self.status = happening.text
+            self.status, self.said = happening.text, (happening.text, {})
         elif happening.kind == "text":
             self.text += happening.text
         elif happening.kind == "done":
-            self.say(f"Done in {time.monotonic() - self._started_s:.1f} s")
+            self.say("Done in {seconds} s", seconds=f"{time.monotonic() - self._started_s:.1f}")
         elif happening.text:
             self.say(happening.text)
 
@@ -354,7 +358,7 @@ def _happening(event: Mapping[str, Any], service: Service, job: Any) -> Happenin
     if kind == "text":
         return Happening("text", str(event["text"]))
     if kind == "queued" and event.get("place", 0):
-        return Happening("status", f"Waiting; number {event['place']} in the queue")
+        return Happening("status", "Waiting in the queue…")
     if kind == "done":
         return Happening("done", clip=open_clip(service.client.clip_bytes(job)))
     if kind == "failed":
