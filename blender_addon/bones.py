@@ -20,7 +20,7 @@ from exomni_core.bone_targets import AXES, BoneTarget, bone_curves, guess_bones
 from exomni_core.errors import InputError
 from exomni_core.keyframes import KeyPlan
 
-from . import character, compat, curves, foreign
+from . import character, compat, curves, foreign, lines
 from .curves import Shaping
 
 FloatArray = npt.NDArray[np.float32]
@@ -153,24 +153,29 @@ def show(item: Any, action: Any, ours: set[Any]) -> None:
         if paths & {curve.data_path for curve in compat.all_curves(active)}:
             foreign.put_away(item.exomni, rig)
             compat.assign(rig, action)
-            foreign.as_replacing(animation)
+            foreign.as_replacing(animation, among_lines=lines.have_lines(rig))
             return
         compat.push_down(animation, action, compat.first_slot(action), TRACK_NAME)
         return
     compat.assign(rig, action)
+    foreign.as_replacing(animation, among_lines=lines.have_lines(rig))
 
 
-def hide(item: Any, ours: set[Any]) -> None:
-    """Give the rig back to the user, as it was."""
-    rig = item.exomni.rig
-    if rig is None:
-        return
-    animation = rig.animation_data
+def unassign(item: Any, ours: set[Any]) -> None:
+    """Let the rig play no shown take; its lines go on."""
+    animation = item.exomni.rig.animation_data if item.exomni.rig is not None else None
     if animation is not None:
         _remove_tracks(animation, ours)
         if animation.action in ours:
             animation.action = None
-        foreign.bring_back(item.exomni, rig)
+
+
+def give_back(item: Any) -> None:
+    """Give the rig back to the user, as it was."""
+    rig = item.exomni.rig
+    if rig is None:
+        return
+    foreign.bring_back(item.exomni, rig)
     for name, (path, values) in json.loads(item.exomni.rig_rest or "{}").items():
         bone = rig.pose.bones.get(name)
         if bone is not None:

@@ -72,8 +72,20 @@ def push_down(animation: Any, action: Any, slot: str, name: str) -> Any:
     """Put `action` on a new NLA track at its own frames and return the strip."""
     track = animation.nla_tracks.new()
     track.name = name
+    strip = add_strip(track, action, slot)
+    assert strip is not None  # the track is empty
+    return strip
+
+
+def add_strip(track: Any, action: Any, slot: str) -> Any:
+    """Put `action` on a track at its own frames; None if another strip is in the way."""
     start, end = action.frame_range
-    strip = track.strips.new(action.name, int(start), action)
+    if any(s.frame_start < end and s.frame_end > start for s in track.strips):
+        return None
+    try:
+        strip = track.strips.new(action.name, int(start), action)
+    except RuntimeError:  # not enough room for it
+        return None
     if SLOTTED and slot:
         strip.action_slot = action.slots.get(slot)
     strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1e-3)

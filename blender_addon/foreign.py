@@ -64,11 +64,11 @@ def put_away(target: Any, keys: Any) -> None:
         strip.influence = target.foreign_influence
 
 
-def as_replacing(animation: Any) -> None:
-    """Let the active Action replace what lies below it."""
+def as_replacing(animation: Any, *, among_lines: bool = False) -> None:
+    """Let the active Action replace what lies below it; among other lines only for its own time."""
     animation.action_blend_type = "REPLACE"
     animation.action_influence = 1.0
-    animation.action_extrapolation = "HOLD"
+    animation.action_extrapolation = "NOTHING" if among_lines else "HOLD"
 
 
 def bring_back(target: Any, keys: Any) -> None:

@@ -267,6 +267,9 @@ class VoicePanel(_Sidebar, Panel):
             "The engine starts by itself when it is needed"
         )  # fmt: skip
         wrapped(layout, text, _width(context), "INFO")
+        reason = session.engine_reason(wish.engine)
+        if reason:
+            wrapped(layout, _sentence(reason), _width(context), "ERROR")
         layout.operator("exomni.stop_engine", icon="CANCEL")
 
 
@@ -291,6 +294,7 @@ class TakesPanel(_Sidebar, Panel):
         row.operator("exomni.take_step", text="", icon="TRIA_RIGHT").step = 1
         row.operator("exomni.take_compare", text="Compare", icon="ARROW_LEFTRIGHT")
         row.operator("exomni.take_delete", text="", icon="TRASH")
+        layout.operator("exomni.take_keep", icon="NLA_PUSHDOWN")
         layout.operator("exomni.take_hide", icon="ACTION")
         layout.operator_context = "INVOKE_DEFAULT"
         layout.operator("exomni.import_clip", icon="IMPORT")
@@ -303,7 +307,7 @@ class TakeList(UIList):
 
     def draw_item(self, _c: Any, layout: Any, data: Any, item: Any, _i: Any, _a: Any) -> None:
         """Its name, and whether it is shown."""
-        icon = "HIDE_OFF" if data.shown == item.id else "BLANK1"
+        icon = "NLA" if item.kept else "HIDE_OFF" if data.shown == item.id else "BLANK1"
         layout.prop(item, "name", text="", emboss=False, icon=icon)
 
 

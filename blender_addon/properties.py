@@ -172,6 +172,7 @@ def _gain(name: str, description: str) -> Any:
     seed=StringProperty(),  # may be larger than Blender's integers
     duration_s=FloatProperty(),
     sound=PointerProperty(type=bpy.types.Sound),
+    kept=BoolProperty(),  # as a line on the NLA
     clip_file=StringProperty(),  # '' if the clip is packed into the .blend
     actions=CollectionProperty(type=TakeAction),
     start_frame=IntProperty(

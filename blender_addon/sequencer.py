@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,12 +78,12 @@ def move(take_id: str, start_frame: int) -> None:
         extend_scene(scene, compat.strip_last_frame(strip))
 
 
-def sound_only(scene: Any, take_ids: Sequence[str], audible: str) -> None:
-    """Mute the strips of these takes but for one ('' mutes all)."""
+def sound_only(scene: Any, take_ids: Sequence[str], audible: Collection[str]) -> None:
+    """Mute the strips of these takes but for the audible ones."""
     for strip in compat.existing_strips(scene):
         mark = strip.get(STRIP_MARK)
-        if mark in take_ids and strip.mute != (mark != audible):
-            strip.mute = mark != audible
+        if mark in take_ids and strip.mute != (mark not in audible):
+            strip.mute = mark not in audible
 
 
 def moved_takes(scene: Any) -> dict[str, int]:

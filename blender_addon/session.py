@@ -72,6 +72,7 @@ class Service:
 
     def __init__(self, client: Any, process: Any = None) -> None:
         self.client = client
+        self.engines: Mapping[str, Any] = {}  # name -> {"ready": .., "reason": ..}
         self.process = process  # what `launch.start_service` gave, or None if it isn't ours
 
     def is_alive(self) -> bool:
@@ -102,7 +103,7 @@ def connect(request: Request) -> Service:
         )
         service = Service(client.ServiceClient(started.address, started.token), started)
     try:
-        service.client.health()
+        service.engines = service.client.health().get("engines", {})
     except ExOmniError:
         service.stop()
         raise
@@ -149,6 +150,11 @@ class Session:
     def is_running(self) -> bool:
         """Whether a service is there and alive."""
         return self._service is not None and self._service.is_alive()
+
+    def engine_reason(self, engine: str) -> str:
+        """Why the running service can't use this engine, in its own words; '' if it can."""
+        known = self._service.engines.get(engine, {}) if self._service is not None else {}
+        return "" if known.get("ready", True) else str(known.get("reason", ""))
 
     def begin(self, request: Request) -> None:
         """Start to work on `request`; WorkerError if another one isn't finished."""

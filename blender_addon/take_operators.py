@@ -152,6 +152,20 @@ class TakeHide(_OnTakes, Operator):
 
 
 @fields(character=_NAME, take=_TAKE)
+class TakeKeep(_OnTakes, Operator):
+    """Keep a take as a line."""
+
+    bl_idname = "exomni.take_keep"
+    bl_label = "Keep as a line"
+    bl_description = "Put this take on an NLA track, so that the next line can follow it"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    def work(self, item: Any, scene: Any) -> None:
+        """Move it to the NLA."""
+        takes.keep_as_line(item, chosen_take(item, self.take), scene)
+
+
+@fields(character=_NAME, take=_TAKE)
 class TakeDelete(_OnTakes, Operator):
     """Delete a take."""
 
@@ -327,6 +341,7 @@ class FollowStrips(Explained, Operator):
 
 
 CLASSES: Final = (
-    TakeShow, TakeStep, TakeCompare, TakeHide, TakeDelete, ImportClip, AdjustTake, AdjustReset,
+    TakeShow, TakeStep, TakeCompare, TakeHide,
+    TakeKeep, TakeDelete, ImportClip, AdjustTake, AdjustReset,
     TakeMove, FollowStrips,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from exomni_core.errors import InputError
 from exomni_core.keyframes import KeyPlan
 from exomni_core.retime import resample_weights
 
-from . import bones, character, clips, compat, curves, foreign, sequencer
+from . import bones, character, clips, compat, curves, foreign, lines, sequencer
 from .curves import Shaping
 from .foreign import MARK
 from .properties import quietly
@@ -134,6 +134,8 @@ def rewrite(item: Any, take: Any, scene: Any) -> None:
     """Write the take's Actions anew from its stored clip, for example after an adjustment."""
     face = clips.face_of(take)
     write(item, take, face.weights, face.fps, scene)
+    if take.kept:  # its strips must have the new length and place
+        _place_lines(take)
 
 
 def _written(entry: Any) -> dict[str, int]:
@@ -181,7 +183,7 @@ def _exchange(owner: Any, old: Any, fresh: Any) -> None:
         compat.assign(owner, fresh)
     for track in animation.nla_tracks:
         for strip in track.strips:
-            if strip.action == old and track.name.startswith(bones.TRACK_NAME):
+            if strip.action == old and track.name.startswith((bones.TRACK_NAME, lines.TRACK_NAME)):
                 strip.action = fresh
 
 
@@ -242,6 +244,8 @@ def check_ready(item: Any) -> list[Any]:
 def show(item: Any, take: Any, scene: Any) -> None:
     """Put a take on the face; what was there before is put away or just no longer assigned."""
     targets = check_ready(item)
+    if take.kept:
+        _remove_lines(take)
     rig = bones.rig_of(item)
     if rig is not None:
         bones.remember_rest(item, rig)
@@ -257,30 +261,72 @@ def show(item: Any, take: Any, scene: Any) -> None:
         if keys.animation_data and keys.animation_data.action not in (None, *ours):
             foreign.put_away(target, keys)
         compat.assign(keys, entry.action)
-        foreign.as_replacing(keys.animation_data)
+        foreign.as_replacing(keys.animation_data, among_lines=lines.have_lines(keys))
     if rig is not None:
         bones.show(item, next(e.action for e in take.actions if e.object == rig), ours)
     state = item.exomni
     if state.shown != take.id:
         state.shown_before, state.shown = state.shown, take.id
     state.take_index = next(i for i, t in enumerate(state.takes) if t.id == take.id)
-    sequencer.sound_only(scene, [t.id for t in state.takes], take.id)
+    _let_sound(item, scene)
 
 
 def show_none(item: Any, scene: Any) -> None:
-    """Take the take off the face: the user's own animation and values are back."""
+    """Take the take off the face; without lines the user's own animation and values are back."""
     ours = owned_actions()
     for target in character.live_targets(item):
         keys = target.object.data.shape_keys
         if keys.animation_data and keys.animation_data.action in ours:
             keys.animation_data.action = None
-        foreign.bring_back(target, keys)
-        foreign.restore_values(target, keys)
-    bones.hide(item, ours)
+    bones.unassign(item, ours)
     state = item.exomni
     if state.shown:
         state.shown_before, state.shown = state.shown, ""
-    sequencer.sound_only(scene, [t.id for t in state.takes], "")
+    _give_back(item)
+    _let_sound(item, scene)
+
+
+def keep_as_line(item: Any, take: Any, scene: Any) -> None:
+    """Put a take on the NLA's track of lines, where it stays while other takes are shown."""
+    if item.exomni.shown != take.id:
+        show(item, take, scene)
+    bones.unassign(item, owned_actions())
+    take.kept = True
+    _place_lines(take)
+    item.exomni.shown, item.exomni.shown_before = "", take.id
+    _let_sound(item, scene)
+
+
+def _place_lines(take: Any) -> None:
+    for entry in take.actions:
+        if entry.action is not None and entry.object is not None:
+            lines.remove(_moved(entry.object), entry.action)
+            lines.place(_moved(entry.object), entry.action, take.name)
+
+
+def _remove_lines(take: Any) -> None:
+    for entry in take.actions:
+        if entry.action is not None and entry.object is not None:
+            lines.remove(_moved(entry.object), entry.action)
+    take.kept = False
+
+
+def _give_back(item: Any) -> None:
+    """The user's own animation, values and poses, once no take is shown or kept."""
+    if item.exomni.shown or any(take.kept for take in item.exomni.takes):
+        return
+    for target in character.live_targets(item):
+        keys = target.object.data.shape_keys
+        foreign.bring_back(target, keys)
+        foreign.restore_values(target, keys)
+    bones.give_back(item)
+
+
+def _let_sound(item: Any, scene: Any) -> None:
+    """Only what is shown or kept is heard."""
+    state = item.exomni
+    audible = {state.shown, *(take.id for take in state.takes if take.kept)}
+    sequencer.sound_only(scene, [take.id for take in state.takes], audible)
 
 
 def delete(item: Any, take: Any, scene: Any) -> list[str]:
@@ -292,6 +338,9 @@ def delete(item: Any, take: Any, scene: Any) -> list[str]:
     state = item.exomni
     index = next(i for i, t in enumerate(state.takes) if t.id == take.id)
     was_shown, take_id, sound = state.shown == take.id, take.id, take.sound
+    if take.kept:
+        _remove_lines(take)
+        _give_back(item)
     if was_shown:
         show_none(item, scene)
     kept = []

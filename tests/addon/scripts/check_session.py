@@ -305,6 +305,27 @@ def wait_for(condition):
     assert condition()
 
 
+def check_full_disk():
+    from blender_addon import clips
+    from exomni_core.errors import InputError
+
+    item, action, _, session = ready()
+    before = fingerprint(action)
+    write = clips.write_bytes
+
+    def full(path, data):
+        raise InputError(f"{path} can't be written (No space left on device); choose another place")
+
+    clips.write_bytes = full
+    try:
+        assert "No space left" in refused(bpy.ops.exomni.generate, text="Hello")
+    finally:
+        clips.write_bytes = write
+    nothing_is_left(item, action, before)
+    assert "No space left" in session.status
+    assert bpy.ops.exomni.generate(text="Hello") == {"FINISHED"}
+
+
 def check_microphone():
     _, _, client, session = ready()
     bpy.context.scene.exomni.mode = "lipsync"

@@ -516,6 +516,65 @@ def check_bones_that_the_user_animates():
     assert abs(jaw.rotation_euler.x - 1.0) < 1e-6
 
 
+def check_lines():
+    """Three lines one after the other on one face; the user's Action comes back after the last."""
+    scene = fresh()
+    item = face([*ARKIT_52, "corrective 7"])
+    action = foreign_action(item, "corrective 7")
+    before = fingerprint(action)
+    keys = item.data.shape_keys
+    character(item)
+    clip = load_face(CLIP)
+    rows = resample_weights(clip.weights, clip.fps, 24)
+
+    def jaw(frame):
+        scene.frame_set(frame)
+        return key_value(item, "jawOpen")
+
+    def says(start):
+        scene_rows = [jaw(start + k) for k in (0, 7, 20, len(rows) - 1)]
+        wanted = rows[[0, 7, 20, len(rows) - 1], CHANNEL_INDEX["jawOpen"]]
+        return np.abs(np.array(scene_rows) - wanted).max() < 1e-5
+
+    open_clip(1)
+    assert bpy.ops.exomni.take_keep() == {"FINISHED"}
+    assert item.exomni.shown == ""
+    open_clip(100)
+    assert says(1), "the first line is gone while the second is shown"
+    assert says(100)
+    bpy.ops.exomni.take_keep()
+    open_clip(200)
+    bpy.ops.exomni.take_keep()
+    assert says(1)
+    assert says(100)
+    assert says(200)
+    assert len([t for t in keys.animation_data.nla_tracks if "lines" in t.name]) == 1
+    scene.frame_set(20)
+    assert abs(key_value(item, "corrective 7") - 0.3) < 1e-6
+    bpy.ops.exomni.take_move(take="Take 2", start_frame=120)
+    assert says(120)
+    bpy.ops.exomni.adjust(take="Take 2", jaw=0.5)
+    assert not says(120)
+    bpy.ops.exomni.adjust_reset(take="Take 2")
+    open_clip(210)  # no room on that track
+    bpy.ops.exomni.take_keep()
+    assert says(210)
+    assert says(1)
+    bpy.ops.exomni.take_delete(take="Take 4")
+    assert says(200)
+    bpy.ops.exomni.take_show(take="Take 1")  # a line can be shown alone again
+    assert not item.exomni.takes[0].kept
+    assert says(1)
+    assert says(120)
+    for name in ("Take 1", "Take 2", "Take 3"):
+        bpy.ops.exomni.take_delete(take=name)
+    assert list(bpy.data.actions) == [action]
+    assert keys.animation_data.action == action
+    assert fingerprint(action) == before
+    assert not keys.animation_data.nla_tracks
+    assert all(block.value == 0.0 for block in keys.key_blocks[1:-1])
+
+
 def check_copy_of_a_character():
     """A copied object shares its takes' Actions until one of the two changes or deletes them."""
     fresh()
