@@ -21,8 +21,9 @@ def wrapped(layout: Any, text: str, width: float, icon: str = "NONE") -> None:
     limit = max(20, int(width * _CHARACTERS_PER_PIXEL))
     column = layout.column(align=True)
     column.scale_y = 0.8
+    rest = "BLANK1" if icon != "NONE" else "NONE"  # lines stand below each other
     for number, line in enumerate(textwrap.wrap(text, limit)[:_MOST_LINES]):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1", translate=False)
+        column.label(text=line, icon=icon if number == 0 else rest, translate=False)
 
 
 def _width(context: Any) -> float:
