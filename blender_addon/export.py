@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +20,7 @@ from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.files import check_writable, write_bytes
 from exomni_core.formats import write_face
 
-from . import character, clips, curves, takes
+from . import character, clips, curves, preferences, takes
 from .declare import Explained, Operator, fields, tr
 from .gltf_times import correct_times
 from .operators import busy_reason, fail, no_character_reason
@@ -84,6 +86,27 @@ def export_gltf(item: Any, take: Any, path: Path, context: Any) -> None:
 def render_command(clip: Path, video: Path) -> str:
     """The command line that renders a clip without a window."""
     return f"exorender render {shlex.quote(str(clip))} -o {shlex.quote(str(video))}"
+
+
+def start_render(clip: Path, video: Path) -> bool:
+    """Start the render in a process that outlives this Blender; False if exorender isn't here.
+
+    Taken from the environment of the add-on's preferences, else from the program path. What it
+    says goes to a .log beside the video.
+    """
+    python, program = preferences.chosen_place().python, shutil.which("exorender")
+    if python is not None:
+        begin = [str(python), "-m", "render_jobs.cli"]
+    elif program is not None:
+        begin = [program]
+    else:
+        return False
+    with open(video.with_suffix(".log"), "wb") as log:
+        subprocess.Popen(
+            [*begin, "render", str(clip), "-o", str(video)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    return True
 
 
 def _enable_gltf() -> None:
@@ -241,17 +264,20 @@ class ExportGltf(_Export, Operator):
 
 @fields(character=_NAME, take=_TAKE, filepath=_PATH, check_existing=_CHECK)
 class RenderJob(_Export, Operator):
-    """Prepare the headless render of a take."""
+    """Render a take without a window."""
 
     bl_idname = "exomni.render_job"
     bl_label = "Render without a window"
-    bl_description = "Write the clip, and copy the command that renders it to a video"
+    bl_description = "Write the clip and render it to a video beside Blender; the command is copied"
     ending = ".clip"
 
     def write(self, context: Any, path: Path) -> None:
-        """The clip on disk, the command on the clipboard."""
+        """The clip on disk, the command on the clipboard, the job running if it can."""
         export_clip(self._take(context), path)
         context.window_manager.clipboard = render_command(path, path.with_suffix(".mp4"))
+        if not start_render(path, path.with_suffix(".mp4")):
+            text = tr("exorender is not installed here; the command to run elsewhere was copied")
+            self.report({"WARNING"}, text)
 
 
 CLASSES: Final = (ExportA2f, ExportLiveLink, ExportClip, ExportGltf, RenderJob)

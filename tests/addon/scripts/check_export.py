@@ -2,8 +2,10 @@
 """Run by a Python that has bpy: exports read back equal; glTF is imported again and compared."""
 
 import math
+import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import bpy
@@ -48,7 +50,25 @@ def check_clip_and_render_job():
     ready()
     assert bpy.ops.exomni.export_clip(filepath=str(FOLDER / "b.clip")) == {"FINISHED"}
     assert (FOLDER / "b.clip").read_bytes() == CLIP.read_bytes()
-    assert bpy.ops.exomni.render_job(filepath=str(FOLDER / "c.clip")) == {"FINISHED"}
+    # A stand-in for exorender that notes what it was asked.
+    stub = FOLDER / "bin" / "exorender"
+    stub.parent.mkdir(exist_ok=True)
+    stub.write_text('#!/bin/sh\necho "$@" > "$4.asked"\n')
+    stub.chmod(0o755)
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{stub.parent}{os.pathsep}{before}"
+    try:
+        assert bpy.ops.exomni.render_job(filepath=str(FOLDER / "c.clip")) == {"FINISHED"}
+    finally:
+        os.environ["PATH"] = before
+    asked = FOLDER / "c.mp4.asked"
+    for _ in range(100):
+        if asked.exists() and asked.read_text():
+            break
+        time.sleep(0.05)
+    assert asked.read_text().split() == [
+        "render", str(FOLDER / "c.clip"), "-o", str(FOLDER / "c.mp4"),
+    ]  # fmt: skip
     assert (FOLDER / "c.clip").read_bytes() == CLIP.read_bytes()
 
 
