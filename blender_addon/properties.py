@@ -299,7 +299,7 @@ class Character(PropertyGroup):
     ),
     engine=EnumProperty(name="Engine", description="What makes the clip", items=ENGINES),
     streaming=BoolProperty(
-        name="Show while it is made",
+        name="Live keys",
         description="Write keys already while pieces of the clip arrive",
         default=True,
     ),

@@ -193,7 +193,7 @@ TABLE: Final = {
     "Show my own animation": "自分のアニメーションを表示",
     "Show take": "テイクを表示",
     "Show the next or the previous take": "次または前のテイクを表示",
-    "Show while it is made": "作成中に表示",
+    "Live keys": "作成中に表示",
     "Small movements": "小さな動き",
     "Smoothing": "スムージング",
     "Sound strip": "サウンドストリップ",

@@ -193,7 +193,7 @@ TABLE: Final = {
     "Show my own animation": "显示我自己的动画",
     "Show take": "显示此条",
     "Show the next or the previous take": "显示下一条或上一条",
-    "Show while it is made": "生成时即显示",
+    "Live keys": "生成时即显示",
     "Small movements": "动作幅度小",
     "Smoothing": "平滑",
     "Sound strip": "声音片段",
