@@ -43,10 +43,6 @@ class Checkpoint:
     folder: Path
     tensors: Mapping[str, Stored]
 
-    def under(self, prefix: str) -> dict[str, Stored]:
-        """The tensors below `prefix`, by the rest of their name."""
-        return {n[len(prefix) :]: s for n, s in self.tensors.items() if n.startswith(prefix)}
-
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read the headers of all `*.safetensors` in `folder`; later files win, as in the release.

@@ -137,6 +137,12 @@ class DecodeLoop:
             for r in requests
         )
 
+    def _grow(self, requests: Sequence[Request]) -> None:
+        self._allocate(
+            max(self.room, *(r.most for r in requests)),
+            max(r.prompt.shape[1] for r in requests),
+        )
+
     def use(self, rule: Rule) -> None:
         """Choose by `rule` from now on; a new one costs recording the graphs again."""
         if _alike(rule, self.rule):
@@ -150,10 +156,7 @@ class DecodeLoop:
     def serve(self, requests: Sequence[Request], check: Checkpoint) -> list[Decoded]:
         """Decode all requests, as many at a time as there are rows; a free row takes the next."""
         if not self.fits(requests):
-            self._allocate(
-                max(self.room, *(r.most for r in requests)),
-                max(r.prompt.shape[1] for r in requests),
-            )
+            self._grow(requests)
         results: dict[int, Decoded] = {}
         first = min(self.rows, len(requests))
         owners = dict(enumerate(range(first)))  # row -> request
@@ -191,10 +194,7 @@ class DecodeLoop:
         if not self.fits(requests):
             if not bool(self._rows.ended.all()):
                 raise ValueError("a running loop can't grow; make it large enough from the start")
-            self._allocate(
-                max(self.room, *(r.most for r in requests)),
-                max(r.prompt.shape[1] for r in requests),
-            )
+            self._grow(requests)
         if bool(self._rows.ended.all()):
             self.cache.reset()
         places = torch.tensor(list(rows), device=self.backbone.device)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.clip import Clip, Phone, Word
+from exomni_core.embedded.track import STYLES
 from exomni_core.engine import (
     CancelCheck,
     Capabilities,
@@ -39,8 +40,6 @@ from exomni_core.prompt import Prompt
 from exomni_core.retime import scale_regions
 
 REVISION: Final = 1  # raise it with every change that alters a clip
-# style -> gain of the mouth, and of the rest
-_STYLES: Final = {"quiet": (0.75, 0.6), "neutral": (1.0, 1.0), "lively": (1.2, 1.4)}
 _MOUTH: Final = ("jaw", "lips")
 _REST: Final = ("brows", "cheeks")
 
@@ -347,7 +346,7 @@ class OmniEngine:
 
 
 def _styled(weights: FloatArray, style: str) -> FloatArray:
-    mouth, rest = _STYLES[style]
+    mouth, rest = STYLES[style]
     if style == "neutral" or not len(weights):
         return weights
     return scale_regions(weights, dict.fromkeys(_MOUTH, mouth) | dict.fromkeys(_REST, rest))

@@ -71,16 +71,6 @@ class Spoken:
         return torch.cat([segment.ids for segment in self.segments])
 
 
-@dataclass(frozen=True)
-class Performance:
-    """What one prompt becomes. audio: (S,) in [-1, 1]. weights: (T, 52) in [0, 1] at 30 fps."""
-
-    written: Written
-    spoken: Spoken
-    audio: FloatArray
-    weights: FloatArray
-
-
 @torch.inference_mode()
 def hear(model: OmniModel, samples: FloatArray) -> Tensor:
     """(S,) at 16 kHz -> the block of speech features (s, H): 300 for each 30 s begun.

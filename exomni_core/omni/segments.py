@@ -29,7 +29,6 @@ class SegmentRule:
 
 STREAMING: Final = SegmentRule(first=5, least=12, most=48)
 OFFLINE: Final = SegmentRule(first=96, least=96, most=160)
-WHOLE: Final = SegmentRule(first=1 << 30, least=1 << 30, most=1 << 30)
 
 
 @dataclass

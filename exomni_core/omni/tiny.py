@@ -25,13 +25,13 @@ from exomni_core.omni.config import OmniConfig, parse_config, to_json
 from exomni_core.omni.flow import Flow, FlowConfig
 from exomni_core.omni.flow_encoder import EncoderConfig
 from exomni_core.omni.flow_estimator import EstimatorConfig
+from exomni_core.omni.model import CHECKPOINT, DECODER, TOKENIZER
 from exomni_core.omni.parts import PARTS
 from exomni_core.omni.sampling import mixed_seed
 from exomni_core.omni.speech_tokenizer import SpeechTokenizer, TokenizerConfig
 from exomni_core.omni.store import TINY_KEY
 from exomni_core.omni.vocoder import Vocoder, VocoderConfig
 
-CHECKPOINT, DECODER, TOKENIZER = "ex-omni", "glm-4-voice-decoder", "glm-4-voice-tokenizer"
 UNITS: Final = 64
 _WORDS: Final = (
     "hello", "good", "morning", "the", "sun", "is", "warm", "and", "we", "are", "here", "to",
