@@ -18,7 +18,7 @@ def engine_id(engine: str) -> str:
     """Blender's name for one of our render engines (`settings.RENDER_ENGINES`)."""
     # EEVEE was rewritten for 4.2 under a new name and got its old name back in 5.0.
     eevee = "BLENDER_EEVEE" if VERSION >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
-    return {"workbench": "BLENDER_WORKBENCH", "eevee": eevee, "cycles": "CYCLES"}[engine]
+    return {"eevee": eevee, "cycles": "CYCLES"}.get(engine, "BLENDER_WORKBENCH")
 
 
 def choose_video_output(render: Any) -> None:
@@ -26,6 +26,16 @@ def choose_video_output(render: Any) -> None:
     if hasattr(render.image_settings, "media_type"):
         render.image_settings.media_type = "VIDEO"
     render.image_settings.file_format = "FFMPEG"
+    render.image_settings.color_mode = "RGB"
+
+
+def choose_still_output(render: Any) -> None:
+    """Let `render` (a scene's render settings) write PNG stills, with alpha."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "IMAGE"
+    render.image_settings.file_format = "PNG"
+    render.image_settings.color_mode = "RGBA"
+    render.image_settings.compression = 0
 
 
 def node_tree_of(datablock: Any) -> Any:

@@ -65,9 +65,9 @@ _omni = _under("Neural engine (--engine omni)")
 render_options = _chain(
     _picture("--template", default="head", show_default=True, metavar="NAME|PATH",
              help="Head to render; see: exorender templates."),
-    _picture("--render-engine", type=click.Choice(["workbench", "eevee", "cycles"]),
-             default="workbench", show_default=True,
-             help="Blender's render engine; the other two are slow without a GPU."),
+    _picture("--render-engine", type=click.Choice(["auto", "fast", "workbench", "eevee", "cycles"]),
+             default="auto", show_default=True,
+             help="What draws the picture; eevee and cycles are slow without a GPU."),
     _picture("--size", default="512x768", show_default=True, metavar="WxH",
              help="Picture size in pixels."),
     _picture("--fps", default="30", show_default=True, metavar="RATE",

@@ -19,7 +19,7 @@ import mathutils
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.keyframes import plan_keys, write_action
 from render_jobs import blender_compat
@@ -27,6 +27,7 @@ from render_jobs.settings import RenderSettings
 from render_jobs.stage import PICTURE_MM, Stage
 
 FloatArray = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 OnFrame = Callable[[int], None]
 
 _WORKBENCH_SAMPLES: Final = ((1, "OFF"), (5, "5"), (8, "8"), (11, "11"), (16, "16"), (32, "32"))
@@ -64,6 +65,26 @@ def render_face(
         )
 
 
+def render_pose(stage: Stage, weights: FloatArray, settings: RenderSettings) -> Pixels:
+    """One still of the face with `weights` (52,): (H, W, 3) uint8, sRGB, first row on top."""
+    apply_settings(stage, settings)
+    render = stage.scene.render
+    blender_compat.choose_still_output(render)
+    with _posed(stage, weights), tempfile.TemporaryDirectory(prefix="exomni-") as folder:
+        render.use_file_extension = False
+        render.filepath = f"{folder}/pose.png"
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(render.filepath)
+        try:
+            width, height = image.size
+            values = np.empty(width * height * image.channels, np.float32)
+            image.pixels.foreach_get(values)
+            picture = values.reshape(height, width, -1)[::-1, :, :3]
+        finally:
+            bpy.data.images.remove(image)
+    return np.ascontiguousarray(np.rint(picture * 255.0), np.uint8)
+
+
 def is_whole_mp4(video: Path) -> bool:
     """Whether the index (`moov`), which is written last, is there; Blender hides a full disk."""
     size, place = video.stat().st_size, 0
@@ -88,13 +109,14 @@ def apply_settings(stage: Stage, settings: RenderSettings) -> None:
     render.fps, render.fps_base = settings.frame_rate.frames, settings.frame_rate.base
     render.use_persistent_data = settings.engine == "cycles"  # keeps its tree between frames
     _neutralize(scene)
+    workbench = settings.engine in ("auto", "fast", "workbench")
     samples = settings.samples
     if not samples and not stage.template.is_blend:  # a .blend has settings of its own
         samples = stage.template.samples.get(settings.engine, 0)
-    if settings.engine == "workbench" and samples:
+    if workbench and samples:
         enough = (name for count, name in _WORKBENCH_SAMPLES if count >= samples)
         scene.display.render_aa = next(enough, "32")
-    elif settings.engine == "workbench" and not stage.template.is_blend:
+    elif workbench and not stage.template.is_blend:
         scene.display.render_aa = stage.template.look.antialias
     elif settings.engine == "eevee":
         scene.eevee.taa_render_samples = samples or scene.eevee.taa_render_samples
@@ -185,6 +207,20 @@ def _keyed(stage: Stage, weights: FloatArray) -> Iterator[None]:
                 keys.key_blocks[name].value = 0.0
         for action in actions:
             bpy.data.actions.remove(action)
+
+
+@contextlib.contextmanager
+def _posed(stage: Stage, weights: FloatArray) -> Iterator[None]:
+    """Hold one row of weights (52,) on the stage's meshes; afterwards the face is at rest again."""
+    try:
+        for keys, matching in stage.faces:
+            for channel, name in matching.key_of.items():
+                keys.key_blocks[name].value = float(weights[CHANNEL_INDEX[channel]])
+        yield
+    finally:
+        for keys, matching in stage.faces:
+            for name in matching.key_of.values():
+                keys.key_blocks[name].value = 0.0
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from exomni_core.retime import FrameRate
 SYSTEM_LIBRARIES: Final = (
     "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
 )
-RENDER_ENGINES: Final = ("workbench", "eevee", "cycles")
+RENDER_ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,19 @@ class RenderSettings:
     """How a clip becomes a picture.
 
     template: name of a bundled template or path of a template folder or npz file.
-    engine: one of RENDER_ENGINES. width, height: pixels, even (yuv420p needs it).
+    engine: one of RENDER_ENGINES; `auto` is `fast` where that shows the same picture as
+    `workbench`, else `workbench`. width, height: pixels, even (yuv420p needs it).
     frame_rate: of the video. samples: per pixel; 0 takes the template's own setting.
+    look: name of a look; "" is the template's own.
     """
 
     template: str = "head"
-    engine: str = "workbench"
+    engine: str = "auto"
     width: int = 512
     height: int = 768
     frame_rate: FrameRate = FrameRate(30)
     samples: int = 0
+    look: str = ""
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting that no video can have."""
