@@ -2,12 +2,14 @@
 """A head as arrays: vertices, polygons, parts and 52 shapes; npz file <-> TemplateMesh, no bpy.
 
 The npz layout is the one ICT-FaceKit-style and EmoTalk-style files share: `meanshape`,
-`blendshape`, `faces` or `quads`, `bs_names`, and optional parts, lips and landmarks.
+`blendshape`, `faces` or `quads`, `bs_names`, and optional parts, lips, landmarks, UVs (`uv`,
+`quad_uv`), `tint`, `aperture_pairs` and named vertex groups (`group_<name>`).
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +39,11 @@ class TemplateMesh:
     lips: vertex ids of both lips; upper_lip and lower_lip are subsets (may be empty).
     landmarks68: the 68 usual facial landmarks as vertex ids (may be empty).
     lip_aperture_pair: the inner-lip midpoints (upper, lower), to measure opening (may be empty).
+    uv: (Q, 4, 2) float32, texture coordinates of each polygon's corners, 0 to 1 (may be (0, 4, 2)).
+    tint: (V, 3) float32, what part colours are multiplied by, 1 is unchanged (may be (0, 3)).
+    vertex_groups: name -> sorted vertex ids, such as `eye_L`, `brow_R`, `upper_lip`.
+    aperture_pairs: (n, 2) int32, upper and lower inner-lip vertices that face each other, from the
+        right corner of the mouth to the left one (may be (0, 2)).
     """
 
     vertices: FloatArray
@@ -50,12 +57,17 @@ class TemplateMesh:
     lower_lip: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
     landmarks68: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
     lip_aperture_pair: IntArray = field(default_factory=lambda: np.empty(0, np.int32))
+    uv: FloatArray = field(default_factory=lambda: np.empty((0, 4, 2), np.float32))
+    tint: FloatArray = field(default_factory=lambda: np.empty((0, 3), np.float32))
+    vertex_groups: Mapping[str, IntArray] = field(default_factory=dict)
+    aperture_pairs: IntArray = field(default_factory=lambda: np.empty((0, 2), np.int32))
 
 
 # What an npz may hold; both bounds keep a hostile or mistaken file from filling the memory.
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_VERTICES: Final = 2_000_000
 _SPREAD: Final = ("lips", "upper_lip", "lower_lip", "landmarks68", "lip_aperture_pair")
+_GROUP: Final = "group_"
 _ORDERS: Final = {"arkit_52": ARKIT_52, "live_link": LIVE_LINK_52}
 _AXES: Final = {"X": (1, 0, 0), "Y": (0, 1, 0), "Z": (0, 0, 1)}
 
@@ -105,6 +117,14 @@ def mesh_from_npz(
         shapes=np.ascontiguousarray(shapes @ turn.T, np.float32),
         missing_shapes=missing,
         **{name: _ids(arrays, name, where) for name in _SPREAD},
+        uv=_corner_uv(arrays, len(polygons), where),
+        tint=_table(arrays, "tint", (len(vertices), 3), where),
+        vertex_groups={
+            name.removeprefix(_GROUP): _ids(arrays, name, where)
+            for name in sorted(arrays)
+            if name.startswith(_GROUP)
+        },
+        aperture_pairs=_pairs(arrays, where),
     )
     check_mesh(mesh, where)
     return mesh
@@ -120,7 +140,11 @@ def save_npz(mesh: TemplateMesh, path: Path) -> None:
         "quad_part": mesh.polygon_part,
         "part_names": np.array(mesh.part_names),
         **{name: getattr(mesh, name) for name in _SPREAD},
+        **{_GROUP + name: mesh.vertex_groups[name] for name in sorted(mesh.vertex_groups)},
     }
+    for name in ("uv", "tint", "aperture_pairs"):
+        if len(getattr(mesh, name)):
+            arrays[name] = getattr(mesh, name)
     with replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -150,10 +174,25 @@ def check_mesh(mesh: TemplateMesh, where: str) -> None:
         mesh.polygon_part.max() >= len(mesh.part_names)
     ):
         raise InputError(f"{where}: the parts don't fit the faces; each face needs one known part")
-    for name in _SPREAD:
-        ids = getattr(mesh, name)
+    _check_extras(mesh, where)
+
+
+def _check_extras(mesh: TemplateMesh, where: str) -> None:
+    count = len(mesh.vertices)
+    lists = {name: getattr(mesh, name) for name in _SPREAD}
+    lists |= {f"the vertex group {name!r}": ids for name, ids in mesh.vertex_groups.items()}
+    lists["aperture_pairs"] = mesh.aperture_pairs.reshape(-1)
+    for name, ids in lists.items():
         if ids.ndim != 1 or (len(ids) and not 0 <= ids.min() <= ids.max() < count):
             raise InputError(f"{where}: {name} names vertices outside 0 to {count - 1}")
+    wanted = {"uv": (len(mesh.polygons), 4, 2), "tint": (count, 3)}
+    wanted["aperture_pairs"] = (len(mesh.aperture_pairs), 2)
+    for name, shape in wanted.items():
+        table = getattr(mesh, name)
+        if table.shape not in (shape, (0, *shape[1:])) or not np.isfinite(table).all():
+            raise InputError(f"{where}: {name} must hold finite numbers in the shape {shape}")
+    if len(mesh.tint) and mesh.tint.min() < 0:
+        raise InputError(f"{where}: tint must not be negative; 1 leaves a colour as it is")
 
 
 def axes_matrix(up: str, forward: str) -> FloatArray:
@@ -259,3 +298,29 @@ def _ids(arrays: Arrays, name: str, where: str) -> IntArray:
     if ids.dtype.kind not in "iu" or ids.ndim != 1:
         raise InputError(f"{where}: {name} must be a list of vertex ids")
     return ids.astype(np.int32)
+
+
+def _table(arrays: Arrays, name: str, shape: tuple[int, ...], where: str) -> FloatArray:
+    """An optional table of numbers; an absent one has no rows."""
+    table = arrays.get(name, np.empty((0, *shape[1:]), np.float32))
+    if table.dtype.kind not in "fiu":
+        raise InputError(f"{where}: {name} must hold numbers")
+    return np.ascontiguousarray(table, np.float32)
+
+
+def _corner_uv(arrays: Arrays, polygons: int, where: str) -> FloatArray:
+    """UVs per corner; a file may also hold a list of them, and which corner has which."""
+    corners, points = arrays.get("quad_uv"), arrays.get("uv")
+    if corners is None or points is None or points.ndim != 2:
+        return _table(arrays, "uv", (polygons, 4, 2), where)
+    if corners.dtype.kind not in "iu" or corners.max(initial=0) >= len(points):
+        raise InputError(f"{where}: quad_uv names texture points that uv doesn't hold")
+    gathered = points[np.maximum(corners, 0)]
+    return _table({"uv": gathered}, "uv", (polygons, 4, 2), where)
+
+
+def _pairs(arrays: Arrays, where: str) -> IntArray:
+    pairs = arrays.get("aperture_pairs", np.empty((0, 2), np.int32))
+    if pairs.dtype.kind not in "iu" or pairs.ndim != 2:
+        raise InputError(f"{where}: aperture_pairs must be pairs of vertex ids")
+    return pairs.astype(np.int32)
