@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import bpy
@@ -16,12 +16,15 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.matching import Matching, match_channels
 from render_jobs import blender_compat
+from templates.colours import is_tinted, part_colours, polygon_colours
 from templates.descriptor import Template
 from templates.library import display_unit, load_mesh
+from templates.looks import Look, find_look
 from templates.mesh import TemplateMesh
 
 FloatArray = npt.NDArray[np.float32]
 
+COLOUR_LAYER: Final = "colour"  # the mesh's colour attribute, where colours differ within a part
 PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
 _NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
 _WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
@@ -33,6 +36,8 @@ class Stage:
 
     points: (N, 3) float32, what the camera has to show: vertices at rest in Blender's world.
     own_camera: the camera came with a .blend and stays where it stands.
+    mesh: the head as arrays, in mesh units of `unit_m` metres; None for a .blend.
+    look: how the scene shows it (a .blend keeps its own light).
     """
 
     template: Template
@@ -40,10 +45,17 @@ class Stage:
     faces: Sequence[tuple[Any, Matching]]
     points: FloatArray
     own_camera: bool = False
+    mesh: TemplateMesh | None = None
+    look: Look = field(default_factory=Look)
+    unit_m: float = 1.0
 
 
-def load_stage(template: Template) -> Stage:
-    """Empty this Blender and build `template` in it; InputError if the template is unusable."""
+def load_stage(template: Template, look: str = "") -> Stage:
+    """Empty this Blender and build `template` in it, shown as `look` says ("": its own look).
+
+    Raises InputError if the template is unusable or there is no such look.
+    """
+    chosen = find_look(look, template)
     if template.is_blend:
         return _stage_from_blend(template)
     mesh = load_mesh(template)
@@ -51,14 +63,14 @@ def load_stage(template: Template) -> Stage:
     points = to_blender(mesh.vertices, unit_m)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    face = _build_object(template, mesh, unit_m)
+    face = _build_object(template, mesh, chosen, unit_m)
     scene.collection.objects.link(face)
     _build_camera(scene, template)
-    _build_light(scene, template)
-    _apply_look(scene, template)
-    keys = face.data.shape_keys
+    _build_light(scene, chosen)
+    _apply_look(scene, template, chosen, is_tinted(mesh, chosen))
+    faces = [(face.data.shape_keys, match_channels(ARKIT_52))]
     shown = _shown_points(template, mesh, points)
-    return Stage(template, scene, [(keys, match_channels(ARKIT_52))], shown)
+    return Stage(template, scene, faces, shown, mesh=mesh, look=chosen, unit_m=unit_m)
 
 
 def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
@@ -84,7 +96,7 @@ def _shown_points(template: Template, mesh: TemplateMesh, points: FloatArray) ->
     return np.vstack([head, foot.astype(np.float32)])
 
 
-def _build_object(template: Template, mesh: TemplateMesh, unit_m: float) -> Any:
+def _build_object(template: Template, mesh: TemplateMesh, look: Look, unit_m: float) -> Any:
     points = to_blender(mesh.vertices, unit_m)
     quads = mesh.polygons
     used = quads >= 0
@@ -100,8 +112,14 @@ def _build_object(template: Template, mesh: TemplateMesh, unit_m: float) -> Any:
     data.polygons.foreach_set("loop_start", starts)
     data.polygons.foreach_set("material_index", mesh.polygon_part.astype(np.int32))
     data.polygons.foreach_set("use_smooth", np.ones(len(quads), bool))
-    for name in mesh.part_names:
-        data.materials.append(_build_material(template, name))
+    tinted = is_tinted(mesh, look)
+    for name, colour in zip(mesh.part_names, part_colours(template, mesh, look), strict=True):
+        data.materials.append(_build_material(name, colour.tolist(), tinted))
+    if tinted:
+        corner_colours = polygon_colours(template, mesh, look)[used]
+        layer = data.color_attributes.new(COLOUR_LAYER, "FLOAT_COLOR", "CORNER")
+        layer.data.foreach_set("color", np.insert(corner_colours, 3, 1.0, axis=1).ravel())
+        data.color_attributes.active_color = layer
     data.update(calc_edges=True)
     if data.validate():
         raise InputError(
@@ -118,15 +136,19 @@ def _build_object(template: Template, mesh: TemplateMesh, unit_m: float) -> Any:
     return face
 
 
-def _build_material(template: Template, part: str) -> Any:
-    colours = template.part_colours
-    rgba = (*colours.get(part, colours.get("*", (0.8, 0.8, 0.8))), 1.0)
+def _build_material(part: str, colour: Sequence[float], tinted: bool) -> Any:
+    rgba = (*colour, 1.0)
     material = bpy.data.materials.new(part)
     material.diffuse_color = rgba  # what Workbench shows
-    shader = blender_compat.node_tree_of(material).nodes.get("Principled BSDF")
+    tree = blender_compat.node_tree_of(material)
+    shader = tree.nodes.get("Principled BSDF")
     if shader is not None:
         shader.inputs["Base Color"].default_value = rgba
         shader.inputs["Roughness"].default_value = 0.5
+        if tinted:
+            layer = tree.nodes.new("ShaderNodeVertexColor")
+            layer.layer_name = COLOUR_LAYER
+            tree.links.new(layer.outputs["Color"], shader.inputs["Base Color"])
     return material
 
 
@@ -140,13 +162,13 @@ def _build_camera(scene: Any, template: Template) -> None:
     scene.camera = camera
 
 
-def _build_light(scene: Any, template: Template) -> None:
+def _build_light(scene: Any, look: Look) -> None:
     """A world and two suns, for the engines that need light; Workbench brings its own."""
     world = bpy.data.worlds.new("World")
-    world.color = template.look.world_colour
+    world.color = look.world_colour
     background = blender_compat.node_tree_of(world).nodes.get("Background")
     if background is not None:
-        background.inputs["Color"].default_value = (*template.look.world_colour, 1.0)
+        background.inputs["Color"].default_value = (*look.world_colour, 1.0)
     scene.world = world
     for name, strength, angles in (("Key", 1.6, (1.0, 0.0, -0.5)), ("Fill", 0.6, (1.2, 0.0, 0.7))):
         light = bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN"))
@@ -156,8 +178,8 @@ def _build_light(scene: Any, template: Template) -> None:
         scene.collection.objects.link(light)
 
 
-def _apply_look(scene: Any, template: Template) -> None:
-    look, shading = template.look, scene.display.shading
+def _apply_look(scene: Any, template: Template, look: Look, tinted: bool) -> None:
+    shading = scene.display.shading
     wishes = (
         (shading, "light", look.light),
         (shading, "studio_light", look.matcap),
@@ -173,7 +195,7 @@ def _apply_look(scene: Any, template: Template) -> None:
                 f"template {template.name!r}: this Blender ({bpy.app.version_string}) has no "
                 f"{name} called {value!r}"
             ) from error
-    shading.color_type = "MATERIAL"
+    shading.color_type = "VERTEX" if tinted else "MATERIAL"
 
 
 def _stage_from_blend(template: Template) -> Stage:
@@ -204,7 +226,7 @@ def _stage_from_blend(template: Template) -> Stage:
     own_camera = scene.camera is not None
     if not own_camera:
         _build_camera(scene, template)
-    return Stage(template, scene, faces, np.concatenate(points), own_camera)
+    return Stage(template, scene, faces, np.concatenate(points), own_camera, look=template.look)
 
 
 def _world_points(item: Any) -> FloatArray:

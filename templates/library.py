@@ -23,6 +23,7 @@ import numpy.typing as npt
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
+from templates.looks import look_hash
 from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
 
 # How tall a head may be with its neck, in metres: outside it a unit is not guessed.
@@ -138,6 +139,7 @@ def template_hash(template: Template) -> str:
     """
     described = asdict(template)
     del described["folder"]
+    described["look"] = look_hash(template.look)
     if isinstance(described["mesh"], str):
         described["mesh"] = Path(described["mesh"]).name
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
