@@ -6,11 +6,12 @@ Nothing is loaded here but the descriptor: `library.py` finds templates and load
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from exomni_core.arkit import CHANNEL_INDEX
 from templates import reading
 from templates.looks import Look, look_from_json
 from templates.mesh import axes_matrix
@@ -19,6 +20,8 @@ from templates.reading import Colour, is_number, is_vector, read_object, section
 SCHEMA_VERSION: Final = 1
 DESCRIPTOR: Final = "template.json"
 BUNDLED: Final = Path(__file__).parent
+ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
+DERIVED: Final = ("lips", "landmarks68", "aperture_pairs", "vertex_groups")
 
 __all__ = ["Camera", "Colour", "Look", "Template", "UserFile", "read_descriptor"]
 
@@ -64,9 +67,15 @@ class Template:
     up, forward: the file's axes. channel_order: `names`, or `arkit_52` / `live_link` for an npz
     without bs_names. ids_from: what the first vertex is called in the faces (0, 1, `auto`).
     lips: `mesh` if the mesh file lists lip vertices, else a .npy file of vertex ids beside it.
+    lips_sha256: what `mesh.ids_sha256` gives for the lip vertices; empty leaves it unchecked.
+    channels: channel -> the file's own name for it, where it differs from ARKit's, or a list of
+        [name, weight] that are summed.
+    derived: what nobody listed and code worked out from the shapes: some of DERIVED.
     part_colours: scene-linear RGB for each part of the mesh; `*` is for all others.
     look: how it is shown by default; a file names a look and what is different for this head.
+    engine: the render engine that suits it best; `auto` leaves the choice to the renderer.
     samples: per pixel, for engines other than Workbench.
+    origin: where an imported head came from and how it was read, for the record.
     """
 
     name: str
@@ -81,10 +90,15 @@ class Template:
     channel_order: str = "names"
     ids_from: int | str = 0
     lips: str = "mesh"
+    lips_sha256: str = ""
+    channels: Mapping[str, Any] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
     part_colours: Mapping[str, Colour] = field(default_factory=dict)
     camera: Camera = Camera()
     look: Look = field(default_factory=Look)
+    engine: str = "auto"
     samples: Mapping[str, int] = field(default_factory=lambda: {"eevee": 16, "cycles": 16})
+    origin: Mapping[str, Any] = field(default_factory=dict)
     user_file: UserFile | None = None
     folder: Path = BUNDLED  # not in the file: where it lies
 
@@ -97,6 +111,14 @@ class Template:
     def is_blend(self) -> bool:
         """Whether the head is a .blend file, which only Blender can read."""
         return isinstance(self.mesh, str) and self.mesh.lower().endswith(".blend")
+
+    @property
+    def shape_sums(self) -> dict[str, tuple[tuple[str, float], ...]]:
+        """`channels` with every entry as a sum: channel -> (name, weight) for each part."""
+        return {
+            channel: ((wish, 1.0),) if isinstance(wish, str) else tuple(wish)
+            for channel, wish in self.channels.items()
+        }
 
 
 def read_descriptor(path: Path) -> Template:
@@ -112,14 +134,44 @@ def read_descriptor(path: Path) -> Template:
     return template
 
 
+_TEXTS: Final = ("name", "title", "licence", "source", "channel_order", "lips", "lips_sha256",
+                 "up", "forward", "engine")  # fmt: skip
+
+
+def _check_channels(template: Template, need: Callable[[bool, str, str], None]) -> None:
+    need(isinstance(template.channels, dict), "channels", "an object")
+    for channel, wish in template.channels.items():
+        key = f"channels.{channel}"
+        need(channel in CHANNEL_INDEX, key, "under one of ARKit's 52 names")
+        parts = ((wish, 1.0),) if isinstance(wish, str) else wish
+        good = isinstance(parts, tuple) and all(
+            isinstance(part, tuple)
+            and len(part) == 2
+            and isinstance(part[0], str)
+            and is_number(part[1])
+            for part in parts
+        )
+        need(good, key, "a shape's name or a list of [name, weight]")
+
+
 def _check_values(template: Template, path: Path) -> None:
     """Raise InputError for values of the wrong kind, naming file and key."""
 
     def need(good: bool, key: str, what: str) -> None:
         reading.need(good, path, key, what)
 
-    for key in ("name", "title", "licence", "source", "channel_order", "lips", "up", "forward"):
+    for key in _TEXTS:
         need(isinstance(getattr(template, key), str), key, "text")
+    file_name = template.mesh if isinstance(template.mesh, str) else ""
+    for key, name in (("mesh", file_name), ("lips", template.lips)):
+        # A descriptor from elsewhere must not reach for other files of this machine.
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        need(inside and "\\" not in name, key, "a file in the template's own folder")
+    _check_channels(template, need)
+    need(isinstance(template.origin, dict), "origin", "an object")
+    known = isinstance(template.derived, tuple) and all(d in DERIVED for d in template.derived)
+    need(known, "derived", f"a list out of {', '.join(DERIVED)}")
+    need(template.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}")
     need(isinstance(template.mesh, (str, dict)), "mesh", 'a file name or {"builder": ...}')
     need(template.unit_m is None or is_number(template.unit_m, above=0), "unit_m", "a number > 0")
     need(isinstance(template.part_colours, dict), "part_colours", "an object")

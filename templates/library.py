@@ -12,6 +12,8 @@ import hashlib
 import importlib
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +26,11 @@ from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
 from templates.looks import look_hash
-from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
+from templates.mesh import TemplateMesh, check_mesh, ids_sha256, mesh_from_npz
+
+# The environment variable that says where the user's own templates lie.
+FOLDER_VARIABLE: Final = "EXOMNI_TEMPLATES"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # How tall a head may be with its neck, in metres: outside it a unit is not guessed.
 _HEAD_HEIGHT_M: Final = (0.15, 0.5)
@@ -47,8 +53,45 @@ def list_templates() -> tuple[Template, ...]:
     return tuple(read_descriptor(path) for path in sorted(BUNDLED.glob(f"*/{DESCRIPTOR}")))
 
 
+def user_folder(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> Path:
+    """Where the user's own templates lie: $EXOMNI_TEMPLATES, else a folder of the user's data."""
+    if chosen := environment.get(FOLDER_VARIABLE):
+        return Path(chosen).expanduser().absolute()
+    home = Path.home()
+    if system == "win32":
+        data = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif system == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return data / "exomni" / "templates"
+
+
+def list_user_templates() -> tuple[tuple[Template, ...], tuple[str, ...]]:
+    """The user's own templates by name, and a sentence for each that can't be read."""
+    found, faults = [], []
+    for path in sorted(user_folder().glob(f"*/{DESCRIPTOR}")):
+        try:
+            found.append(read_descriptor(path))
+        except InputError as error:
+            faults.append(str(error))
+    return tuple(found), tuple(faults)
+
+
+def checked_name(name: str) -> str:
+    """A name for a user's template as it is; InputError if it could lead out of the folder."""
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise InputError(
+            f"{name[:80]!r} is no name for a template; use letters, digits, - _ and ., at most 64",
+            field="name",
+        )
+    if (BUNDLED / name).exists():
+        raise InputError(f"{name!r} is the name of a bundled part; choose another", field="name")
+    return name
+
+
 def find_template(name_or_path: str | Path) -> Template:
-    """A template by bundled name, folder, template.json, .npz or .blend file.
+    """A template by bundled name, the user's own name, folder, template.json, .npz or .blend file.
 
     Raises InputError if there is no such template or its descriptor is wrong, EnvironmentProblem
     if it needs a file that the user has to fetch first.
@@ -57,11 +100,13 @@ def find_template(name_or_path: str | Path) -> Template:
     bundled = BUNDLED / text / DESCRIPTOR
     if text and Path(text).name == text and bundled.is_file():
         return _with_user_file(read_descriptor(bundled))
+    if _NAME.fullmatch(text) and (own := user_folder() / text / DESCRIPTOR).is_file():
+        return read_descriptor(own)
     path = Path(text).expanduser()
     if path.is_dir():
         path = path / DESCRIPTOR
     if not path.is_file():
-        names = ", ".join(template.name for template in list_templates())
+        names = ", ".join(t.name for t in (*list_templates(), *list_user_templates()[0]))
         raise InputError(
             f"there is no template {text!r}; use {names}, or the path of a template folder, an "
             ".npz or a .blend file",
@@ -91,6 +136,7 @@ def load_mesh(template: Template) -> TemplateMesh:
             ids_from=template.ids_from,
             up=template.up,
             forward=template.forward,
+            channels=template.shape_sums,
         )
         where = str(template.mesh_path)
     else:
@@ -98,6 +144,11 @@ def load_mesh(template: Template) -> TemplateMesh:
     if template.lips != "mesh":
         mesh = replace(mesh, lips=_read_ids(template.folder / template.lips))
     check_mesh(mesh, where)
+    if template.lips_sha256 and ids_sha256(mesh.lips) != template.lips_sha256:
+        raise InputError(
+            f"{where}: the lip vertices are not those that lips_sha256 in {DESCRIPTOR} stands for; "
+            "measurements with other lips can't be compared"
+        )
     unknown = sorted(set(template.part_colours) - {*mesh.part_names, "*"})
     if unknown and template.part_colours is not _PLAIN_COLOURS:
         raise InputError(

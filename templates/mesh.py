@@ -8,8 +8,9 @@ The npz layout is the one ICT-FaceKit-style and EmoTalk-style files share: `mean
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -79,12 +80,14 @@ def mesh_from_npz(
     ids_from: int | str = 0,
     up: str = "+Y",
     forward: str = "+Z",
+    channels: Mapping[str, Sequence[tuple[str, float]]] | None = None,
 ) -> TemplateMesh:
     """Read a head from an npz file; InputError in one sentence for anything that is wrong with it.
 
     channel_order: `names` (the file has `bs_names`), or `arkit_52` / `live_link` for a file that
     has none. ids_from: what the first vertex is called, 0, 1 or `auto`. up, forward: the file's
-    axes, such as `+Y` and `-Z`.
+    axes, such as `+Y` and `-Z`. channels: channel -> the file's shapes that are summed for it, with
+    their weights, in place of those that its names would give.
     """
     where = str(path)
     arrays = _read_npz(path)
@@ -107,7 +110,7 @@ def mesh_from_npz(
     names = _shape_names(arrays, len(offsets), channel_order, where)
     turn = axes_matrix(up, forward)
     polygons = _polygons(arrays, len(vertices), ids_from, where)
-    shapes, missing = _shapes_by_name(offsets, names, where)
+    shapes, missing = _shapes_by_name(offsets, names, channels or {}, where)
     part, part_names = _parts(arrays, len(polygons), where)
     mesh = TemplateMesh(
         vertices=np.ascontiguousarray(vertices @ turn.T, np.float32),
@@ -195,6 +198,11 @@ def _check_extras(mesh: TemplateMesh, where: str) -> None:
         raise InputError(f"{where}: tint must not be negative; 1 leaves a colour as it is")
 
 
+def ids_sha256(ids: npt.NDArray[Any]) -> str:
+    """Hex SHA-256 of a list of vertex ids: sorted, each once, as little-endian 32-bit numbers."""
+    return hashlib.sha256(np.unique(ids).astype("<i4").tobytes()).hexdigest()
+
+
 def axes_matrix(up: str, forward: str) -> FloatArray:
     """The (3, 3) matrix that turns coordinates with these axes into x left, y up, z forward."""
     rows = []
@@ -238,13 +246,23 @@ def _shape_names(arrays: Arrays, count: int, channel_order: str, where: str) -> 
 
 
 def _shapes_by_name(
-    offsets: npt.NDArray[Any], names: list[str], where: str
+    offsets: npt.NDArray[Any],
+    names: list[str],
+    channels: Mapping[str, Sequence[tuple[str, float]]],
+    where: str,
 ) -> tuple[FloatArray, tuple[str, ...]]:
     ordered = np.zeros((len(ARKIT_52), *offsets.shape[1:]), np.float32)
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = {channel: str(parts) for channel, parts in channels.items()}
+    for channel, parts in channels.items():
+        for name, weight in parts:
+            if name not in names:
+                raise InputError(
+                    f"{where} has no blendshape {name!r}, which its channels.{channel} asks for"
+                )
+            ordered[CHANNEL_INDEX[channel]] += np.float32(weight) * offsets[names.index(name)]
     for row, name in zip(offsets, names, strict=True):
-        channel = canonical_name(name)
-        if channel is None:
+        channel = canonical_name(name) or ""
+        if not channel or channel in channels:
             continue  # heads often carry more shapes than ARKit knows
         if channel in seen:
             raise InputError(f"{where}: {channel} stands twice, as {seen[channel]!r} and {name!r}")
