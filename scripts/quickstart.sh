@@ -3,7 +3,7 @@
 # In: nothing. Out: the bundled prompts as talking-head videos in quickstart-videos/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash scripts/setup.sh render
+bash scripts/setup.sh render,study
 .venv/bin/exorender batch examples/prompts.jsonl --out quickstart-videos --contact-sheet
 echo
 echo "Watch them: $PWD/quickstart-videos/videos"
