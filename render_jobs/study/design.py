@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Items, comparisons and a seed in; who sees what, on which side, in which order, out. Pure.
+
+Rules of evaluation spec 4.5: a seeded sample, the target on each side half of the time for every
+rater and every pair, comparisons balanced over the session by a Latin square, catch trials spread
+out. Nothing here looks at a video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from exomni_core.errors import InputError
+from render_jobs.study.plan import TrialKind
+
+PRACTICE_TRIALS: Final = 2
+CATCH_SHARE: Final = 0.05  # of the main trials, for each of the two kinds: together about 10 %
+CATCH_EACH: Final = 2  # at least, where there are trials enough to hide them
+FEW_TRIALS: Final = 12  # fewer main trials than this hold one catch trial of each kind
+TINY_TRIALS: Final = 4  # fewer than this hold none
+FREE_OF_CATCH: Final = 2  # main trials at the start
+MOST_IN_A_ROW: Final = 2  # trials of one comparison
+ITEM_DISTANCE: Final = 5  # the same item comes again after more trials than this
+_REPAIR_ROUNDS: Final = 60
+
+Delay = Literal["", "left", "right"]
+Comparison = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ItemChoice:
+    """An item that both sides of every comparison hold."""
+
+    item_id: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Show:
+    """One video to make of two systems; `delay`: the side whose face comes late."""
+
+    key: str
+    item: ItemChoice
+    left: str
+    right: str
+    delay: Delay = ""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One place in a rater's session; `show` is the key of what is shown there."""
+
+    kind: TrialKind
+    pair_id: str
+    item_id: str
+    language: str
+    left: str
+    right: str
+    expected: str
+    show: str
+
+
+@dataclass(frozen=True)
+class Design:
+    """What to make and who sees it. main: by pair id, (item, comparison); notes: for the user."""
+
+    main: Mapping[str, tuple[ItemChoice, Comparison]]
+    shows: tuple[Show, ...]
+    seats: tuple[tuple[Spot, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def derived_random(seed: int, *purpose: object) -> random.Random:
+    """A generator of its own for each purpose, so that one more rater changes no other's order."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))  # noqa: S311
+
+
+def sample_items(
+    eligible: Sequence[ItemChoice], count: int, languages: Sequence[str], seed: int
+) -> list[ItemChoice]:
+    """Draw `count` items, as many of each language as the numbers allow; one language's together,
+    so that sides that alternate over the items also alternate within each language.
+
+    Raises InputError when a language has too few.
+    """
+    drawn: list[ItemChoice] = []
+    for number, language in enumerate(languages):
+        wanted = count // len(languages) + (number < count % len(languages))
+        pool = sorted((i for i in eligible if i.language == language), key=lambda i: i.item_id)
+        if len(pool) < wanted:
+            raise InputError(
+                f"only {len(pool)} items of language {language!r} can be used, but {wanted} are "
+                f"wanted; lower --n to {len(pool) * len(languages)} or render more",
+                field="n",
+            )
+        derived_random(seed, "sample", language).shuffle(pool)
+        drawn += pool[:wanted]
+    return drawn
+
+
+def make_design(
+    eligible: Sequence[ItemChoice],
+    comparisons: Sequence[Comparison],
+    *,
+    count: int,
+    seats: int,
+    languages: Sequence[str],
+    seed: int,
+) -> Design:
+    """The whole plan of a study with `count` items and `seats` raters; InputError.
+
+    eligible: items that every system of `comparisons` holds. In a comparison (a, b), `a` is the
+    one whose side is balanced: the target, where it takes part.
+    """
+    if count < 1 or seats < 1 or not comparisons:
+        raise InputError("a study needs at least one item, one rater and two systems", field="n")
+    items = sample_items(eligible, count, languages, seed)
+    spare = sorted(set(eligible) - set(items), key=lambda i: i.item_id)
+    spare = [i for i in spare if i.language in languages]
+    derived_random(seed, "spare").shuffle(spare)
+    main = {
+        pair_id(a, b, item): (item, (a, b)) for a, b in comparisons for item in items
+    }  # fmt: skip
+    catches, practice, notes = _extras(items, spare, comparisons, len(main))
+    shows = [
+        show
+        for item, (a, b) in [*main.values(), *practice]
+        for show in _both_ways(pair_id(a, b, item), item, a, b)
+    ]
+    for kind, item, system in catches:
+        shows += _catch_shows(kind, item, system)
+    made = tuple(
+        _seat(r, items, comparisons, catches, practice, seed) for r in range(seats)
+    )  # fmt: skip
+    unique = {show.key: show for show in shows}
+    return Design(main, tuple(unique.values()), made, tuple(notes))
+
+
+def pair_id(a: str, b: str, item: ItemChoice) -> str:
+    """`<a>__<b>__<language>__<item>`, as rating tables name a pair."""
+    return f"{a}__{b}__{item.language}__{item.item_id}"
+
+
+def catch_count(main_trials: int) -> int:
+    """How many catch trials of each of the two kinds a session of that many main trials holds."""
+    if main_trials < TINY_TRIALS:
+        return 0
+    if main_trials < FEW_TRIALS:
+        return 1
+    return max(CATCH_EACH, round(main_trials * CATCH_SHARE))
+
+
+def williams_square(size: int, *, mirrored: bool = False) -> list[list[int]]:
+    """A Latin square of 0..size-1 (rows by columns), each number once in every row and column.
+
+    Even sizes: each number also follows each other number exactly once (E. J. Williams 1949).
+    Odd sizes need the square and its mirror image together for that.
+    """
+    first = [(k + 1) // 2 if k % 2 else (size - k // 2) % size for k in range(size)]
+    rows = [[(value + row) % size for value in first] for row in range(size)]
+    return [row[::-1] for row in rows] if mirrored else rows
+
+
+Catch = tuple[Literal["catch_identical", "catch_desync"], ItemChoice, str]
+Practice = tuple[ItemChoice, Comparison]
+
+
+def _extras(
+    items: Sequence[ItemChoice],
+    spare: Sequence[ItemChoice],
+    comparisons: Sequence[Comparison],
+    main_trials: int,
+) -> tuple[list[Catch], list[Practice], list[str]]:
+    """Catch and practice trials, from items outside the sample where there are enough."""
+    notes = []
+    each = min(catch_count(main_trials), len(items) + len(spare))
+    systems = list(dict.fromkeys(system for pair in comparisons for system in pair))
+    wanted = PRACTICE_TRIALS + 2 * each
+    if len(spare) < wanted:
+        notes.append(
+            f"{len(spare)} items lie outside the sample where {wanted} would serve as practice and "
+            "catch trials; the rest repeat items of the sample"
+        )
+    # Practice first: its videos must not be met again. Then the sample from its end, over again.
+    supply = [*spare, *reversed(items)]
+    while len(supply) < wanted:
+        supply += supply
+    different = list(dict.fromkeys(supply[:PRACTICE_TRIALS]))
+    practice = [(item, comparisons[k % len(comparisons)]) for k, item in enumerate(different)]
+    catches: list[Catch] = []
+    kinds: tuple[Literal["catch_identical", "catch_desync"], ...] = (
+        "catch_identical",
+        "catch_desync",
+    )
+    for k in range(2 * each):
+        item = supply[PRACTICE_TRIALS + k]
+        if (kinds[k % 2], item) in [(kind, i) for kind, i, _ in catches]:
+            continue  # a rater can't answer one catch trial twice
+        catches.append((kinds[k % 2], item, systems[k // 2 % len(systems)]))
+    return catches, practice, notes
+
+
+def _both_ways(pair: str, item: ItemChoice, a: str, b: str) -> list[Show]:
+    return [Show(f"{pair}/AB", item, a, b), Show(f"{pair}/BA", item, b, a)]
+
+
+def _catch_shows(kind: str, item: ItemChoice, system: str) -> list[Show]:
+    key = f"{kind}/{system}/{item.language}/{item.item_id}"
+    if kind == "catch_identical":
+        return [Show(key, item, system, system)]
+    return [
+        Show(f"{key}/left", item, system, system, "left"),
+        Show(f"{key}/right", item, system, system, "right"),
+    ]
+
+
+def _seat(
+    number: int,
+    items: Sequence[ItemChoice],
+    comparisons: Sequence[Comparison],
+    catches: Sequence[Catch],
+    practice: Sequence[Practice],
+    seed: int,
+) -> tuple[Spot, ...]:
+    """The session of rater `number`: practice, then main trials with catch trials among them."""
+    chance = derived_random(seed, "seat", number)
+    spots = [
+        _main_spot(items[k], k, comparisons[c], c, number)
+        for k, c in _main_order(len(items), len(comparisons), number, chance)
+    ]
+    spots = _with_catches(spots, catches, number, chance)
+    first = [
+        _main_spot(item, k, pair, 0, number, kind="practice")
+        for k, (item, pair) in enumerate(practice)
+    ]
+    return (*first, *spots)
+
+
+def _main_spot(
+    item: ItemChoice,
+    k: int,
+    comparison: Comparison,
+    c: int,
+    seat: int,
+    kind: TrialKind = "main",
+) -> Spot:
+    a, b = comparison
+    # Item k, seat r: the target stands on the left iff k + r is even. Adding the comparison's
+    # number keeps an item from showing the target on the same side in all its comparisons.
+    a_left = (k + seat + c) % 2 == 0
+    pair = pair_id(a, b, item)
+    left, right = (a, b) if a_left else (b, a)
+    show = f"{pair}/{'AB' if a_left else 'BA'}"
+    named = f"practice__{item.language}__{item.item_id}" if kind == "practice" else pair
+    return Spot(kind, named, item.item_id, item.language, left, right, "", show)
+
+
+def _main_order(
+    items: int, comparisons: int, seat: int, chance: random.Random
+) -> list[tuple[int, int]]:
+    """(item, comparison) in order: blocks that hold every comparison once, by a Latin square."""
+    sequence: list[int] = []
+    for block in range(items):
+        mirrored = bool(comparisons % 2) and (block + seat // comparisons) % 2 == 1
+        sequence += williams_square(comparisons, mirrored=mirrored)[(seat + block) % comparisons]
+    orders = []
+    for _ in range(comparisons):
+        order = list(range(items))
+        chance.shuffle(order)
+        orders.append(order)
+    drawn = [orders[c][place // comparisons] for place, c in enumerate(sequence)]
+    _spread_items(drawn, sequence, chance)
+    return list(zip(drawn, sequence, strict=True))
+
+
+def _spread_items(drawn: list[int], sequence: Sequence[int], chance: random.Random) -> None:
+    """Swap items within their comparison until none comes again within ITEM_DISTANCE trials.
+
+    With few items that can't be; then it ends with the fewest repeats it has met.
+    """
+    places: dict[int, list[int]] = {}
+    for place, comparison in enumerate(sequence):
+        places.setdefault(comparison, []).append(place)
+
+    def crowd(place: int) -> int:
+        near = range(max(0, place - ITEM_DISTANCE), min(len(drawn), place + ITEM_DISTANCE + 1))
+        return sum(drawn[other] == drawn[place] for other in near if other != place)
+
+    for _ in range(_REPAIR_ROUNDS):
+        crowded = [place for place in range(len(drawn)) if crowd(place)]
+        if not crowded:
+            return
+        for place in crowded:
+            others = [p for p in places[sequence[place]] if p != place]
+            chance.shuffle(others)
+            for other in others:
+                before = crowd(place) + crowd(other)
+                drawn[place], drawn[other] = drawn[other], drawn[place]
+                if crowd(place) + crowd(other) < before:
+                    break
+                drawn[place], drawn[other] = drawn[other], drawn[place]
+
+
+def _with_catches(
+    spots: Sequence[Spot], catches: Sequence[Catch], seat: int, chance: random.Random
+) -> list[Spot]:
+    """Put one catch trial into each of as many equal stretches of the session."""
+    order = list(range(len(catches)))
+    chance.shuffle(order)
+    stretch = (len(spots) - FREE_OF_CATCH + 1) / max(1, len(order))
+    after: dict[int, list[Spot]] = {}
+    for slot, number in enumerate(order):
+        spot = _catch_spot(catches[number], number, seat)
+        low = FREE_OF_CATCH + int(slot * stretch)
+        high = max(low + 1, FREE_OF_CATCH + int((slot + 1) * stretch))
+        choices = list(range(low, min(high, len(spots) + 1)))
+        chance.shuffle(choices)
+        place = max(choices, key=lambda p: _room(spots, p, spot.item_id))
+        after.setdefault(place, []).append(spot)
+    result: list[Spot] = []
+    for place in range(len(spots) + 1):
+        result += after.get(place, [])
+        result += spots[place : place + 1]
+    return result
+
+
+def _room(spots: Sequence[Spot], place: int, item_id: str) -> int:
+    """How many trials away the same item is, ITEM_DISTANCE + 1 at most."""
+    gaps = [
+        place - i if i < place else i - place + 1
+        for i, spot in enumerate(spots)
+        if spot.item_id == item_id
+    ]
+    return min([*gaps, ITEM_DISTANCE + 1])
+
+
+def _catch_spot(catch: Catch, number: int, seat: int) -> Spot:
+    kind, item, system = catch
+    key = f"{kind}/{system}/{item.language}/{item.item_id}"
+    named = f"{kind}__{item.language}__{item.item_id}"
+    if kind == "catch_identical":
+        return Spot(kind, named, item.item_id, item.language, "same", "same", "tie", key)
+    late_left = (number // 2 + seat) % 2 == 0
+    sides = ("delayed", "intact") if late_left else ("intact", "delayed")
+    expected, late = ("right", "left") if late_left else ("left", "right")
+    return Spot(kind, named, item.item_id, item.language, *sides, expected, f"{key}/{late}")
