@@ -101,6 +101,32 @@ def canonical_name(spelling: str) -> str | None:
     return _spellings().get(squeezed)
 
 
+def columns_by_name(
+    names: Sequence[str], *, ignore: Sequence[str] = ()
+) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Where the source's columns go: {source column: its place in ARKIT_52}.
+
+    Also returns the channels that the source lacks. Raises InputError on a name that is unknown
+    (and not in `ignore`) or stands twice.
+    """
+    places: dict[int, int] = {}
+    seen: dict[str, str] = {}
+    for column, name in enumerate(names):
+        if name in ignore:
+            continue
+        ours = canonical_name(name) if isinstance(name, str) else None
+        if ours is None:
+            shown = repr(name)[:60] if isinstance(name, str) else f"of type {type(name).__name__}"
+            raise InputError(
+                f"channel name {shown} is not an ARKit blendshape; rename or remove that column"
+            )
+        if ours in seen:
+            raise InputError(f"channel {ours} stands twice, as {seen[ours]!r} and as {name!r}")
+        seen[ours] = name
+        places[column] = CHANNEL_INDEX[ours]
+    return places, tuple(name for name in ARKIT_52 if name not in seen)
+
+
 def order_by_name(
     weights: npt.ArrayLike, names: Sequence[str], *, ignore: Sequence[str] = ()
 ) -> tuple[FloatArray, tuple[str, ...]]:
@@ -121,18 +147,6 @@ def order_by_name(
             "give one name for each column"
         )
     ordered = np.zeros((len(table), len(ARKIT_52)), np.float32)
-    seen: dict[str, str] = {}
-    for column, name in enumerate(names):
-        if name in ignore:
-            continue
-        ours = canonical_name(name) if isinstance(name, str) else None
-        if ours is None:
-            shown = repr(name)[:60] if isinstance(name, str) else f"of type {type(name).__name__}"
-            raise InputError(
-                f"channel name {shown} is not an ARKit blendshape; rename or remove that column"
-            )
-        if ours in seen:
-            raise InputError(f"channel {ours} stands twice, as {seen[ours]!r} and as {name!r}")
-        seen[ours] = name
-        ordered[:, CHANNEL_INDEX[ours]] = table[:, column]
-    return ordered, tuple(name for name in ARKIT_52 if name not in seen)
+    places, missing = columns_by_name(names, ignore=ignore)
+    ordered[:, list(places.values())] = table[:, list(places)]
+    return ordered, missing

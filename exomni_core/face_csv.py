@@ -70,6 +70,10 @@ def parse_csv(text: str, fps: float | None, where: str) -> NamedTable:
     header, rows = _cells(text, where)
     time_column = next((i for i, n in enumerate(header) if n.lower() == "timecode"), None)
     skipped = {i for i, n in enumerate(header) if n.lower() in ("", "timecode", "blendshapecount")}
+    if unnamed := [i for i in skipped if i > 0 and not header[i]]:  # an index may stand first
+        raise InputError(
+            f"{where}: column {unnamed[0] + 1} of {len(header)} has no name; name it or remove it"
+        )
     columns = [i for i in range(len(header)) if i not in skipped]
     names = tuple(header[i].removeprefix("blendShapes.") for i in columns)
     values = np.empty((len(rows), len(columns)))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Face files of other tools in, weights by channel name out, and back; clips to them and from them.
 
-By extension: `.json` Omniverse Audio2Face, `.csv` Live Link Face, `.npy` with `.names.json` beside
-it, `.clip` ours. Columns are found by name, never by place.
+By extension: `.json` Omniverse Audio2Face, `.csv` Live Link Face and Audio2Face-3D, `.npy` with
+`.names.json` beside it, `.npz` with names inside, `.clip` ours. Columns are found by name, never by
+place.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from exomni_core.audio import MAX_DURATION_S, Audio, read_audio
 from exomni_core.clip import Clip, frame_count, load_clip, load_face, save_clip
 from exomni_core.codecs import npy_bytes, read_npy
 from exomni_core.errors import InputError
+from exomni_core.face_arrays import read_npz
 from exomni_core.face_csv import ROTATIONS, csv_text, parse_csv
 from exomni_core.files import replacing, write_text
 
@@ -54,10 +56,13 @@ class FaceTrack:
     ignored: tuple[str, ...] = ()
 
 
-def read_face(path: Path | str, *, fps: float | None = None) -> FaceTrack:
+def read_face(
+    path: Path | str, *, fps: float | None = None, names: tuple[str, ...] | None = None
+) -> FaceTrack:
     """Read a face file by its extension; InputError in one sentence if it can't be used.
 
-    fps: overrides what the file says, and is needed where a CSV is too short to tell.
+    fps: overrides what the file says, and is needed where a CSV is too short to tell. names: the
+    columns of an array that has none; they never override a file's own.
     """
     path = Path(path)
     if fps is not None:
@@ -65,7 +70,9 @@ def read_face(path: Path | str, *, fps: float | None = None) -> FaceTrack:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} is no known face file; known are {', '.join(_READERS)}")
-    return reader(path, fps)
+    if reader is _read_npy:
+        return _read_npy(path, fps, names)
+    return _read_npz(path, fps, names) if reader is _read_npz else reader(path, fps)
 
 
 def write_face(path: Path | str, weights: npt.ArrayLike, fps: float) -> None:
@@ -233,23 +240,25 @@ def _write_csv(path: Path, weights: FloatArray, fps: float) -> None:
     write_text(path, csv_text(weights, fps))
 
 
-def _read_npy(path: Path, fps: float | None) -> FaceTrack:
+def _read_npy(path: Path, fps: float | None, names: tuple[str, ...] | None = None) -> FaceTrack:
     try:
         table = read_npy(_read_bytes(path))
     except ValueError as error:
         raise InputError(f"{path} can't be used: {error}") from error
     sidecar = path.with_suffix(".names.json")
     if not sidecar.exists():
+        if names is not None:
+            return _track(names, table, fps, path)  # type: ignore[arg-type]
         width = table.shape[1] if table.ndim == 2 else 0
         raise InputError(
             f"{path} holds {width} columns without names; put {sidecar.name} beside it with "
             '{"names": [...], "fps": 30}'
         )
     data = _read_json(sidecar)
-    names = data.get("names")
-    if not isinstance(names, list):
+    listed = data.get("names")
+    if not isinstance(listed, list):
         raise InputError(f'{sidecar} has no list "names"; add it')
-    return _track(names, table, data.get("fps") if fps is None else fps, path)  # type: ignore[arg-type]
+    return _track(listed, table, data.get("fps") if fps is None else fps, path)  # type: ignore[arg-type]
 
 
 def _write_npy(path: Path, weights: FloatArray, fps: float) -> None:
@@ -257,6 +266,11 @@ def _write_npy(path: Path, weights: FloatArray, fps: float) -> None:
         text = json.dumps({"names": list(ARKIT_52), "fps": fps}, indent=1)
         sidecar.write_text(text + "\n", encoding="utf-8")
         array.write_bytes(npy_bytes(np.ascontiguousarray(weights)))
+
+
+def _read_npz(path: Path, fps: float | None, names: tuple[str, ...] | None = None) -> FaceTrack:
+    table = read_npz(path, fps, names)
+    return _track(table.names, table.values, table.fps, path)
 
 
 def _read_clip(path: Path, fps: float | None) -> FaceTrack:
@@ -268,6 +282,7 @@ _READERS: Final[dict[str, Callable[[Path, float | None], FaceTrack]]] = {
     ".json": _read_a2f,
     ".csv": _read_csv,
     ".npy": _read_npy,
+    ".npz": _read_npz,
     ".clip": _read_clip,
 }
 _WRITERS: Final[dict[str, Callable[[Path, FloatArray, float], None]]] = {

@@ -384,7 +384,7 @@ class TestFiles:
         (tmp_path / "a.json").mkdir()
         refused(tmp_path / "a.json", "can't be read")
         for name in ("a.bvh", "a", "a.clip.txt"):
-            with pytest.raises(InputError, match=r"known are \.json, \.csv, \.npy, \.clip"):
+            with pytest.raises(InputError, match=r"known are \.json, \.csv, \.npy, \.npz, \.clip"):
                 read_face(tmp_path / name)
 
     def test_huge_files_are_not_read(self, tmp_path, monkeypatch):

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two series of weights on one clock in, the face metrics of one clip out (evaluation spec 1.5).
+
+A value that is not defined is None, never 0: velocity of one frame, jerk of three, a correlation
+with a curve that stands still, precision where nothing is closed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.arkit import ARKIT_52
+from exomni_core.metrics.basis import FaceBasis
+
+Array = npt.NDArray[np.float64]
+Values = dict[str, Any]  # float, int, or None where it is not defined
+
+MAX_LAG_FRAMES: Final = 15
+CLOSED_SHARE: Final = 0.10  # of the way from the neutral opening to the widest (P95)
+_STILL: Final = 1e-9  # mm: a curve that moves less than rounding does has no correlation
+_ROWS: Final = 64  # frames at a time over all vertices, to stay in the cache
+_MOUTH: Final = np.array([n.startswith(("jaw", "mouth")) for n in ARKIT_52])
+
+
+_OPENING_KEYS: Final = (
+    "lip_opening_mae_mm", "lip_opening_pearson", "lip_opening_std_ratio", "neutral_opening_mm",
+    "closure_threshold_mm", "closure_precision", "closure_recall", "closure_f1",
+    "bilabial_intervals_used", "bilabial_closed_pred", "bilabial_closed_ref", "av_lag_frames",
+    "av_lag_pearson",
+)  # fmt: skip
+# What a clip's row holds, in the golden files' order.
+METRICS: Final = (
+    "lve_l2_mm", "lve_sq_mm2", "lip_mean_error_mm", "mve_mm", "upper_vertex_error_mm", "fdd_sq_mm2",
+    "fdd_l2_mm", "lip_velocity_error_mm_s", "lip_jerk_pred_mm_s3", "lip_jerk_ref_mm_s3",
+    "lip_jerk_ratio", *_OPENING_KEYS, "coef_mae_all52", "coef_mae_mouth", "coef_rmse_mouth",
+    "baseline_neutral_lve_l2_mm", "baseline_meanpose_lve_l2_mm",
+)  # fmt: skip
+
+
+def clip_metrics(
+    pred: Array, ref: Array, basis: FaceBasis, fps: float, bilabials: npt.ArrayLike | None = None
+) -> Values:
+    """All metrics of one clip.
+
+    pred, ref: (T, 52) weights in ARKIT_52 order at `fps`, T >= 1. bilabials: (n, 2) seconds in
+    which a p, b or m is spoken, or None. Distances are mm; the keys are those of the golden files.
+    """
+    error = pred - ref
+    lip_error = offsets(error, basis.lips)
+    values: Values = dict(zip(("lve_l2_mm", "lve_sq_mm2"), lve(lip_error), strict=True))
+    values["lip_mean_error_mm"] = float(np.sqrt(square(lip_error)).mean())
+    values["mve_mm"] = mean_vertex_error(error, basis.every)
+    pred_upper, ref_upper = offsets(pred, basis.upper), offsets(ref, basis.upper)
+    values["upper_vertex_error_mm"] = lve(pred_upper - ref_upper)[0]
+    values |= fdd(pred_upper, ref_upper)
+    ref_lips = offsets(ref, basis.lips)
+    values |= lip_motion(lip_error, ref_lips, fps)
+    values |= opening_metrics(opening(pred, basis), opening(ref, basis), basis, fps, bilabials)
+    values |= coefficient_errors(error)
+    values["baseline_neutral_lve_l2_mm"] = lve(ref_lips)[0]
+    values["baseline_meanpose_lve_l2_mm"] = lve(ref_lips - ref_lips.mean(axis=0))[0]
+    return values
+
+
+def offsets(weights: Array, rows: npt.NDArray[Any]) -> Array:
+    """(T, 52) weights by (52, 3 n) offsets -> (T, n, 3) mm from the neutral face."""
+    return np.asarray(weights @ rows, np.float64).reshape(len(weights), -1, 3)
+
+
+def square(vectors: Array) -> Array:
+    """(..., 3) -> (...) squared lengths."""
+    return np.asarray(np.einsum("...k,...k->...", vectors, vectors))
+
+
+def lve(lip_error: Array) -> tuple[float, float]:
+    """Lip vertex error of (T, n, 3) mm: mean over frames of the largest L2, and of its square.
+
+    The first is what the Ex-Omni paper's text defines (UniTalker's `LVD`), in mm; the second what
+    CodeTalker, FaceDiffuser and UniTalker call LVE, in mm^2.
+    """
+    worst = square(lip_error).max(axis=1)
+    return float(np.sqrt(worst).mean()), float(worst.mean())
+
+
+def mean_vertex_error(error: Array, rows: npt.NDArray[Any]) -> float:
+    """Mean over frames and all vertices of the L2 distance, mm (FaceDiffuser's MVE)."""
+    total = 0.0
+    weights = error.astype(rows.dtype)
+    for first in range(0, len(weights), _ROWS):
+        moved = (weights[first : first + _ROWS] @ rows).reshape(-1, 3)
+        squared = np.einsum("nk,nk->n", moved, moved)
+        total += float(np.sqrt(squared).sum(dtype=np.float64))
+    return total / (len(weights) * (rows.shape[1] // 3))
+
+
+def fdd(pred_upper: Array, ref_upper: Array) -> Values:
+    """Upper-face dynamics deviation of (T, n, 3) mm: reference minus prediction, signed.
+
+    Standard deviation over time (population) of the squared (CodeTalker's code) and of the plain
+    length of the offset from neutral, averaged over vertices.
+    """
+    pred, ref = square(pred_upper), square(ref_upper)
+    return {
+        "fdd_sq_mm2": float((ref.std(axis=0) - pred.std(axis=0)).mean()),
+        "fdd_l2_mm": float((np.sqrt(ref).std(axis=0) - np.sqrt(pred).std(axis=0)).mean()),
+    }
+
+
+def lip_motion(lip_error: Array, ref_lips: Array, fps: float) -> Values:
+    """Velocity error in mm/s and jerk in mm/s^3 of (T, n, 3) lips; None where T is too short."""
+    speed: float | None = None
+    if len(lip_error) >= 2:
+        speed = float(np.sqrt(square(np.diff(lip_error, axis=0))).mean()) * fps
+    jerk_pred, jerk_ref = (_jerk(m, fps) for m in (ref_lips + lip_error, ref_lips))
+    ratio = None
+    if jerk_pred is not None and jerk_ref is not None and jerk_ref > _STILL * fps**3:
+        ratio = jerk_pred / jerk_ref
+    return {
+        "lip_velocity_error_mm_s": speed,
+        "lip_jerk_pred_mm_s3": jerk_pred,
+        "lip_jerk_ref_mm_s3": jerk_ref,
+        "lip_jerk_ratio": ratio,
+    }
+
+
+def _jerk(lips: Array, fps: float) -> float | None:
+    if len(lips) < 4:
+        return None
+    third = lips[3:] - 3.0 * (lips[2:-1] - lips[1:-2]) - lips[:-3]
+    return float(np.sqrt(square(third)).mean()) * fps**3
+
+
+def opening(weights: Array, basis: FaceBasis) -> Array:
+    """(T,) mean distance of the inner-lip pairs in mm; (T,) of NaN where the head has none."""
+    if not basis.has_opening:
+        return np.full(len(weights), np.nan)
+    gap = offsets(weights, basis.upper_pair - basis.lower_pair) + basis.neutral_gap
+    return np.asarray(np.sqrt(square(gap)).mean(axis=1))
+
+
+def opening_metrics(
+    pred: Array, ref: Array, basis: FaceBasis, fps: float, bilabials: npt.ArrayLike | None
+) -> Values:
+    """Opening, closure and lag of two (T,) openings in mm; all None where the head has no pairs."""
+    if not basis.has_opening:
+        return dict.fromkeys(_OPENING_KEYS)
+    neutral = float(np.sqrt(square(basis.neutral_gap)).mean())
+    tau = neutral + CLOSED_SHARE * (float(np.percentile(ref, 95)) - neutral)
+    lag, lag_r = best_lag(pred, ref)
+    moves = np.ptp(ref) > _STILL
+    values: Values = {
+        "lip_opening_mae_mm": float(np.abs(pred - ref).mean()),
+        "lip_opening_pearson": pearson(pred, ref),
+        "lip_opening_std_ratio": float(pred.std() / ref.std()) if moves else None,
+        "neutral_opening_mm": neutral,
+        "closure_threshold_mm": tau,
+    }
+    values |= closure_scores(pred < tau, ref < tau)
+    values |= bilabial_hits(pred < tau, ref < tau, fps, bilabials)
+    return values | {"av_lag_frames": lag, "av_lag_pearson": lag_r}
+
+
+def closure_scores(pred: npt.NDArray[np.bool_], ref: npt.NDArray[np.bool_]) -> Values:
+    """Precision, recall and F1 of closed frames (T,); None where nothing is there to be scored."""
+    both, said, true = int((pred & ref).sum()), int(pred.sum()), int(ref.sum())
+    return {
+        "closure_precision": both / said if said else None,
+        "closure_recall": both / true if true else None,
+        "closure_f1": 2 * both / (said + true) if said + true else None,
+    }
+
+
+def bilabial_hits(
+    pred: npt.NDArray[np.bool_],
+    ref: npt.NDArray[np.bool_],
+    fps: float,
+    intervals: npt.ArrayLike | None,
+) -> Values:
+    """In how many of the (n, 2) intervals in seconds, a frame wider on each side, lips close.
+
+    Intervals beyond the clip's end are not counted.
+    """
+    used = closed_pred = closed_ref = 0
+    table = np.empty((0, 2)) if intervals is None else np.asarray(intervals, float).reshape(-1, 2)
+    for start_s, end_s in table:
+        first = max(0, math.ceil((start_s - 1 / fps) * fps - 1e-9))
+        last = min(len(pred) - 1, math.floor((end_s + 1 / fps) * fps + 1e-9))
+        if last < first:
+            continue
+        used += 1
+        closed_pred += bool(pred[first : last + 1].any())
+        closed_ref += bool(ref[first : last + 1].any())
+    return {
+        "bilabial_intervals_used": used,
+        "bilabial_closed_pred": closed_pred,
+        "bilabial_closed_ref": closed_ref,
+    }
+
+
+def pearson(a: Array, b: Array) -> float | None:
+    """Pearson's correlation of two (T,) curves; None where one of them stands still."""
+    if len(a) < 2 or np.ptp(a) <= _STILL or np.ptp(b) <= _STILL:
+        return None
+    x, y = a - a.mean(), b - b.mean()
+    return float(x @ y / math.sqrt(float(x @ x) * float(y @ y)))
+
+
+def best_lag(pred: Array, ref: Array) -> tuple[int | None, float | None]:
+    """The lag in frames, -15 to 15, at which pred[t + lag] goes best with ref[t], and its Pearson.
+
+    Positive: the prediction is late. Of equally good lags the one nearest to zero counts.
+    """
+    lag: int | None = None
+    best: float | None = None
+    for shift in sorted(range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1), key=abs):
+        count = len(ref) - abs(shift)
+        a, b = pred[max(0, shift) :][:count], ref[max(0, -shift) :][:count]
+        found = pearson(a, b) if count >= 2 else None
+        if found is not None and (best is None or found > best + 1e-12):
+            lag, best = shift, found
+    return lag, best
+
+
+def coefficient_errors(error: Array) -> Values:
+    """Mean absolute and root mean square error of (T, 52) weights, all and of jaw and mouth."""
+    mouth = error[:, _MOUTH]
+    return {
+        "coef_mae_all52": float(np.abs(error).mean()),
+        "coef_mae_mouth": float(np.abs(mouth).mean()),
+        "coef_rmse_mouth": float(np.sqrt(np.square(mouth).mean())),
+    }
