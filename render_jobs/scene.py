@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import bpy
-import mathutils
 import numpy as np
 import numpy.typing as npt
 
@@ -23,8 +22,9 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.keyframes import plan_keys, write_action
 from render_jobs import blender_compat
+from render_jobs.framing import place_camera
 from render_jobs.settings import RenderSettings
-from render_jobs.stage import PICTURE_MM, Stage
+from render_jobs.stage import Stage, look_camera
 
 FloatArray = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -117,7 +117,7 @@ def apply_settings(stage: Stage, settings: RenderSettings) -> None:
         enough = (name for count, name in _WORKBENCH_SAMPLES if count >= samples)
         scene.display.render_aa = next(enough, "32")
     elif workbench and not stage.template.is_blend:
-        scene.display.render_aa = stage.template.look.antialias
+        scene.display.render_aa = stage.look.antialias
     elif settings.engine == "eevee":
         scene.eevee.taa_render_samples = samples or scene.eevee.taa_render_samples
     elif settings.engine == "cycles":
@@ -127,17 +127,6 @@ def apply_settings(stage: Stage, settings: RenderSettings) -> None:
         scene.cycles.use_denoising = False
     _apply_encoder(render, settings.frame_rate.fps)
     _frame_head(stage, settings.width / settings.height)
-
-
-def camera_distance(points: FloatArray, target: FloatArray, lens: float, aspect: float) -> float:
-    """How far in front of `target` (towards -y) a camera must stand so that all `points` show.
-
-    lens: focal length over picture height. aspect: width over height. Exact for each point.
-    """
-    away = np.abs(points - target)
-    across = np.maximum(away[:, 0] / (0.5 * aspect), away[:, 2] / 0.5)
-    # A point nearer to the camera than the target needs as much more distance.
-    return float((across * lens - (points[:, 1] - target[1])).max())
 
 
 def _neutralize(scene: Any) -> None:
@@ -166,25 +155,10 @@ def _apply_encoder(render: Any, fps: float) -> None:
 
 
 def _frame_head(stage: Stage, aspect: float) -> None:
-    """Place the camera where the template says, or so that the head fills the picture."""
-    wish, camera = stage.template.camera, stage.scene.camera
-    if stage.own_camera and wish.location is None:
-        return  # the file's own camera
-    points = stage.points
-    target = (
-        (points.min(axis=0) + points.max(axis=0)) / 2
-        if wish.target is None
-        else np.array(wish.target)
-    )
-    if wish.location is None:
-        lens = wish.lens_mm / PICTURE_MM / (1.0 - 2.0 * wish.margin)
-        distance = camera_distance(points, target.astype(np.float32), lens, aspect)
-        location = target - np.array([0.0, distance, 0.0])
-    else:
-        location = np.array(wish.location)
-    camera.location = location.tolist()
-    looking = mathutils.Vector((target - location).tolist())
-    camera.rotation_euler = looking.to_track_quat("-Z", "Y").to_euler()
+    """Place the camera, unless a .blend brought its own and the template doesn't say otherwise."""
+    wish = look_camera(stage.template, stage.look)
+    if not stage.own_camera or wish.location is not None:
+        place_camera(stage.scene.camera, stage.points, wish, stage.look, aspect)
 
 
 def _in_a_line(error: BaseException) -> str:

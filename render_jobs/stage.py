@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import bpy
@@ -16,8 +16,10 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.matching import Matching, match_channels
 from render_jobs import blender_compat
+from render_jobs.framing import PICTURE_MM
+from render_jobs.lighting import apply_look, build_light
 from templates.colours import is_tinted, part_colours, polygon_colours
-from templates.descriptor import Template
+from templates.descriptor import Camera, Template
 from templates.library import display_unit, load_mesh
 from templates.looks import Look, find_look
 from templates.mesh import TemplateMesh
@@ -25,7 +27,6 @@ from templates.mesh import TemplateMesh
 FloatArray = npt.NDArray[np.float32]
 
 COLOUR_LAYER: Final = "colour"  # the mesh's colour attribute, where colours differ within a part
-PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
 _NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
 _WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
 
@@ -57,7 +58,7 @@ def load_stage(template: Template, look: str = "") -> Stage:
     """
     chosen = find_look(look, template)
     if template.is_blend:
-        return _stage_from_blend(template)
+        return _stage_from_blend(template, chosen if look else None)
     mesh = load_mesh(template)
     unit_m = display_unit(template, mesh)
     points = to_blender(mesh.vertices, unit_m)
@@ -65,11 +66,13 @@ def load_stage(template: Template, look: str = "") -> Stage:
     scene = bpy.context.scene
     face = _build_object(template, mesh, chosen, unit_m)
     scene.collection.objects.link(face)
-    _build_camera(scene, template)
-    _build_light(scene, chosen)
-    _apply_look(scene, template, chosen, is_tinted(mesh, chosen))
+    wish = look_camera(template, chosen)
+    _build_camera(scene, wish)
+    build_light(scene, chosen)
+    colours = "VERTEX" if is_tinted(mesh, chosen) else "MATERIAL"
+    apply_look(scene, chosen, colours, f"template {template.name!r}")
     faces = [(face.data.shape_keys, match_channels(ARKIT_52))]
-    shown = _shown_points(template, mesh, points)
+    shown = _shown_points(mesh, points, chosen.framing, wish)
     return Stage(template, scene, faces, shown, mesh=mesh, look=chosen, unit_m=unit_m)
 
 
@@ -79,10 +82,22 @@ def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
     return np.ascontiguousarray(turned * unit_m, np.float32)
 
 
-def _shown_points(template: Template, mesh: TemplateMesh, points: FloatArray) -> FloatArray:
+def look_camera(template: Template, look: Look) -> Camera:
+    """The template's camera with what the look wants otherwise."""
+    wishes = {key: getattr(look, key) for key in ("margin", "lens_mm", "crop_below")}
+    return replace(
+        template.camera, **{key: value for key, value in wishes.items() if value is not None}
+    )
+
+
+def _shown_points(
+    mesh: TemplateMesh, points: FloatArray, framing: str, camera: Camera
+) -> FloatArray:
     """What the camera has to show: the head, some neck, but not the shoulders' full width."""
+    if framing == "bounds":
+        return points
     low, high = float(points[:, 2].min()), float(points[:, 2].max())
-    crop = template.camera.crop_below
+    crop = camera.crop_below
     if crop is not None:
         return points[points[:, 2] >= low + crop * (high - low)]
     travel = np.linalg.norm(mesh.shapes[CHANNEL_INDEX["jawOpen"]], axis=1)
@@ -152,9 +167,9 @@ def _build_material(part: str, colour: Sequence[float], tinted: bool) -> Any:
     return material
 
 
-def _build_camera(scene: Any, template: Template) -> None:
+def _build_camera(scene: Any, wish: Camera) -> None:
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-    camera.data.lens = template.camera.lens_mm
+    camera.data.lens = wish.lens_mm
     camera.data.sensor_fit = "VERTICAL"
     camera.data.sensor_height = PICTURE_MM
     camera.data.clip_start, camera.data.clip_end = 0.01, 100.0
@@ -162,43 +177,8 @@ def _build_camera(scene: Any, template: Template) -> None:
     scene.camera = camera
 
 
-def _build_light(scene: Any, look: Look) -> None:
-    """A world and two suns, for the engines that need light; Workbench brings its own."""
-    world = bpy.data.worlds.new("World")
-    world.color = look.world_colour
-    background = blender_compat.node_tree_of(world).nodes.get("Background")
-    if background is not None:
-        background.inputs["Color"].default_value = (*look.world_colour, 1.0)
-    scene.world = world
-    for name, strength, angles in (("Key", 1.6, (1.0, 0.0, -0.5)), ("Fill", 0.6, (1.2, 0.0, 0.7))):
-        light = bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN"))
-        light.data.energy = strength
-        light.data.angle = 0.6  # radians: a soft shadow under the nose
-        light.rotation_euler = angles
-        scene.collection.objects.link(light)
-
-
-def _apply_look(scene: Any, template: Template, look: Look, tinted: bool) -> None:
-    shading = scene.display.shading
-    wishes = (
-        (shading, "light", look.light),
-        (shading, "studio_light", look.matcap),
-        (scene.display, "render_aa", look.antialias),
-        (scene.view_settings, "view_transform", look.view_transform),
-    )
-    for owner, name, value in wishes:
-        try:
-            if value:
-                setattr(owner, name, value)
-        except TypeError as error:
-            raise InputError(
-                f"template {template.name!r}: this Blender ({bpy.app.version_string}) has no "
-                f"{name} called {value!r}"
-            ) from error
-    shading.color_type = "VERTEX" if tinted else "MATERIAL"
-
-
-def _stage_from_blend(template: Template) -> Stage:
+def _stage_from_blend(template: Template, look: Look | None) -> Stage:
+    """look: None leaves the file's own light, colours and camera as they are."""
     path = template.mesh_path
     try:
         # Never run what a file from elsewhere brings along.
@@ -223,10 +203,14 @@ def _stage_from_blend(template: Template) -> Stage:
         for name in matching.key_of.values():
             keys.key_blocks[name].value = 0.0
             keys.key_blocks[name].mute = False
-    own_camera = scene.camera is not None
+    own_camera = scene.camera is not None and (look is None or look.camera == "PERSP")
     if not own_camera:
-        _build_camera(scene, template)
-    return Stage(template, scene, faces, np.concatenate(points), own_camera, look=template.look)
+        _build_camera(scene, look_camera(template, look or template.look))
+    if look is not None:
+        build_light(scene, look, suns=False)
+        apply_look(scene, look, "FILE", f"template {template.name!r}")
+    shown = np.concatenate(points)
+    return Stage(template, scene, faces, shown, own_camera, look=look or template.look)
 
 
 def _world_points(item: Any) -> FloatArray:
