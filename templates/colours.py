@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from templates.mesh import FloatArray, TemplateMesh
+from templates.occlusion import darken, open_sky
 
 if TYPE_CHECKING:
     from templates.descriptor import Template
     from templates.looks import Look
 
 _OTHER = (0.8, 0.8, 0.8)  # of a part without a colour
+_SHINING = "glint"  # the light in an eye is no surface that could lie in a hollow
 
 
 def part_colours(template: Template, mesh: TemplateMesh, look: Look) -> FloatArray:
@@ -30,14 +32,18 @@ def polygon_colours(template: Template, mesh: TemplateMesh, look: Look) -> Float
     """
     base = part_colours(template, mesh, look)[mesh.polygon_part]
     corners = np.repeat(base[:, None, :], 4, axis=1)
-    if is_tinted(mesh, look):
+    if look.colours == "tint" and len(mesh.tint):
         corners *= mesh.tint[mesh.polygons]
+    if look.occlusion:
+        dark = [not name.startswith(_SHINING) for name in mesh.part_names]
+        strength = look.occlusion * np.array(dark, np.float32)[mesh.polygon_part]
+        corners = darken(corners, open_sky(mesh)[mesh.polygons], strength[:, None])
     return np.ascontiguousarray(corners, np.float32)
 
 
 def is_tinted(mesh: TemplateMesh, look: Look) -> bool:
-    """Whether colours differ within a part: the look wants the mesh's tint and there is one."""
-    return look.colours == "tint" and len(getattr(mesh, "tint", ())) > 0
+    """Whether colours differ within a part: by the mesh's tint, or as hollows are darker."""
+    return look.occlusion > 0 or (look.colours == "tint" and len(mesh.tint) > 0)
 
 
 def _part_colour(template: Template, part: str, look: Look) -> tuple[float, ...]:

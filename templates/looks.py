@@ -43,6 +43,7 @@ class Look:
     colours: `part` (the template's colour of each part), `tint` (those times the mesh's own tint
     at each vertex) or `single` (single_colour times the tone of the part).
     tones: multipliers by part name, `*` and `?` allowed; the first that fits counts, else 1.
+    occlusion: how much hollows and folds are darker, 0 to 1.
     camera: `PERSP` or `ORTHO`. framing: `head` fills the picture with the head as the template's
     camera says; `bounds` shows the whole mesh, half a picture being `bounds_factor` times its
     largest coordinate (the reference demo). margin, lens_mm, crop_below: instead of the
@@ -59,6 +60,7 @@ class Look:
     colours: str = "part"
     single_colour: Colour = (0.8, 0.8, 0.8)
     tones: Mapping[str, float] = field(default_factory=dict)
+    occlusion: float = 0.0
     camera: str = "PERSP"
     framing: str = "head"
     bounds_factor: float = 1.2
@@ -150,7 +152,12 @@ def _check_look(look: Look, path: Path, prefix: str) -> None:
         need(fits, path, prefix + key, "an even number, 16 to 8192")
     for key in ("fps", "bounds_factor"):
         need(is_number(getattr(look, key), above=0), path, prefix + key, "a number > 0")
-    for key, low, high in (("margin", 0.0, 0.4), ("lens_mm", 1.0, 1000), ("crop_below", 0, 0.9)):
+    for key, low, high in (
+        ("occlusion", 0, 1.001),
+        ("margin", 0, 0.4),
+        ("lens_mm", 1, 1000),
+        ("crop_below", 0, 0.9),
+    ):
         value = getattr(look, key)
         fits = value is None or (is_number(value) and low <= value < high)
         need(fits, path, prefix + key, f"from {low} to {high}")

@@ -78,26 +78,28 @@ MATCAPS: Final[Mapping[str, Matcap | Phong]] = {
     "phong": Phong(),
     "clay": Matcap(
         lamps=(
-            Lamp((-0.5, 0.65, 0.6), (0.62, 0.60, 0.58), (0.25, 0.22, 0.20),
-                 (0.035, 0.035, 0.035), 9.0),
-            Lamp((0.9, 0.1, 0.35), (0.10, 0.115, 0.14), (0.4, 0.4, 0.4)),
+            Lamp((-0.55, 0.7, 0.55), (0.86, 0.83, 0.79), (0.12, 0.11, 0.10),
+                 (0.05, 0.05, 0.05), 4.0),
+            Lamp((0.9, 0.1, 0.35), (0.13, 0.145, 0.17), (0.2, 0.2, 0.2)),
         ),
-        sky=(0.20, 0.21, 0.23),
-        ground=(0.10, 0.09, 0.085),
-        rim=(0.10, 0.11, 0.125),
-        rim_width=0.35,
+        sky=(0.17, 0.175, 0.185),
+        ground=(0.10, 0.088, 0.08),
+        rim=(0.16, 0.17, 0.19),
+        rim_width=0.45,
         dim=0.35,
     ),
     "skin": Matcap(
         lamps=(
-            Lamp((-0.45, 0.6, 0.65), (0.80, 0.74, 0.66), (0.45, 0.28, 0.20),
-                 (0.05, 0.048, 0.045), 14.0),
-            Lamp((0.95, 0.05, 0.3), (0.10, 0.12, 0.16), (0.5, 0.5, 0.5)),
+            Lamp((-0.5, 0.55, 0.65), (0.74, 0.70, 0.64), (0.32, 0.14, 0.08),
+                 (0.045, 0.042, 0.038), 5.0),
+            Lamp((-0.35, 0.62, 0.7), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0),
+                 (0.06, 0.058, 0.055), 28.0),
+            Lamp((0.95, 0.1, 0.25), (0.12, 0.13, 0.16), (0.2, 0.2, 0.2)),
         ),
-        sky=(0.22, 0.225, 0.24),
-        ground=(0.16, 0.10, 0.085),
-        rim=(0.16, 0.19, 0.24),
-        rim_width=0.35,
+        sky=(0.17, 0.165, 0.17),
+        ground=(0.15, 0.085, 0.065),
+        rim=(0.22, 0.25, 0.30),
+        rim_width=0.5,
         dim=0.30,
     ),
 }  # fmt: skip
@@ -123,7 +125,7 @@ def shade(matcap: Matcap | Phong, normals: FloatArray) -> tuple[FloatArray, Floa
     facing = np.clip(n[..., 2:3], 0, 1)
     diffuse = diffuse * (1 - matcap.dim * (1 - facing) ** 2)
     edge = np.clip((matcap.rim_width - facing) / max(matcap.rim_width, 1e-6), 0, 1) ** 2
-    side = np.clip(0.5 + 0.5 * (n @ _unit(matcap.rim_from)), 0, 1)[..., None]
+    side = np.clip(n @ _unit(matcap.rim_from), 0, 1)[..., None]
     specular = specular + np.array(matcap.rim) * edge * side
     return diffuse.astype(np.float32), specular.astype(np.float32)
 
