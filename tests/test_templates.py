@@ -152,7 +152,7 @@ def test_pickles_damage_and_size_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"cut\.npz can't be read"):
         mesh_from_npz(cut)
     bomb = tmp_path / "bomb.npz"
-    monkeypatch.setattr("templates.mesh.MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("templates.npz_arrays.MAX_FILE_BYTES", 1 << 20)
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meanshape.npy", bytes(2 << 20))
     assert bomb.stat().st_size < 1 << 14
