@@ -218,7 +218,7 @@ def _template_hash(options: BatchOptions) -> str:
         return ""
     from templates.library import find_template, template_hash
 
-    return template_hash(find_template(options.settings.template))
+    return template_hash(find_template(options.settings.template), options.settings.look)
 
 
 def _bad_row(bad: BadLine, options: BatchOptions) -> Row:

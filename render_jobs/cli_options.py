@@ -65,13 +65,16 @@ _omni = _under("Neural engine (--engine omni)")
 render_options = _chain(
     _picture("--template", default="head", show_default=True, metavar="NAME|PATH",
              help="Head to render; see: exorender templates."),
+    _picture("--look", default="", metavar="NAME",
+             help="Light and colours: skin, clay, emotalk or demo  [default: the template's]"),
     _picture("--render-engine", type=click.Choice(["auto", "fast", "workbench", "eevee", "cycles"]),
              default="auto", show_default=True,
              help="What draws the picture; eevee and cycles are slow without a GPU."),
-    _picture("--size", default="512x768", show_default=True, metavar="WxH",
-             help="Picture size in pixels."),
-    _picture("--fps", default="30", show_default=True, metavar="RATE",
-             help="Frame rate of the video, such as 24, 25, 29.97, 30 or 60."),
+    _picture("--size", metavar="WxH",
+             help="Picture size in pixels  [default: the look's, mostly 512x768]"),
+    _picture("--fps", metavar="RATE",
+             help="Frame rate of the video, such as 24, 25, 29.97, 30 or 60  [default: the "
+                  "look's, 30]"),
     _picture("--samples", type=click.IntRange(min=0), default=0, metavar="N",
              help="Samples per pixel; 0 is the template's own setting."),
     _picture("--blender", type=EXISTING, help="Render with this Blender program instead."),
@@ -194,17 +197,33 @@ def render_settings(chosen: Chosen) -> RenderSettings:
     from exomni_core.retime import parse_frame_rate
     from render_jobs.settings import RenderSettings
 
-    width, cross, height = chosen["size"].lower().partition("x")
+    size, fps = _size_and_rate(chosen)
+    width, cross, height = size.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
-        raise InputError(f"{chosen['size']!r} is not a size such as 512x768", field="size")
+        raise InputError(f"{size!r} is not a size such as 512x768", field="size")
     return RenderSettings(
         template=chosen["template"],
         engine=chosen["render_engine"],
         width=int(width),
         height=int(height),
-        frame_rate=parse_frame_rate(chosen["fps"]),
+        frame_rate=parse_frame_rate(fps),
         samples=chosen["samples"],
+        look=chosen["look"],
     )
+
+
+def _size_and_rate(chosen: Chosen) -> tuple[str, str]:
+    """As given, else the look's own; InputError for a template or look that doesn't exist."""
+    size, fps = chosen["size"], chosen["fps"]
+    if chosen.get("no_video"):
+        return size or "512x768", fps or "30"
+    if chosen["look"] or not (size and fps):
+        from templates.library import find_template
+        from templates.looks import find_look
+
+        look = find_look(chosen["look"], find_template(chosen["template"]))
+        size, fps = size or f"{look.width}x{look.height}", fps or f"{look.fps:g}"
+    return size, fps
 
 
 def video_options(chosen: Chosen) -> VideoOptions:

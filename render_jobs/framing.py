@@ -1,21 +1,57 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be seen and how wide the picture is in, a placed camera out."""
+"""A head, a look and how wide the picture is in, what is seen and a placed camera out."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import mathutils
 import numpy as np
 import numpy.typing as npt
 
-from templates.descriptor import Camera
+from exomni_core.arkit import CHANNEL_INDEX
+from templates.descriptor import Camera, Template
 from templates.looks import Look
+from templates.mesh import TemplateMesh
 
 FloatArray = npt.NDArray[np.float32]
 
 PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
+_NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
+_WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
+_SHOULDERS: Final = 1.15  # wider than the head by this much; the published demo's heads have none
 _CENTRED: Final = 0.2  # how far from the origin, in mesh sizes, a mesh still counts as centred
+
+
+def look_camera(template: Template, look: Look) -> Camera:
+    """The template's camera with what the look wants otherwise."""
+    wishes = {key: getattr(look, key) for key in ("margin", "lens_mm", "crop_below")}
+    given = {key: value for key, value in wishes.items() if value is not None}
+    return replace(template.camera, **given)
+
+
+def shown_points(mesh: TemplateMesh, points: FloatArray, wish: Camera, look: Look) -> FloatArray:
+    """What the camera has to show: the head, some neck, but not the shoulders' full width.
+
+    points: (V, 3) the mesh at rest in Blender's world; returns the ones that count, (N, 3).
+    """
+    low, high = float(points[:, 2].min()), float(points[:, 2].max())
+    crop = wish.crop_below
+    if crop is not None:
+        return points[points[:, 2] >= low + crop * (high - low)]
+    travel = np.linalg.norm(mesh.shapes[CHANNEL_INDEX["jawOpen"]], axis=1)
+    if not travel.any():
+        return points
+    # The chin is the lowest that goes along with the jaw.
+    chin = float(points[travel > _WITH_JAW * travel.max(), 2].min())
+    head = points[points[:, 2] >= chin]
+    shoulders = np.abs(points[:, 0]).max() > _SHOULDERS * np.abs(head[:, 0]).max()
+    if look.framing == "bounds" and not shoulders:
+        return points
+    foot = np.median(head, axis=0)
+    foot[2] = max(low, chin - _NECK_SHOWN * (high - chin))
+    return np.vstack([head, foot.astype(np.float32)])
 
 
 def place_camera(camera: Any, points: FloatArray, wish: Camera, look: Look, aspect: float) -> None:

@@ -22,9 +22,9 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.keyframes import plan_keys, write_action
 from render_jobs import blender_compat
-from render_jobs.framing import place_camera
+from render_jobs.framing import look_camera, place_camera
 from render_jobs.settings import RenderSettings
-from render_jobs.stage import Stage, look_camera
+from render_jobs.stage import Stage
 
 FloatArray = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]

@@ -169,7 +169,7 @@ def _render(
     from render_jobs.video import render_video, video_key
     from templates.library import find_template, template_hash
 
-    template_sha256 = template_hash(find_template(video.settings.template))
+    template_sha256 = template_hash(find_template(video.settings.template), video.settings.look)
     key = video_key(sha256_file(clip), template_sha256, video.settings)
     worker.wait_ready()
     sheet = output.with_suffix(".png") if video.sheet else None

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import bpy
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
 from exomni_core.matching import Matching, match_channels
 from render_jobs import blender_compat
-from render_jobs.framing import PICTURE_MM
+from render_jobs.framing import PICTURE_MM, look_camera, shown_points
 from render_jobs.lighting import apply_look, build_light
 from templates.colours import is_tinted, part_colours, polygon_colours
 from templates.descriptor import Camera, Template
@@ -27,8 +27,6 @@ from templates.mesh import TemplateMesh
 FloatArray = npt.NDArray[np.float32]
 
 COLOUR_LAYER: Final = "colour"  # the mesh's colour attribute, where colours differ within a part
-_NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
-_WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ def load_stage(template: Template, look: str = "") -> Stage:
     colours = "VERTEX" if is_tinted(mesh, chosen) else "MATERIAL"
     apply_look(scene, chosen, colours, f"template {template.name!r}")
     faces = [(face.data.shape_keys, match_channels(ARKIT_52))]
-    shown = _shown_points(mesh, points, chosen.framing, wish)
+    shown = shown_points(mesh, points, wish, chosen)
     return Stage(template, scene, faces, shown, mesh=mesh, look=chosen, unit_m=unit_m)
 
 
@@ -80,35 +78,6 @@ def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
     """(..., 3) in mesh units, y up, z forward -> metres in Blender's axes: z up, face along -y."""
     turned = np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1)
     return np.ascontiguousarray(turned * unit_m, np.float32)
-
-
-def look_camera(template: Template, look: Look) -> Camera:
-    """The template's camera with what the look wants otherwise."""
-    wishes = {key: getattr(look, key) for key in ("margin", "lens_mm", "crop_below")}
-    return replace(
-        template.camera, **{key: value for key, value in wishes.items() if value is not None}
-    )
-
-
-def _shown_points(
-    mesh: TemplateMesh, points: FloatArray, framing: str, camera: Camera
-) -> FloatArray:
-    """What the camera has to show: the head, some neck, but not the shoulders' full width."""
-    if framing == "bounds":
-        return points
-    low, high = float(points[:, 2].min()), float(points[:, 2].max())
-    crop = camera.crop_below
-    if crop is not None:
-        return points[points[:, 2] >= low + crop * (high - low)]
-    travel = np.linalg.norm(mesh.shapes[CHANNEL_INDEX["jawOpen"]], axis=1)
-    if not travel.any():
-        return points
-    # The chin is the lowest that goes along with the jaw.
-    chin = float(points[travel > _WITH_JAW * travel.max(), 2].min())
-    head = points[points[:, 2] >= chin]
-    foot = np.median(head, axis=0)
-    foot[2] = max(low, chin - _NECK_SHOWN * (high - chin))
-    return np.vstack([head, foot.astype(np.float32)])
 
 
 def _build_object(template: Template, mesh: TemplateMesh, look: Look, unit_m: float) -> Any:

@@ -61,7 +61,7 @@ class RenderWorker:
         settings = settings_from_json(request["settings"])
         began = time.perf_counter()
         face = load_face(request["clip"])
-        stage = self._stage_for(settings.template)
+        stage = self._stage_for(settings.template, settings.look)
         fps = settings.frame_rate.fps
         count = frame_count(face.duration_s, fps)
         weights = resample_weights(face.weights, face.fps, fps, count)
@@ -85,15 +85,15 @@ class RenderWorker:
             },
         }
 
-    def _stage_for(self, name: str) -> Stage:
+    def _stage_for(self, name: str, look: str) -> Stage:
         from render_jobs.stage import load_stage
         from templates.library import find_template, template_hash
 
         template = find_template(name)
-        key = template_hash(template)
+        key = template_hash(template, look)
         if self.stage is None or self.stage_key != key:
             self.stage = None  # its datablocks are about to go
-            self.stage = load_stage(template)
+            self.stage = load_stage(template, look)
             self.stage_key = key
         return self.stage
 

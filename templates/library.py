@@ -25,7 +25,7 @@ import numpy.typing as npt
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
-from templates.looks import look_hash
+from templates.looks import find_look, look_hash
 from templates.mesh import TemplateMesh, check_mesh, ids_sha256, mesh_from_npz
 
 # The environment variable that says where the user's own templates lie.
@@ -183,14 +183,15 @@ def display_unit(template: Template, mesh: TemplateMesh) -> float:
         return 0.3 / max(float(np.ptp(mesh.vertices[:, 1])), 1e-9)
 
 
-def template_hash(template: Template) -> str:
+def template_hash(template: Template, look: str = "") -> str:
     """Hex SHA-256 over the descriptor and the mesh's content (for a builder: its source files).
 
-    It doesn't depend on where the files lie.
+    look: what it is shown in ("": its own); the look's content counts too. The hash doesn't depend
+    on where the files lie. Raises InputError for an unknown look.
     """
     described = asdict(template)
     del described["folder"]
-    described["look"] = look_hash(template.look)
+    described["look"] = look_hash(find_look(look, template))
     if isinstance(described["mesh"], str):
         described["mesh"] = Path(described["mesh"]).name
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())

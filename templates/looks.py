@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.files import sha256_file
+from templates.matcaps import MATCAPS
 from templates.reading import Colour, is_number, is_vector, need, read_object, section
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SCHEMA_VERSION: Final = 1
 LOOKS: Final = Path(__file__).parent / "looks"
 DEFAULT_LOOK: Final = "emotalk"
 GENERATED: Final = "generated:"
+_LOOK_VERSION: Final = 1  # raise it when the same values give another picture
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "light": ("MATCAP", "STUDIO", "FLAT"),
     "colours": ("part", "tint", "single"),
@@ -111,9 +113,11 @@ def look_from_json(data: Any, path: Path) -> Look:
 
 def look_hash(look: Look) -> str:
     """Hex SHA-256 over every value of the look and its matcap's content, wherever it lies."""
-    values = asdict(look)
+    values = asdict(look) | {"version": _LOOK_VERSION}
     del values["folder"]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    if look.matcap.startswith(GENERATED):
+        digest.update(repr(MATCAPS[look.matcap.removeprefix(GENERATED)]).encode())
     if look.matcap_path is not None:
         digest.update(sha256_file(look.matcap_path).encode())
     return digest.hexdigest()
@@ -139,6 +143,9 @@ def _check_look(look: Look, path: Path, prefix: str) -> None:
     """Raise InputError for values of the wrong kind, naming file and key."""
     for key in ("title", "matcap", "antialias", "view_transform"):
         need(isinstance(getattr(look, key), str), path, prefix + key, "text")
+    name = look.matcap.removeprefix(GENERATED)
+    known = name in MATCAPS or not look.matcap.startswith(GENERATED)
+    need(known, path, prefix + "matcap", f"{GENERATED}NAME with one of {', '.join(MATCAPS)}")
     for key, choices in _CHOICES.items():
         need(getattr(look, key) in choices, path, prefix + key, f"one of {', '.join(choices)}")
     for key in ("world_colour", "single_colour"):
