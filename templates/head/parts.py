@@ -6,41 +6,19 @@ Every part is made for the half with x >= 0 and mirrored together with the face.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from templates.head import surface
 from templates.head.features import skin_point
+from templates.head.hair import hair_part
+from templates.head.pieces import Part, sheet
 from templates.head.topology import EYE_SKIN, Half
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.5), np.deg2rad(10.0)
-
-
-@dataclass
-class Part:
-    """A piece of half a head.
-
-    `rig` says what moves it: skull, jaw, tongue, eye, glint, lash or skin.
-    """
-
-    name: str
-    points: Array
-    polygons: Ints
-    rig: str
-    central: bool = False  # crosses the middle; its points with x = 0 are shared by both halves
-
-
-def sheet(rows: int, columns: int, closed: bool = False) -> Ints:
-    """Quads of a (rows, columns) grid; with `closed`, the last column joins the first."""
-    ids = np.arange(rows * columns).reshape(rows, columns)
-    a, b = (ids, np.roll(ids, -1, 1)) if closed else (ids[:, :-1], ids[:, 1:])
-    result: Ints = np.stack([a[:-1], a[1:], b[1:], b[:-1]], -1).reshape(-1, 4)
-    return result
+IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(27.0), np.deg2rad(10.5)
 
 
 def _disc_cap(pole: int, ring: Ints) -> Ints:
@@ -53,7 +31,7 @@ def eye_parts() -> list[Part]:
     """Eyeball as a sphere whose pole looks forward: pupil, iris, sclera and a glint."""
     segments = 32
     turn = np.arange(segments) / segments * 2 * np.pi
-    deg = np.deg2rad([33, 42, 52, 62, 72, 84, 98, 115, 135, 155, 172])
+    deg = np.deg2rad([34, 42, 51, 61, 72, 85, 104, 128, 155])
     iris = np.linspace(PUPIL_ANGLE, IRIS_ANGLE, 5)
 
     def ring(angle: Array, radius: float) -> Array:
@@ -78,8 +56,8 @@ def eye_parts() -> list[Part]:
         ),
     ]
     # A bright spot over the edge of the pupil: flat shading has no reflections of its own.
-    tilt = np.deg2rad(11.0)
-    spot = np.deg2rad(3.4)
+    tilt = np.deg2rad(12.0)
+    spot = np.deg2rad(3.8)
     local = ring(np.array([spot * 0.5, spot]), r + 0.03) - surface.EYE_CENTRE
     pole = np.array([[0.0, 0.0, r + 0.03]])
     cap = np.concatenate([cap, sheet(2, segments, True) + 1])
@@ -149,7 +127,7 @@ def teeth_parts() -> list[Part]:
     upper = _tooth_row("teeth_upper", (0.84, 0.66, 0.74, 0.68, 0.66, 0.9), UPPER_EDGE, 1.0, "skull")
     lower = _tooth_row("teeth_lower", (0.55, 0.58, 0.66, 0.68, 0.68, 0.9), LOWER_EDGE, -0.9, "jaw")
     parts = [upper, lower]
-    length = np.linspace(0, 4.4, 26)
+    length = np.linspace(0, 4.4, 22)
     out = np.array([-0.06, 0.05, 0.10, 0.04, -0.3, -0.75, -0.62])
     up = np.array([0.74, 0.82, 1.05, 1.4, 1.6, 1.3, 0.75])
     for edge, sign, arch, rig in (
@@ -188,21 +166,21 @@ def tongue_part() -> Part:
 
 def brow_part() -> Part:
     """An eyebrow as a slim, slightly raised body on the brow ridge."""
-    stations, slots = 20, 10
+    stations, slots = 22, 8
     s = np.linspace(0, 1, stations)
-    x = 1.45 + 3.75 * s
-    y = 1.62 + 1.02 * np.sin(np.pi * (0.12 + 0.62 * s)) - 0.35 * s**3
-    half_height = 0.31 * (np.minimum(s / 0.10, 1) ** 0.5) * (1 - s**2.2) ** 0.8 + 0.012
+    x = 1.30 + 3.85 * s
+    y = 1.66 + 0.86 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.55 * s**3
+    half_height = 0.30 * (np.minimum((s + 0.02) / 0.16, 1) ** 0.6) * (1 - s**1.7) ** 0.75 + 0.01
     base, normal = skin_point(x, y)
     along = np.gradient(base, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     across = np.cross(normal, along)
     turn = np.arange(slots) / slots * 2 * np.pi
-    thick = 0.035 + 0.30 * half_height
+    thick = 0.035 + 0.20 * half_height
     ring = (
         base[:, None]
         + (half_height[:, None] * np.cos(turn))[..., None] * across[:, None]
-        + (thick[:, None] * np.sin(turn) + 0.0)[..., None] * normal[:, None]
+        + (thick[:, None] * np.sin(turn) + 0.02)[..., None] * normal[:, None]
     )
     return Part("brow", ring.reshape(-1, 3), sheet(stations, slots, True), "skin")
 
@@ -214,15 +192,27 @@ def lash_part(half: Half, face: Array) -> Part:
     slots = (inner + np.arange(2, (outer - inner) % count + 1)) % count
     edge = face[half.eye[EYE_SKIN, slots]]
     s = np.linspace(0, 1, len(slots))[:, None]
-    grow = np.sin(np.pi * np.clip(0.06 + 0.80 * s, 0, 1)) ** 0.7
-    outward = np.concatenate([0.10 + 0.5 * s**2, 0.35 + 0.25 * s, 0.9 - 0.5 * s], 1)
-    below = edge + np.array([0.0, -0.035, 0.0])
-    ridge = edge + np.array([0.0, 0.045, 0.05])
-    tip = edge + np.array([0.0, 0.02, 0.02]) + outward * (0.30 * grow)
+    grow = np.sin(np.pi * np.clip(0.04 + 0.86 * s, 0, 1)) ** 0.9
+    outward = np.concatenate([0.05 + 0.45 * s**2, 0.30 + 0.25 * s, 0.95 - 0.5 * s], 1)
+    below = edge + np.array([0.0, -0.03, -0.01])
+    ridge = edge + np.array([0.0, 0.028, 0.035]) * (0.3 + 0.7 * grow)
+    tip = edge + np.array([0.0, 0.01, 0.02]) + outward * (0.24 * grow)
     points = np.stack([below, tip, ridge])
     return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "lash")
 
 
+def caruncle_part() -> Part:
+    """The small flesh in the inner corner of the eye."""
+    rings, slots = 6, 12
+    a = np.linspace(0.25, np.pi - 0.25, rings)
+    turn = np.arange(slots) / slots * 2 * np.pi
+    x = -np.cos(a)[:, None] + 0 * turn
+    y, z = np.sin(a)[:, None] * np.cos(turn), np.sin(a)[:, None] * np.sin(turn)
+    ball = np.stack([x, y, z], -1).reshape(-1, 3) * [0.24, 0.17, 0.20]
+    at = surface.EYE_CENTRE + np.array([-1.24, -0.13, 0.86])
+    return Part("caruncle", ball + at, sheet(rings, slots, True), "skull")
+
+
 def all_parts(half: Half, face: Array) -> list[Part]:
     """Every part of the half head beside the skin."""
-    return [*eye_parts(), *teeth_parts(), tongue_part(), brow_part(), lash_part(half, face)]
+    return [*eye_parts(), *teeth_parts(), tongue_part(), brow_part(), lash_part(half, face), caruncle_part(), hair_part()]

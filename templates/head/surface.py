@@ -21,28 +21,28 @@ EYE_RADIUS = 1.5
 # One line a row from the crown down: front y z | side y half-width z | back y z | fullness of
 # the front and of the back half (0 = ellipse, more = squarer).
 _ROWS = np.array([
-    [11.3, -0.6, 11.3, 0.0, -0.6, 11.3, -0.6, 0.00, 0.00],
-    [10.9, 2.6, 10.6, 3.3, -0.6, 10.75, -3.9, 0.00, 0.00],
-    [9.75, 5.4, 9.0, 5.65, -0.6, 9.15, -6.8, 0.00, 0.00],
-    [7.75, 7.8, 6.9, 7.0, -0.6, 6.7, -8.7, 0.00, 0.00],
-    [5.1, 9.35, 4.4, 7.55, -0.5, 3.7, -9.4, 0.015, 0.00],
-    [2.5, 9.95, 1.95, 7.5, -0.2, 0.8, -9.2, 0.03, 0.00],
-    [0.4, 9.75, -0.2, 7.27, 0.1, -1.6, -8.35, 0.04, 0.00],
-    [-1.6, 9.75, -2.0, 7.0, 0.3, -3.2, -7.4, 0.035, 0.00],
-    [-3.4, 9.85, -3.6, 6.7, 0.5, -4.6, -6.7, 0.025, 0.00],
-    [-5.0, 9.95, -4.9, 6.4, 0.75, -5.8, -6.2, 0.015, 0.00],
-    [-6.6, 9.9, -6.0, 6.1, 0.95, -6.8, -5.95, 0.01, 0.00],
-    [-8.3, 9.6, -6.95, 5.8, 1.0, -7.8, -5.8, 0.00, 0.00],
-    [-9.6, 9.55, -7.75, 5.5, 0.8, -8.7, -5.75, -0.01, 0.00],
-    [-10.55, 8.9, -8.55, 5.12, 0.45, -9.6, -5.8, -0.015, 0.00],
-    [-10.95, 7.2, -9.5, 4.75, 0.0, -10.6, -5.9, -0.01, 0.00],
-    [-11.35, 5.4, -10.6, 4.55, -0.5, -11.6, -6.1, 0.00, 0.00],
-    [-12.5, 4.45, -11.9, 4.6, -0.9, -12.6, -6.5, 0.00, 0.00],
-    [-14.0, 4.2, -13.3, 5.2, -1.2, -13.8, -7.0, 0.02, 0.02],
-    [-15.6, 4.5, -14.9, 7.6, -1.5, -15.2, -7.7, 0.05, 0.05],
-    [-17.2, 5.5, -16.6, 11.0, -1.6, -17.0, -8.4, 0.09, 0.09],
-    [-19.0, 6.7, -19.0, 13.4, -1.6, -19.5, -9.0, 0.11, 0.11],
-    [-21.5, 7.6, -22.0, 14.2, -1.6, -22.0, -9.3, 0.11, 0.11],
+    [11.2, -0.6, 11.2, 0.0, -0.6, 11.2, -0.6, 0.00, 0.00],
+    [10.8, 2.6, 10.5, 3.35, -0.6, 10.65, -3.9, 0.00, 0.00],
+    [9.65, 5.5, 8.9, 5.7, -0.6, 9.05, -6.8, 0.00, 0.00],
+    [7.7, 7.95, 6.8, 7.05, -0.6, 6.6, -8.7, 0.01, 0.00],
+    [5.1, 9.5, 4.3, 7.55, -0.5, 3.6, -9.4, 0.035, 0.00],
+    [2.5, 10.05, 1.9, 7.5, -0.2, 0.7, -9.2, 0.05, 0.00],
+    [0.4, 9.75, -0.2, 7.3, 0.1, -1.7, -8.4, 0.05, 0.00],
+    [-1.6, 9.75, -2.0, 7.08, 0.3, -3.3, -7.5, 0.045, 0.00],
+    [-3.4, 9.85, -3.6, 6.78, 0.5, -4.7, -6.8, 0.035, 0.00],
+    [-5.0, 9.98, -4.9, 6.45, 0.75, -5.9, -6.35, 0.015, 0.00],
+    [-6.6, 9.95, -6.0, 6.02, 0.95, -6.9, -6.1, 0.005, 0.00],
+    [-8.3, 9.65, -7.0, 5.6, 0.95, -7.9, -5.95, -0.01, 0.00],
+    [-9.6, 9.55, -7.9, 5.28, 0.75, -8.8, -5.9, 0.0, 0.00],
+    [-10.6, 8.9, -8.75, 5.06, 0.45, -9.7, -5.9, -0.005, 0.00],
+    [-11.05, 7.2, -9.7, 4.95, 0.0, -10.7, -6.0, 0.0, 0.00],
+    [-11.5, 5.5, -10.8, 4.98, -0.5, -11.7, -6.2, 0.01, 0.00],
+    [-12.6, 4.5, -12.0, 5.1, -0.9, -12.7, -6.6, 0.02, 0.00],
+    [-14.1, 4.15, -13.4, 5.75, -1.3, -13.9, -7.1, 0.03, 0.02],
+    [-15.7, 4.4, -14.9, 7.9, -1.6, -15.2, -7.8, 0.05, 0.05],
+    [-17.2, 5.4, -16.6, 11.0, -1.7, -17.0, -8.5, 0.09, 0.09],
+    [-19.0, 6.6, -19.0, 13.4, -1.7, -19.5, -9.1, 0.11, 0.11],
+    [-21.5, 7.5, -22.0, 14.2, -1.7, -22.0, -9.4, 0.11, 0.11],
 ])  # fmt: skip
 ROW_COUNT = len(_ROWS)
 
@@ -112,35 +112,70 @@ def locate(x: Array, y: Array) -> Array:
     return np.stack([u, v], -1)
 
 
-def bump(p: Array, at: tuple[float, float], size: tuple[float, float]) -> Array:
-    """Soft spot of height 1 on the front of the face, and its mirror image."""
-    d = ((np.abs(p[..., 0]) - at[0]) / size[0]) ** 2 + ((p[..., 1] - at[1]) / size[1]) ** 2
-    result: Array = np.exp(-d) * (p[..., 2] > 0)
-    return result
+@cache
+def _spot_places() -> Array:
+    """Where the spots of the relief lie on the plain head."""
+    at = np.array([place for place, _, _ in _RELIEF])
+    uv = locate(at[:, 0], at[:, 1])
+    return loft(uv[:, 0], uv[:, 1])
+
+
+def _bumps(p: Array) -> Array:
+    """Heights of all spots of the relief, and their mirror images, at points (..., 3)."""
+    height = np.zeros(p.shape[:-1])
+    q = np.stack([np.abs(p[..., 0]), p[..., 1], p[..., 2]], -1)
+    for place, (_, (sx, sy), amount) in zip(_spot_places(), _RELIEF, strict=True):
+        d = q - place
+        height += amount * np.exp(
+            -((d[..., 0] / sx) ** 2) - (d[..., 1] / sy) ** 2 - (d[..., 2] / (1.3 * sx + 0.4)) ** 2
+        )
+    return height
 
 
 # Where the flesh lies over or under the plain loft: (x, y), (spread x, y), height.
 _RELIEF: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
-    ((2.3, 1.95), (1.3, 0.6), 0.16),  # brow ridge, inner
-    ((3.9, 1.9), (1.2, 0.6), 0.15),  # brow ridge, outer
-    ((0.0, 1.8), (1.0, 0.8), 0.05),  # glabella
-    ((3.0, 0.05), (1.25, 0.8), -0.46),  # eye socket
-    ((1.75, 0.05), (0.45, 0.7), -0.14),  # inner corner of the eye
-    ((4.6, -2.4), (1.5, 1.2), 0.28),  # cheekbone
-    ((2.9, -3.0), (1.3, 1.2), 0.17),  # apple of the cheek
-    ((1.8, -2.0), (0.7, 1.5), 0.10),  # beside the nose
-    ((4.8, -6.0), (1.4, 1.5), -0.08),  # hollow beside the mouth
-    ((0.0, -5.9), (2.0, 1.1), 0.18),  # the teeth push the lips forward
-    ((0.0, -5.3), (0.28, 0.55), -0.07),  # groove under the nose
-    ((0.0, -8.35), (1.3, 0.45), -0.18),  # fold over the chin
-    ((0.0, -9.6), (1.2, 0.9), 0.40),  # chin
-    ((6.2, 1.6), (0.9, 1.8), -0.12),  # temple
+    ((1.9, 1.75), (1.2, 0.62), 0.20),  # brow ridge, inner
+    ((3.5, 2.05), (1.4, 0.62), 0.26),  # brow ridge, middle
+    ((5.0, 1.55), (0.9, 0.75), 0.22),  # brow ridge, outer
+    ((0.0, 1.75), (0.9, 0.9), 0.12),  # glabella
+    ((2.6, 4.9), (1.8, 1.5), 0.14),  # forehead
+    ((3.1, 0.15), (1.3, 0.85), -0.42),  # eye socket
+    ((3.2, 1.0), (1.5, 0.42), -0.20),  # under the brow
+    ((1.65, 0.25), (0.5, 0.9), -0.26),  # inner corner of the eye
+    ((2.6, -1.35), (1.0, 0.4), -0.10),  # tear groove
+    ((4.7, -1.9), (1.5, 1.15), 0.34),  # cheekbone
+    ((3.1, -2.7), (1.25, 1.1), 0.30),  # apple of the cheek
+    ((6.3, -1.6), (0.8, 1.0), 0.10),  # arch towards the ear
+    ((1.9, -2.3), (0.7, 1.3), 0.08),  # beside the nose
+    ((4.9, -5.6), (1.3, 1.6), -0.14),  # hollow beside the mouth
+    ((0.0, -5.9), (2.1, 1.25), 0.34),  # the teeth push the lips forward
+    ((3.15, -6.5), (0.55, 0.7), 0.10),  # cushion beside the corner of the mouth
+    ((0.0, -8.25), (1.5, 0.42), -0.24),  # fold over the chin
+    ((1.9, -7.9), (0.7, 0.6), -0.06),
+    ((0.0, -9.65), (1.35, 0.85), 0.46),  # chin
+    ((6.4, 1.9), (0.9, 1.6), -0.16),  # temple
+)
+
+# Grooves and columns of the middle of the face: two ends (x, y), width, height.
+_FOLDS: tuple[tuple[tuple[float, float], tuple[float, float], float, float], ...] = (
+    ((1.75, -4.2), (3.1, -6.0), 0.42, -0.10),  # nasolabial fold
+    ((2.4, -4.2), (3.8, -5.9), 0.55, 0.07),
+    ((0.0, -4.9), (0.0, -5.75), 0.24, -0.13),  # groove under the nose
+    ((0.48, -4.9), (0.56, -5.7), 0.24, 0.08),  # its columns
+)
+
+
+# The edge of the jaw and the hollow under it: points in space, width, height.
+_JAW: tuple[tuple[tuple[tuple[float, float, float], ...], float, float], ...] = (
+    (((2.2, -10.3, 8.0), (3.9, -9.3, 5.8), (5.1, -8.0, 2.8), (5.8, -6.4, 0.9), (6.3, -4.2, 0.5)), 0.9, 0.11),
+    (((0.0, -11.8, 6.2), (2.4, -11.5, 5.2), (4.2, -10.6, 2.6), (5.1, -9.4, 0.0), (5.8, -7.0, -1.6)), 1.0, -0.20),
 )
 
 
 # Soft ridges along lines on the front of the neck: two ends (x, y), width, height.
 _RIDGES: tuple[tuple[tuple[float, float], tuple[float, float], float, float], ...] = (
-    ((4.9, -9.5), (0.9, -15.6), 0.8, 0.17),  # muscle from the ear to the breastbone
+    ((5.6, -8.6), (0.9, -15.8), 0.75, 0.24),  # muscle from the ear to the breastbone
+    ((3.0, -12.2), (0.5, -14.6), 0.8, -0.08),
     ((1.3, -15.9), (9.5, -15.3), 0.5, 0.22),  # collarbone
     ((3.4, -14.6), (8.0, -14.2), 0.9, -0.25),  # hollow over it
     ((0.0, -15.3), (0.0, -15.4), 0.7, -0.12),  # notch between the collarbones
@@ -157,71 +192,26 @@ def _ridge(p: Array, a: tuple[float, float], b: tuple[float, float], width: floa
     return result
 
 
+def _along(p: Array, line: Array, width: float) -> Array:
+    q = np.stack([np.abs(p[..., 0]), p[..., 1], p[..., 2]], -1)
+    near = np.full(p.shape[:-1], np.inf)
+    for a, b in zip(line[:-1], line[1:], strict=True):
+        t = np.clip((q - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+        near = np.minimum(near, ((q - a - t[..., None] * (b - a)) ** 2).sum(-1))
+    result: Array = np.exp(-near / width**2)
+    return result
+
+
 def relief(p: Array, normals: Array) -> Array:
     """The plain head `p` with brow, sockets, cheeks, chin and throat modelled."""
     height = np.zeros(p.shape[:-1])
-    for at, size, amount in _RELIEF:
-        height += amount * bump(p, at, size)
+    height += _bumps(p)
+    for line, width, amount in _JAW:
+        height += amount * _along(p, np.array(line), width)
+    for a, b, width, amount in _FOLDS:
+        height += amount * _ridge(p, a, b, width) * (p[..., 2] > 4)
     for a, b, width, amount in _RIDGES:
         height += amount * _ridge(p, a, b, width)
     return p + normals * height[..., None]
 
 
-def _capsule(p: Array, a: Array, b: Array, ra: float, rb: float) -> Array:
-    ab = b - a
-    t = np.clip((p - a) @ ab / (ab @ ab), 0, 1)
-    result: Array = np.linalg.norm(p - a - t[..., None] * ab, axis=-1) - (ra + (rb - ra) * t)
-    return result
-
-
-def _ellipsoid(p: Array, centre: Array, radii: Array) -> Array:
-    q = (p - centre) / radii
-    k0 = np.linalg.norm(q, axis=-1)
-    k1 = np.linalg.norm(q / radii, axis=-1)
-    result: Array = k0 * (k0 - 1) / np.maximum(k1, 1e-9)
-    return result
-
-
-def _smooth_min(a: Array, b: Array, k: float) -> Array:
-    h = np.maximum(k - np.abs(a - b), 0) / k
-    result: Array = np.minimum(a, b) - h * h * k / 4
-    return result
-
-
-def _nose_distance(p: Array) -> Array:
-    """Signed distance to the nose: bridge, flanks, tip, wings and columella, smoothly joined."""
-    q = p.copy()
-    q[..., 0] = np.sqrt(p[..., 0] ** 2 + 1e-4)
-    v = np.array
-    d = _capsule(p, v([0, 0.9, 9.3]), v([0, -3.0, 11.15]), 0.5, 0.62)
-    d = _smooth_min(d, _capsule(q, v([0.42, 0.2, 9.15]), v([0.75, -3.1, 10.0]), 0.5, 0.8), 0.8)
-    d = _smooth_min(d, _ellipsoid(p, v([0, -3.5, 11.25]), v([1.02, 0.86, 0.95])), 0.5)
-    d = _smooth_min(d, _ellipsoid(q, v([0.98, -3.66, 10.4]), v([0.66, 0.66, 0.95])), 0.42)
-    return _smooth_min(d, _capsule(p, v([0, -3.75, 11.4]), v([0, -4.3, 9.9]), 0.3, 0.36), 0.35)
-
-
-def add_nose(p: Array) -> Array:
-    """`p` with the vertices of the nose region pushed out onto the nose."""
-    out = p.copy()
-    pick = (np.abs(p[:, 0]) < 3.2) & (p[:, 1] < 2.6) & (p[:, 1] > -6.2) & (p[:, 2] > 6)
-    base = p[pick]
-    x, y = base[:, 0], base[:, 1]
-    # Rays lean down under the tip so that the underside gets rows of its own.
-    lean = -1.1 * np.exp(-(((y + 4.75) / 0.75) ** 2)) + 0.12 * np.exp(-(((y + 2.6) / 0.8) ** 2))
-    ray = np.stack([0.3 * x, lean * np.exp(-((x / 1.6) ** 4)), np.ones_like(x)], -1)
-    ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-    t = np.full(len(base), 4.0)
-    for _ in range(60):
-        field = _nose_distance(base + t[:, None] * ray)
-        t -= 0.7 * _smooth_min(t * ray[:, 2], field, 0.8)
-    out[pick] = base + np.maximum(t, -0.15)[:, None] * ray
-    return out
-
-
-def nostrils(p: Array) -> Array:
-    """Offsets that press the nostrils into the underside of the nose."""
-    d = np.stack([np.abs(p[:, 0]) - 0.62, p[:, 1] + 4.45, p[:, 2] - 10.75], -1)
-    r = (d / [0.32, 0.4, 0.55]) ** 2
-    amount = np.exp(-r.sum(-1))
-    result: Array = amount[:, None] * np.array([0.0, 0.75, -0.25])
-    return result

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing in -> the quads of half a head: a loft grid with loops around mouth, eye and ear.
+"""Nothing in -> the quads of half a head: a loft grid with loops around mouth, eye, nostril and ear.
 
-The grid has three rectangular holes. Each is filled with concentric loops of as many vertices as
+The grid has four rectangular holes. Each is filled with concentric loops of as many vertices as
 the rim of the hole has, so that edges run around the openings as in a hand-made face. The half
 is mirrored at the very end, which makes the head exactly symmetric.
 """
@@ -17,9 +17,10 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 # Skin loops, then (mouth) 5 lip loops and 7 loops of the bag, or (eye) 2 loops behind the lid.
-MOUTH_SKIN, MOUTH_LIP, MOUTH_BAG = 5, 5, 8
+MOUTH_SKIN, MOUTH_LIP, MOUTH_BAG = 5, 6, 6
 EYE_SKIN, EYE_INNER = 8, 3
-EAR_LOOPS = 11
+EAR_LOOPS = 13
+NOSTRIL_LOOPS = 7
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Half:
     mouth: Ints
     eye: Ints
     ear: Ints
+    nostril: Ints
     seam: npt.NDArray[np.bool_]
     mouth_corner: int = 0
     eye_corners: tuple[int, int] = (0, 0)
@@ -41,11 +43,11 @@ class Half:
 
 def _columns() -> Array:
     deg = np.concatenate([
-        np.linspace(0, 10, 7)[:-1],
-        np.linspace(10, 42, 13)[:-1],
-        np.linspace(42, 84, 11)[:-1],
+        np.linspace(0, 12, 8)[:-1],
+        np.linspace(12, 42, 12)[:-1],
+        np.linspace(42, 84, 10)[:-1],
         np.linspace(84, 116, 7)[:-1],
-        np.linspace(116, 180, 10),
+        np.linspace(116, 180, 8),
     ])  # fmt: skip
     result: Array = np.deg2rad(deg)
     return result
@@ -53,12 +55,15 @@ def _columns() -> Array:
 
 def _rows() -> Array:
     return np.concatenate([
-        np.linspace(0, 5.2, 17)[1:-1],
+        np.linspace(0, 3.4, 7)[1:-1],
+        np.linspace(3.4, 5.2, 7)[:-1],
         np.linspace(5.2, 7.0, 11)[:-1],
-        np.linspace(7.0, 9.25, 12)[:-1],
+        np.linspace(7.0, 8.1, 6)[:-1],
+        np.linspace(8.1, 9.0, 7)[:-1],
+        np.linspace(9.0, 9.25, 3)[:-1],
         np.linspace(9.25, 11.2, 11)[:-1],
         np.linspace(11.2, 13.6, 9)[:-1],
-        np.linspace(13.6, 21, 16),
+        np.linspace(13.6, 21, 11),
     ])  # fmt: skip
 
 
@@ -112,6 +117,7 @@ def build_half() -> Half:
         "mouth": (row(9.25), row(11.2), 0, col(36.7)),
         "eye": (row(5.3), row(6.8), col(10), col(42)),
         "ear": (row(5.2), row(8.2), col(84), col(116)),
+        "nostril": (row(8.1), row(9.0), 1, 6),
     }
     inside = np.zeros((len(vs) - 1, len(us) - 1), bool)
     for t, b, le, r in boxes.values():
@@ -127,6 +133,8 @@ def build_half() -> Half:
     n += eye[1:].size
     ear = _loops(_hole_rim(grid, *boxes["ear"]), EAR_LOOPS, n)
     n += ear[1:].size
+    nostril = _loops(_hole_rim(grid, *boxes["nostril"]), NOSTRIL_LOOPS, n)
+    n += nostril[1:].size
     crown = n
     cap = np.stack(
         [np.full(len(us) - 1, crown), grid[0, :-1], grid[0, 1:], np.full(len(us) - 1, -1)], -1
@@ -142,6 +150,8 @@ def build_half() -> Half:
         ("face", _loop_quads(eye, True)),
         ("face", _loop_quads(ear, True)),
         ("face", _zip_quads(ear[-1])),
+        ("face", _loop_quads(nostril, True)),
+        ("face", _zip_quads(nostril[-1])),
     ]  # fmt: skip
     region = [name for name, quads in groups for _ in range(len(quads))]
     full = np.full((n + 1, 2), np.nan)
@@ -149,7 +159,17 @@ def build_half() -> Half:
     full[crown] = (0.0, 0.0)
     seam = np.zeros(n + 1, bool)
     seam[np.concatenate([grid[:, 0], grid[:, -1], mouth[:, 0], mouth[:, -1], [crown]])] = True
-    half = Half(full, np.concatenate([q for _, q in groups]), region, grid, mouth, eye, ear, seam)
+    half = Half(
+        full,
+        np.concatenate([q for _, q in groups]),
+        region,
+        grid,
+        mouth,
+        eye,
+        ear,
+        nostril,
+        seam,
+    )
     half.mouth_corner = (mouth.shape[1] - 1) // 2
     t, b, le, r = boxes["eye"]
     outer = (r - le) + (b - t) // 2
@@ -165,8 +185,8 @@ def compact(half: Half) -> Half:
     half.uv = half.uv[used]
     half.seam = half.seam[used]
     half.polygons = np.where(half.polygons >= 0, new[half.polygons], -1)
-    half.grid, half.mouth, half.eye, half.ear = (
-        new[a] for a in (half.grid, half.mouth, half.eye, half.ear)
+    half.grid, half.mouth, half.eye, half.ear, half.nostril = (
+        new[a] for a in (half.grid, half.mouth, half.eye, half.ear, half.nostril)
     )
     return half
 

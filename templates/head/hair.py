@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing -> short hair as one sculpted shell over the scalp, in centimetres.
+
+Strands run from the crown to the hairline; the shell tucks in under the skin there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from templates.head import surface
+from templates.head.pieces import Part, sheet
+
+Array = npt.NDArray[np.float64]
+
+LOCKS = 11  # in half a head
+COLUMNS, ROWS = 4 * LOCKS + 1, 16
+# Where the hair ends: loft row at angles (degrees) from the front over the ear to the nape.
+_LINE = np.array([
+    [0, 3.30], [14, 3.22], [28, 3.22], [40, 3.42], [50, 3.85], [58, 4.35], [66, 4.75],
+    [73, 5.35], [78, 6.0], [82, 6.1], [86, 5.3], [92, 4.75], [104, 4.75], [112, 5.2],
+    [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45], [180, 8.6],
+])  # fmt: skip
+# How thick it is (cm), and how steeply it ends.
+_THICK = np.array([[0, 1.15], [25, 1.1], [50, 0.85], [75, 0.5], [100, 0.5], [140, 0.6], [180, 0.65]])
+_STEEP = np.array([[0, 7.0], [30, 6.5], [50, 4.0], [75, 3.0], [180, 2.6]])
+
+
+def _curve(table: Array, degrees: Array, width: float = 3.0) -> Array:
+    """The table's values, rounded over some degrees and even at both ends."""
+    fine = np.arange(-60.0, 241.0, 0.5)
+    folded = np.where(fine < 0, -fine, np.where(fine > 180, 360 - fine, fine))
+    values = np.interp(folded, table[:, 0], table[:, 1])
+    kernel = np.exp(-((np.arange(-30, 31) * 0.5 / width) ** 2))
+    smooth = np.convolve(values, kernel / kernel.sum(), "same")
+    return np.interp(degrees, fine, smooth)
+
+
+def hair_part() -> Part:
+    """Half of the hair; points with x = 0 are shared by both halves."""
+    u = np.linspace(0, np.pi, COLUMNS)
+    degrees = np.rad2deg(u)
+    s = np.concatenate([np.linspace(0, 1, ROWS) ** 0.9, [1.0]])
+    per = LOCKS / np.pi
+    lock = np.floor(u * per)
+    jitter = np.sin(lock * 12.9898 + 4.1) * 43758.5453 % 1.0  # fixed, but looks like chance
+    tip = 1 - np.abs(2 * (u * per - lock) - 1) ** 1.5
+    end = _curve(_LINE, degrees) + (0.16 * tip * (0.4 + 0.9 * jitter) - 0.05) * np.sin(
+        np.clip(u * 1.5 + 0.5, 0, np.pi * 0.5)
+    )
+    v = s[1:, None] * end
+    lift = s[1:, None] ** _curve(_STEEP, degrees, 8.0)
+    height = _curve(_THICK, degrees, 10.0) * np.sqrt(np.maximum(1 - lift**2, 0))
+    # Locks: soft ridges that start away from the crown, and a wave along them.
+    depth = 0.24 * np.clip(s[1:, None] * 1.6, 0, 1) * np.clip(height / 0.4, 0, 1)
+    height = height + depth * (tip * (0.7 + 0.6 * jitter) - 0.8)
+    height[-2] = 0.0
+    height[-1] = -0.35
+    at = surface.loft(np.broadcast_to(u, v.shape), v)
+    normal = surface.loft_normals(np.broadcast_to(u, v.shape), v)
+    at = surface.relief(at, normal)
+    points = at + normal * height[..., None]
+    points[:, [0, -1], 0] = 0.0
+    top = surface.loft(np.zeros(1), np.zeros(1)) + [0.0, float(height[0].mean()), 0.0]
+    flat = np.concatenate([top, points.reshape(-1, 3)])
+    ring = 1 + np.arange(COLUMNS)
+    cap = np.stack(
+        [np.zeros(COLUMNS - 1), ring[:-1], ring[1:], np.full(COLUMNS - 1, -1)], -1
+    ).astype(np.int64)
+    return Part("hair", flat, np.concatenate([cap, sheet(*v.shape) + 1]), "skull", central=True)
