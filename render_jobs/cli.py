@@ -17,6 +17,7 @@ import click
 
 from exomni_core import __version__
 from render_jobs.cli_addon import addon
+from render_jobs.cli_eval import evaluate
 from render_jobs.cli_models import models
 from render_jobs.cli_options import (
     EXISTING,
@@ -37,8 +38,10 @@ from render_jobs.cli_options import (
     video_options,
     voice_options,
 )
+from render_jobs.cli_pairs import pairs
 from render_jobs.cli_reply import reply
 from render_jobs.cli_serve import serve
+from render_jobs.cli_study import study
 
 
 class _Group(click.Group):
@@ -97,9 +100,12 @@ def main() -> None:
 
 
 main.add_command(addon)
+main.add_command(evaluate)
 main.add_command(models)
+main.add_command(pairs)
 main.add_command(reply)
 main.add_command(serve)
+main.add_command(study)
 
 
 @main.command()
