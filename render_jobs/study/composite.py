@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import WorkerError
-from exomni_core.files import replacing
+from exomni_core.files import replacing, write_bytes
 from exomni_core.retime import FrameRate
 from render_jobs.encode import AUDIO_RATE_HZ, find_ffmpeg, run_ffmpeg
 
@@ -59,13 +59,12 @@ class Side:
     """One half of the picture: from frame `start`, `frames` frames of `video`, else plain field.
 
     frames: the video's last picture is held if it has fewer. delay: frames by which the face comes
-    late (its first picture is held). width, height, fps: of the video.
+    late (its first picture is held). width, height: of the video.
     """
 
     video: Path
     width: int
     height: int
-    fps: float
     start: int
     frames: int
     delay: int = 0
@@ -91,21 +90,20 @@ def encode_side(side: Side, frames: int, canvas: Canvas, final: Path) -> None:
     _encode(_input(side.video), graph, ["-an"], frames, canvas, final)
 
 
-def dress_up(files: Sequence[Path], key: bytes, label: str) -> None:
-    """Give files of one pair the same size and all a date that tells nothing.
+def dress_up(files: Mapping[Path, Path], key: bytes, label: str) -> None:
+    """Copy the files of one pair (made -> final), all to the same size and with a fixed date.
 
     A `free` atom at the end, which players skip, takes up the difference and a little that depends
     on `key` and `label`; its filling makes every file differ, so that no two places of a study can
     be matched by size or by content.
     """
     extra = int.from_bytes(hmac.digest(key, f"size/{label}".encode(), "sha256")[:4], "big")
-    largest = max(path.stat().st_size for path in files)
+    largest = max(made.stat().st_size for made in files)
     size = largest + _ATOM_HEADER + 32 + extra % max(1, largest // 50)
-    for path in files:
-        with replacing(path) as unfinished:
-            data = path.read_bytes()
-            unfinished.write_bytes(data + _free_atom(size - len(data), key, path.name))
-        os.utime(path, (FILE_TIME_S, FILE_TIME_S))
+    for made, final in files.items():
+        data = made.read_bytes()
+        write_bytes(final, data + _free_atom(size - len(data), key, final.name))
+        os.utime(final, (FILE_TIME_S, FILE_TIME_S))
 
 
 def opaque_name(key: bytes, label: str, suffix: str) -> str:
@@ -133,9 +131,8 @@ def _free_atom(size: int, key: bytes, label: str) -> bytes:
 
 def _side_filter(side: Side, frames: int, canvas: Canvas) -> str:
     """The chain that turns a video into `frames` frames of one half of the picture."""
-    steps = []
-    if abs(side.fps - canvas.rate.fps) > 0.01:
-        steps.append(f"fps={_rate(canvas.rate)}")
+    # By time stamps, from the file's start: a picture that begins late is held back to there.
+    steps = [f"fps={_rate(canvas.rate)}:start_time=0"]
     if (side.width, side.height) != (canvas.width, canvas.height):
         steps.append(
             f"scale={canvas.width}:{canvas.height}:force_original_aspect_ratio=decrease:"

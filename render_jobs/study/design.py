@@ -41,9 +41,13 @@ class ItemChoice:
 
 @dataclass(frozen=True)
 class Show:
-    """One video to make of two systems; `delay`: the side whose face comes late."""
+    """One video to make of two systems; `delay`: the side whose face comes late.
+
+    group: what the shows of one pair have in common; their files must be alike in size.
+    """
 
     key: str
+    group: str
     item: ItemChoice
     left: str
     right: str
@@ -206,16 +210,16 @@ def _extras(
 
 
 def _both_ways(pair: str, item: ItemChoice, a: str, b: str) -> list[Show]:
-    return [Show(f"{pair}/AB", item, a, b), Show(f"{pair}/BA", item, b, a)]
+    return [Show(f"{pair}/AB", pair, item, a, b), Show(f"{pair}/BA", pair, item, b, a)]
 
 
 def _catch_shows(kind: str, item: ItemChoice, system: str) -> list[Show]:
     key = f"{kind}/{system}/{item.language}/{item.item_id}"
     if kind == "catch_identical":
-        return [Show(key, item, system, system)]
+        return [Show(key, key, item, system, system)]
     return [
-        Show(f"{key}/left", item, system, system, "left"),
-        Show(f"{key}/right", item, system, system, "right"),
+        Show(f"{key}/left", key, item, system, system, "left"),
+        Show(f"{key}/right", key, item, system, system, "right"),
     ]
 
 

@@ -7,13 +7,13 @@ Only looks; nothing is rendered, copied or changed here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from exomni_core.clip import load_clip
-from exomni_core.errors import ClipError, InputError, WorkerError
+from exomni_core.errors import ClipError, InputError
 from exomni_core.prompt import check_id
 from render_jobs.manifest import BatchFolder, read_rows
 
@@ -25,12 +25,16 @@ _SYSTEM_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]|_(?!_))*")
 
 @dataclass(frozen=True)
 class RunItem:
-    """What a system made of one prompt. error: why there is nothing, in one sentence."""
+    """What a system made of one prompt. duration_s: of its clip's sound, 0 where there is no clip.
+
+    error: why there is nothing, in one sentence.
+    """
 
     item_id: str
     clip: Path | None = None
     video: Path | None = None
     language: str = ""
+    duration_s: float = 0.0
     error: str = ""
 
 
@@ -153,18 +157,9 @@ def _with_clip_facts(item: RunItem) -> RunItem:
     if item.clip is None:
         return item
     try:
-        language = load_clip(item.clip).language
+        clip = load_clip(item.clip)
     except ClipError as error:
         return RunItem(item.item_id, error=str(error))
-    base = language.replace("_", "-").partition("-")[0].lower()
+    base = clip.language.replace("_", "-").partition("-")[0].lower()
     language = {"cmn": "zh", "yue": "zh"}.get(base, base)
-    return RunItem(item.item_id, item.clip, item.video, language)
-
-
-def told(run: Run, check: Callable[[], None]) -> str:
-    """Why `check` failed, with the run's name; empty if it did not."""
-    try:
-        check()
-    except (InputError, WorkerError) as error:
-        return f"{run.name}: {error}"
-    return ""
+    return replace(item, language=language, duration_s=clip.duration_s)
