@@ -183,6 +183,12 @@ def load_face(path: Path | str) -> ClipFace:
     return ClipFace(weights, fps, samples / rate, flac)
 
 
+def load_facts(path: Path | str) -> dict[str, Any]:
+    """What `clip.json` of a `.clip` file says, without its sound; ClipError as in `load_clip`."""
+    path = Path(path)
+    return _parse_header(_read_members(_read_file(path), str(path))["clip.json"], str(path))
+
+
 def clip_to_bytes(clip: Clip) -> bytes:
     """The bytes of a `.clip` file; equal clips give equal bytes."""
     flac, npy = flac_bytes(clip.audio, clip.sample_rate_hz), npy_bytes(clip.weights)

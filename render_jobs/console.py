@@ -70,9 +70,9 @@ class ProgressLine:
     A text that grows is shown above it, also in a pipe.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
-        """quiet: nothing at all."""
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, unit: str = "frames") -> None:
+        """quiet: nothing at all. unit: what is counted."""
+        self._quiet, self._unit = quiet, unit
         self._open: Literal["", "text", "line"] = ""
         self._frames = 0
 
@@ -95,9 +95,9 @@ class ProgressLine:
         self._show(f"{step.stage} {step.done:.0%}")
 
     def frames(self, count: int) -> None:
-        """So many frames more are drawn."""
+        """So many more are done."""
         self._frames += count
-        self._show(f"{self._frames} frames")
+        self._show(f"{self._frames} {self._unit}")
 
     def _show(self, text: str) -> None:
         if sys.stderr.isatty() and not self._quiet:
