@@ -38,6 +38,15 @@ def choose_still_output(render: Any) -> None:
     render.image_settings.compression = 0
 
 
+def choose_float_output(render: Any) -> None:
+    """Let `render` (a scene's render settings) write stills as they were lit: OpenEXR, 32 bits."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "IMAGE"
+    render.image_settings.file_format = "OPEN_EXR"
+    render.image_settings.color_mode = "RGB"
+    render.image_settings.color_depth = "32"
+
+
 def node_tree_of(datablock: Any) -> Any:
     """The node tree of a material or world; from 5.0 they always have one."""
     if VERSION < (5, 0, 0):

@@ -37,6 +37,7 @@ class Stage:
     own_camera: the camera came with a .blend and stays where it stands.
     mesh: the head as arrays, in mesh units of `unit_m` metres; None for a .blend.
     look: how the scene shows it (a .blend keeps its own light).
+    prepared: what a render engine keeps of it between clips, by the engine's name.
     """
 
     template: Template
@@ -47,6 +48,7 @@ class Stage:
     mesh: TemplateMesh | None = None
     look: Look = field(default_factory=Look)
     unit_m: float = 1.0
+    prepared: dict[str, Any] = field(default_factory=dict)
 
 
 def load_stage(template: Template, look: str = "") -> Stage:

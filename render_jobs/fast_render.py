@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stage and rows of weights in, their frames as pixels out: the fast engine's loop.
+
+The same picture as Workbench's from far less work: the head is posed and lit in numpy, drawn in
+one pass, and nothing is written but the video.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.errors import InputError
+from render_jobs.fast_engine import run_with_gl
+from render_jobs.fast_geometry import BLOCK, Bytes, FloatArray, Light, Poser, srgb
+from render_jobs.fast_mesh import FastMesh, plan_mesh
+from render_jobs.light_bake import bake_light
+from render_jobs.settings import RenderSettings
+from render_jobs.stage import Stage, to_blender
+from templates.colours import polygon_colours
+
+# Takes a frame's buffer (RGBA, rows from the top) and gives back one to use for a later frame.
+Sink = Callable[[Any], Any]
+
+_SAMPLES: Final = 4  # per pixel, where the settings name none
+_MOST_ACROSS: Final = 4
+_EFFECTS: Final = ("show_cavity", "show_shadows", "show_object_outline", "show_xray", "use_dof",
+                   "show_backface_culling")  # fmt: skip
+_NEUTRAL_VIEW: Final = {"look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a stage keeps between clips: its mesh as planned, its light, and how that was seen."""
+
+    mesh: FastMesh
+    light: Light
+    seen_from: tuple[float, ...]
+
+
+def fast_reason_against(stage: Stage, settings: RenderSettings) -> str | None:
+    """Why the fast engine can't draw this stage as Workbench does, or None if it can.
+
+    The words fit behind "the fast engine can't draw this: ".
+    """
+    scene = stage.scene
+    shading, view = scene.display.shading, scene.view_settings
+    if stage.mesh is None:
+        return "the template is a .blend file, which only Blender itself can read"
+    if scene.camera is None or scene.camera.data.type == "PANO":
+        return "the camera is a panorama"
+    if scene.display_settings.display_device != "sRGB" or view.view_transform != "Standard":
+        return f"its view transform is {view.view_transform}, not Standard"
+    for name, value in _NEUTRAL_VIEW.items():
+        if getattr(view, name, value) not in (value, f"Standard - {value}", f"{value}"):
+            return f"its colour management changes the picture ({name})"
+    for name in _EFFECTS:
+        if getattr(shading, name):
+            return f"its shading uses {name.partition('_')[2].replace('_', ' ')}"
+    if shading.color_type not in ("MATERIAL", "VERTEX"):
+        return f"its colours come from {shading.color_type.lower()}"
+    return None
+
+
+def samples_across(settings: RenderSettings) -> int:
+    """How many times wider and higher than the picture it is drawn: 2 for 4 samples per pixel."""
+    return min(_MOST_ACROSS, math.ceil(math.sqrt(settings.samples or _SAMPLES)))
+
+
+def draw_frames(
+    stage: Stage, weights: FloatArray, settings: RenderSettings, buffers: int, sink: Sink
+) -> None:
+    """Draw `weights` (n, 52), one frame each, and hand every frame to `sink`, in order.
+
+    buffers: how many frames the sink may hold at a time. The stage's camera is in place.
+    """
+    width, height = settings.width, settings.height
+    camera = stage.scene.camera
+    bpy.context.view_layer.update()  # the camera's matrix, after it was moved
+    prepared = _prepare(stage)
+    turn = np.array(camera.matrix_world.inverted(), np.float64)[:3]
+    poser = Poser(prepared.mesh, prepared.light, turn, camera.data.type == "ORTHO")
+    background = background_of(stage, settings)
+
+    def draw(depsgraph: Any) -> None:
+        from render_jobs.fast_draw import Canvas, largest_side
+
+        across = samples_across(settings)
+        while across > 1 and max(width, height) * across > largest_side():
+            across -= 1
+        projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
+        rest = poser.block(np.zeros((1, weights.shape[1]), np.float32))[0]
+        canvas = Canvas(prepared.mesh, projection, (width, height), across, background, rest)
+        try:
+            _loop(canvas, poser, weights, buffers, sink)
+        finally:
+            canvas.free()
+
+    run_with_gl(camera, draw)
+
+
+def background_of(stage: Stage, settings: RenderSettings) -> tuple[float, float, float, float]:
+    """The picture's background: sRGB of the world's colour, alpha 1."""
+    world = stage.scene.world
+    colour = srgb(np.array(world.color if world is not None else (0.0, 0.0, 0.0)))
+    red, green, blue = (float(value) for value in colour)
+    return red, green, blue, 1.0
+
+
+def _loop(canvas: Any, poser: Poser, weights: FloatArray, buffers: int, sink: Sink) -> None:
+    """Pose frame n + 1 while the device draws frame n, then fetch that."""
+    count = len(poser.mesh.drawn)
+    front, back = (np.full((count, 4), 255, np.uint8) for _ in range(2))
+    free = [canvas.new_buffer() for _ in range(buffers)]
+    frames = _posed(poser, weights, front, back, canvas.two_sided)
+    points = next(frames)
+    for _ in range(len(weights)):
+        canvas.submit(points, front, back)
+        points = next(frames, points)
+        buffer = free.pop()
+        canvas.read(buffer)
+        free.append(sink(buffer))
+
+
+def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes, two_sided: bool) -> Any:
+    """Yield each frame's points, its colours being in `front` and `back`."""
+    for start in range(0, len(weights), BLOCK):
+        for points in poser.block(weights[start : start + BLOCK]):
+            poser.colours(points, poser.normals(points), front, back if two_sided else None)
+            yield points
+
+
+def _prepare(stage: Stage) -> Prepared:
+    """Plan the mesh and bake the light, or take what an earlier clip left."""
+    turn = stage.scene.camera.matrix_world.to_quaternion()
+    seen_from = tuple(round(value, 6) for value in turn)
+    found = stage.prepared.get("fast")
+    if isinstance(found, Prepared) and found.seen_from == seen_from:
+        return found
+    assert stage.mesh is not None
+    mesh = found.mesh if isinstance(found, Prepared) else _plan(stage)
+    prepared = Prepared(mesh, bake_light(stage.scene), seen_from)
+    stage.prepared["fast"] = prepared
+    return prepared
+
+
+def _plan(stage: Stage) -> FastMesh:
+    mesh = stage.mesh
+    assert mesh is not None
+    return plan_mesh(
+        to_blender(mesh.vertices, stage.unit_m),
+        to_blender(mesh.shapes, stage.unit_m),
+        mesh.polygons,
+        polygon_colours(stage.template, mesh, stage.look),
+    )
