@@ -8,6 +8,8 @@ numpy and bpy may be needed here.
 Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}.
 Events: {"event": "progress", "done", "of"} now and then, at last {"event": "done", "frames",
 "duration_s", "seconds": {"load", "render"}}.
+Or {"job", "stills": .npy of (n, 52) poses, "pictures": .npy to write, "settings"}; answered with
+{"event": "done", "frames"}.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ class RenderWorker:
         """Render one clip; raises ClipError, InputError, EnvironmentProblem or WorkerError."""
         from render_jobs.scene import render_face
 
+        if "stills" in request:
+            return self._draw_stills(request, send)
         settings = settings_from_json(request["settings"])
         began = time.perf_counter()
         face = load_face(request["clip"])
@@ -84,6 +88,21 @@ class RenderWorker:
                 "render": round(time.perf_counter() - loaded, 3),
             },
         }
+
+    def _draw_stills(self, request: Message, send: Send) -> Message:
+        import numpy as np
+
+        from render_jobs.scene import render_pose
+
+        settings = settings_from_json(request["settings"])
+        stage = self._stage_for(settings.template, settings.look)
+        poses = np.load(request["stills"], allow_pickle=False)
+        pictures = []
+        for pose in poses:
+            pictures.append(render_pose(stage, pose, settings))
+            send({"event": "progress", "done": len(pictures), "of": len(poses)})
+        np.save(request["pictures"], np.stack(pictures))
+        return {"frames": len(pictures)}
 
     def _stage_for(self, name: str, look: str) -> Stage:
         from render_jobs.stage import load_stage

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A template in, a sheet of labelled stills out: all 52 shapes, the poses of speech, or all looks.
+
+`*_cells` say what is shown (pure), `draw_cells` draws it, `*_sheet` do both and write the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from render_jobs.poster import Layout, write_poster
+from render_jobs.settings import RenderSettings
+from render_jobs.stills import StillDrawer, still_drawer
+from templates.library import find_template
+from templates.looks import find_look, list_looks
+
+FloatArray = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+KINDS: Final = ("shapes", "speech", "looks")
+_SHAPE_SIZE: Final = (200, 252)  # pixels of a cell
+_SPEECH_SIZE: Final = (300, 378)
+_LOOK_SIZE: Final = (384, 484)
+_FINER: Final = 2  # drawn so many times larger, then made smaller
+_CLOSER: Final = 3  # instead, where only the part that moves is kept
+_PAD: Final = 0.07  # round what moves, as a share of its size
+_MOVES: Final = 12  # of 255: a smaller difference is noise at an edge
+
+# Extremes of expression that speech alone doesn't show.
+_EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
+    "smile": {"mouthSmile": 0.8, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthUpperUp": 0.1},
+    "laugh": {"mouthSmile": 0.8, "jawOpen": 0.35, "cheekSquint": 0.7, "eyeSquint": 0.5,
+              "mouthUpperUp": 0.35, "mouthLowerDown": 0.2},
+    "kiss": {"mouthPucker": 1.0, "mouthFunnel": 0.15},
+    "surprise": {"jawOpen": 0.45, "browInnerUp": 1.0, "browOuterUp": 0.9, "eyeWide": 0.8},
+    "anger": {"browDown": 1.0, "noseSneer": 0.6, "eyeSquint": 0.5, "mouthPress": 0.7},
+    "sadness": {"browInnerUp": 0.9, "mouthFrown": 0.9, "mouthShrugLower": 0.4, "eyeBlink": 0.2},
+    "blink": {"eyeBlink": 1.0},
+    "wide open": {"jawOpen": 1.0},
+}  # fmt: skip
+# Label and row of the viseme table.
+_SOUNDS: Final = (
+    ("a (father)", "aa"), ("e (bed)", "eh"), ("i (see)", "iy"), ("o (law)", "o"),
+    ("u (blue)", "uw"), ("m", "m"), ("b", "b"), ("p", "p"), ("f", "f"), ("th", "th"),
+    ("s", "s"), ("sh", "sh"), ("l", "l"), ("r", "r"), ("w", "w"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One picture of a sheet: what stands under it, the (52,) weights, the head and its look."""
+
+    label: str
+    weights: FloatArray
+    template: str
+    look: str = ""
+
+
+def pose(**channels: float) -> FloatArray:
+    """(52,) weights from channels by name; one without its side means both sides."""
+    weights = np.zeros(len(ARKIT_52), np.float32)
+    for name, value in channels.items():
+        sides = [name] if name in CHANNEL_INDEX else [f"{name}Left", f"{name}Right"]
+        for channel in sides:
+            weights[CHANNEL_INDEX[channel]] = value
+    return weights
+
+
+def shape_cells(template: str, look: str = "") -> list[Cell]:
+    """The face at rest and each channel alone at 1; mouthClose with the jaw that it closes over."""
+    cells = [Cell("neutral", pose(), template, look)]
+    for name in ARKIT_52:
+        if name == "mouthClose":
+            shut = pose(mouthClose=0.5, jawOpen=0.5)
+            cells.append(Cell("mouthClose + jawOpen", shut, template, look))
+        else:
+            cells.append(Cell(name, pose(**{name: 1.0}), template, look))
+    return cells
+
+
+def speech_cells(template: str, look: str = "") -> list[Cell]:
+    """The face at rest, vowels, closures and other sounds as the embedded engine forms them, and
+    extremes of expression.
+    """
+    from exomni_core.embedded.phones import viseme_table
+
+    table = viseme_table().visemes
+    sounds = [(label, table[key].target) for label, key in _SOUNDS]
+    moods = [(label, pose(**channels)) for label, channels in _EXPRESSIONS.items()]
+    every = [("neutral", pose()), *sounds, *moods]
+    return [Cell(label, weights, template, look) for label, weights in every]
+
+
+def look_cells(templates: Sequence[str], looks: Sequence[str] = ()) -> list[Cell]:
+    """One friendly pose of each template (rows) in each look (columns; () is all of them)."""
+    speaking = pose(jawOpen=0.22, mouthSmile=0.35, mouthUpperUp=0.12, mouthLowerDown=0.15,
+                    cheekSquint=0.2, browInnerUp=0.2)  # fmt: skip
+    names = looks or [look.name for look in list_looks()]
+    return [
+        Cell(f"{find_template(template).name}, {look}", speaking, template, look)
+        for template in templates
+        for look in names
+    ]
+
+
+def draw_cells(
+    cells: Sequence[Cell],
+    width: int,
+    height: int,
+    drawer: StillDrawer,
+    *,
+    engine: str = "auto",
+    on_cells: Callable[[int], None] | None = None,
+) -> list[Pixels]:
+    """A (height, width, 3) uint8 picture of each cell, in order; width and height are even.
+
+    on_cells: told how many more are done. Raises InputError for an unknown template or look.
+    """
+    for cell in cells:
+        find_look(cell.look, find_template(cell.template))
+    pictures: dict[int, Pixels] = {}
+    for kind in dict.fromkeys((cell.template, cell.look) for cell in cells):
+        places = [k for k, cell in enumerate(cells) if (cell.template, cell.look) == kind]
+        settings = RenderSettings(
+            template=kind[0], look=kind[1], engine=engine, width=width, height=height
+        )
+        weights = np.stack([cells[k].weights for k in places])
+        drawn = drawer.draw(weights, settings, on_cells)
+        pictures.update(zip(places, drawn, strict=True))
+    return [pictures[k] for k in range(len(cells))]
+
+
+def crop_to_motion(pictures: Sequence[Pixels]) -> list[Pixels]:
+    """The same window of all (H, W, 3) pictures: what differs from the first, in its proportions.
+
+    Shoulders and hair that no pose moves would leave little room for the face.
+    """
+    first = pictures[0].astype(np.int16)
+    height, width, _ = first.shape
+    moved = np.zeros((height, width), bool)
+    for picture in pictures[1:]:
+        moved |= np.abs(picture - first).max(axis=2) > _MOVES
+    if not moved.any():
+        return list(pictures)
+    rows, columns = (np.flatnonzero(moved.any(axis=axis)) for axis in (1, 0))
+    middle = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
+    share = max((rows[-1] + 1 - rows[0]) / height, (columns[-1] + 1 - columns[0]) / width)
+    share = min(share * (1 + 2 * _PAD), 1.0)
+    high, wide = round(share * height), round(share * width)
+    top = int(np.clip(middle[0] - high / 2, 0, height - high))
+    left = int(np.clip(middle[1] - wide / 2, 0, width - wide))
+    return [picture[top : top + high, left : left + wide] for picture in pictures]
+
+
+def shape_sheet(
+    template: str,
+    png: Path,
+    look: str = "",
+    columns: int = 9,
+    *,
+    size: tuple[int, int] = _SHAPE_SIZE,
+    blender: Path | None = None,
+    on_cells: Callable[[int], None] | None = None,
+) -> None:
+    """Write a sheet of the face at rest and its 52 shapes to `png` (or .jpg, .webp).
+
+    size: width and height of one cell in pixels. Raises InputError for an unknown template or look.
+    """
+    cells = shape_cells(template, look)
+    title = f"{find_template(template).title}: the 52 shapes at full weight"
+    _write(cells, Layout(*size, columns, title), png, blender, on_cells, crop=True)
+
+
+def speech_sheet(
+    template: str,
+    png: Path,
+    look: str = "",
+    columns: int = 8,
+    *,
+    size: tuple[int, int] = _SPEECH_SIZE,
+    blender: Path | None = None,
+    on_cells: Callable[[int], None] | None = None,
+) -> None:
+    """Write a sheet of the poses of speech and some expressions; arguments as `shape_sheet`."""
+    cells = speech_cells(template, look)
+    title = f"{find_template(template).title}: sounds and expressions"
+    _write(cells, Layout(*size, columns, title), png, blender, on_cells, crop=True)
+
+
+def look_sheet(
+    templates: Sequence[str],
+    png: Path,
+    looks: Sequence[str] = (),
+    *,
+    size: tuple[int, int] = _LOOK_SIZE,
+    blender: Path | None = None,
+    on_cells: Callable[[int], None] | None = None,
+) -> None:
+    """Write one pose of each template (rows) in each look (columns; () is all) to `png`."""
+    cells = look_cells(templates, looks)
+    columns = len(cells) // max(len(templates), 1)
+    _write(cells, Layout(*size, columns), png, blender, on_cells)
+
+
+def _write(
+    cells: Sequence[Cell],
+    layout: Layout,
+    path: Path,
+    blender: Path | None,
+    on_cells: Callable[[int], None] | None,
+    *,
+    crop: bool = False,
+) -> None:
+    finer = _CLOSER if crop else _FINER
+    with still_drawer(blender) as drawer:
+        width, height = finer * layout.width, finer * layout.height
+        pictures = draw_cells(cells, width, height, drawer, on_cells=on_cells)
+    if crop:
+        pictures = crop_to_motion(pictures)
+    write_poster(pictures, [cell.label for cell in cells], layout, path)
