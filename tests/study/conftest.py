@@ -68,6 +68,12 @@ SMALL_ITEMS = {f"{language}_{k:02d}": 1.0 + 0.2 * k for k in range(5) for langua
 
 
 @pytest.fixture(scope="session")
+def study_tools() -> tuple[Callable[..., Path], Callable[..., Any]]:
+    """`make_video` and `speech`, for tests that make runs of their own."""
+    return make_video, speech
+
+
+@pytest.fixture(scope="session")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Ten items (five English, five Chinese, 1 to 1.8 s) by two systems, as folders of videos."""
     return make_runs(tmp_path_factory.mktemp("runs"), SMALL_ITEMS)

@@ -3,13 +3,446 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
-from render_jobs.study.plan import check_files, read_study
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from exomni_core.audio import read_audio
+from exomni_core.clip import save_clip
+from exomni_core.errors import InputError
+from render_jobs.cli_pairs import pairs as pairs_command
+from render_jobs.encode import find_ffmpeg, probe
+from render_jobs.study import pairs as pairs_module
+from render_jobs.study.balance import check_balance
+from render_jobs.study.composite import DIVIDER_PX, FILE_TIME_S, LEAD_IN_S
+from render_jobs.study.pairs import PairOptions, build_study
+from render_jobs.study.plan import (
+    check_files,
+    plan_hash,
+    read_study,
+    study_files,
+    write_study,
+)
+from render_jobs.study.runs import read_run
+from render_jobs.study.sound import LOUDNESS_LUFS, integrated_loudness
+
+NAMES = ("velvet_otter", "copper_heron", "amber_lynx")
 
 
-def test_small_study(small_study):
-    study = read_study(small_study)
+def tree(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes()
+            for p in sorted(folder.rglob("*")) if p.is_file()}  # fmt: skip
+
+
+def pictures(video: Path) -> np.ndarray:
+    """(frames, height, width, 3) uint8."""
+    info = probe(video)
+    command = [find_ffmpeg(), "-v", "error", "-i", str(video), "-f", "rawvideo",
+               "-pix_fmt", "rgb24", "-"]  # fmt: skip
+    raw = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    return np.frombuffer(raw, np.uint8).reshape(info.frames, info.height, info.width, 3)
+
+
+def is_plain(image: np.ndarray) -> bool:
+    return int(np.ptp(image.reshape(-1, 3).astype(int), axis=0).max()) <= 12
+
+
+def options(runs, out, **changes):
+    given = {"count": 2, "raters": 2, "languages": ("en",), "min_s": 0.5, "contact": "x"}
+    return PairOptions(tuple(runs), out, **(given | changes))
+
+
+@pytest.fixture(scope="module")
+def study(small_study):
+    return read_study(small_study)
+
+
+def test_the_study_is_whole_and_sealed(study, small_study):
     check_files(study, small_study)
-    print(json.dumps(study.balance, indent=1))
-    assert len(study.pairs) == 6
+    assert study.plan_sha256 == plan_hash(study)
+    assert study.target == "velvet_otter"
+    assert study.comparisons == (("velvet_otter", "copper_heron"),)
+    assert check_balance(study) == dict(study.balance)
+    assert study.balance["problems"] == []
+    assert {p.name for p in small_study.iterdir()} == {"study.json", "videos"}
+    assert {p.name for p in (small_study / "videos").iterdir()} == study_files(study).keys()
+    assert not list(small_study.parent.glob(".*"))
+
+
+def test_protocol_consent_and_rules_are_fixed_in_the_plan(study):
+    assert set(study.protocol) == set(study.consent) == {"en", "zh"}
+    assert "Which face matches the speech better?" in study.protocol["en"]
+    assert "The tester" in study.consent["en"]
+    assert "10 short pairs" in study.consent["en"]
+    assert not re.search(r"[{}]", study.consent["en"] + study.consent["zh"])
+    assert study.plan["exclusion"] == {
+        "catch_min": 0.75, "min_coverage": 0.95, "min_complete": 0.8,
+        "rt_at_least_video_length": True,
+    }  # fmt: skip
+
+
+def test_both_ways_are_equal_to_the_frame_and_to_the_sample(study, small_study):
+    for pair in study.pairs:
+        ab, ba = (small_study / "videos" / pair.stimuli[s].files["both"] for s in ("AB", "BA"))
+        one, other = probe(ab), probe(ba)
+        assert one == other
+        assert one.frames == pair.stimuli["AB"].frames == pair.stimuli["BA"].frames
+        assert (one.video_start_s, one.audio_start_s) == (0.0, 0.0)
+        assert one.video_end_s == pytest.approx(one.frames / 30)
+        sounds = [read_audio(path).samples for path in (ab, ba)]
+        assert np.array_equal(*sounds)
+        assert ab.stat().st_size == ba.stat().st_size
+
+
+def test_sides_show_what_the_plan_says_after_a_plain_start(study, small_study, two_runs):
+    pair = study.pairs[0]
+    shown = {side: pictures(small_study / "videos" / pair.stimuli[side].files["both"])
+             for side in ("AB", "BA")}  # fmt: skip
+    lead, width = round(LEAD_IN_S * 30), 96
+    for frames in shown.values():
+        assert is_plain(frames[lead - 1, :, :width])  # no face yet
+    source = {name: pictures(run / f"{pair.item_id}.mp4")
+              for name, run in zip(NAMES, two_runs, strict=False)}  # fmt: skip
+    for side, (left, right) in {"AB": NAMES[:2], "BA": NAMES[1::-1]}.items():
+        for frame in (0, 7, len(source[left]) - 1):
+            whole = shown[side][lead + frame].astype(float)
+            for half, name in ((whole[:, :width], left), (whole[:, width + DIVIDER_PX :], right)):
+                assert np.abs(half - source[name][frame]).mean() < 6, (side, frame)
+
+
+def test_a_late_side_is_late_by_400_ms(study, small_study, two_runs):
+    trial = next(t for s in study.seats for t in s.trials
+                 if t.kind == "catch_desync" and t.expected == "left")  # fmt: skip
+    frames = pictures(small_study / "videos" / trial.stimulus.files["both"]).astype(float)
+    left, right = frames[:, :, :96], frames[:, :, 96 + DIVIDER_PX :]
+    lead, late = round(LEAD_IN_S * 30), 12
+    assert np.abs(left[lead + 10] - right[lead + 10 + late]).mean() < 4
+    assert np.abs(right[lead] - right[lead + late]).mean() < 4  # held until then
+    assert np.abs(left[lead + 20] - right[lead + 20]).mean() > np.abs(
+        left[lead + 8] - right[lead + 20]).mean()  # fmt: skip
+
+
+def test_catch_trials_expect_the_right_answer(study):
+    for seat in study.seats:
+        for trial in seat.trials:
+            if trial.kind == "catch_identical":
+                assert (trial.left, trial.right, trial.expected) == ("same", "same", "tie")
+            elif trial.kind == "catch_desync":
+                assert getattr(trial, trial.expected) == "intact"
+
+
+def test_nothing_of_a_file_tells_a_system(study, small_study, two_runs):
+    words = [*NAMES, "en_0", "zh_0", "Lavf", "testsrc", str(two_runs[0])]
+    for name in study_files(study):
+        path = small_study / "videos" / name
+        data = path.read_bytes()
+        assert re.fullmatch(r"[0-9a-f]{16}\.mp4", name)
+        for word in words:
+            assert word.encode() not in data, (name, word)
+        assert path.stat().st_mtime == FILE_TIME_S
+    digests = list(study_files(study).values())
+    assert len(set(digests)) == len(digests)  # no two files match by content
+    ids = [t.trial_id for s in study.seats for t in s.trials]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in ids)
+
+
+def test_all_files_are_encoded_alike(study, small_study):
+    seen = set()
+    for name in study_files(study):
+        data = (small_study / "videos" / name).read_bytes()
+        at = data.index(b"avcC")  # profile, level and parameter sets
+        length = int.from_bytes(data[at - 4 : at], "big")
+        seen.add((data[at : at + length - 4], data.index(b"moov") < data.index(b"mdat")))
+        assert b"x264 - core" not in data
+    assert len(seen) == 1
+    assert next(iter(seen))[1]  # the index stands first, so that a browser can start at once
+
+
+def test_every_track_is_equally_loud(study, small_study):
+    for pair in study.pairs[:3]:
+        sound = read_audio(small_study / "videos" / pair.stimuli["AB"].files["both"])
+        assert integrated_loudness(sound.samples) == pytest.approx(LOUDNESS_LUFS, abs=1.0)
+
+
+def test_same_seed_same_inputs_same_bytes(two_runs, tmp_path, small_study):
+    same = {"count": 6, "raters": 4, "seed": 5, "languages": ("en", "zh")}
+    again = build_study(
+        options(two_runs, tmp_path / "again", contact="The tester", workers=1, **same)
+    )
+    assert tree(again.folder) == tree(small_study)
+
+
+def test_another_seed_renames_everything(two_runs, tmp_path, study):
+    other = build_study(options(two_runs, tmp_path / "s", count=2, seed=6)).study
+    assert not study_files(other).keys() & study_files(study).keys()
+
+
+def test_a_stopped_build_goes_on(two_runs, tmp_path, monkeypatch):
+    whole = build_study(options(two_runs, tmp_path / "whole"))
+    made = []
+    real = pairs_module.write_study
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pairs_module, "write_study", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_study(options(two_runs, tmp_path / "cut"))
+    assert not (tmp_path / "cut").exists()
+    monkeypatch.setattr(pairs_module, "write_study", real)
+    from render_jobs.study import stimuli
+
+    monkeypatch.setattr(stimuli, "encode_composite", lambda *a: made.append(a))
+    cut = build_study(options(two_runs, tmp_path / "cut"))
+    assert made == []  # nothing was encoded twice
+    assert tree(cut.folder) == tree(whole.folder)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_existing_study_is_not_lost(two_runs, tmp_path):
+    out = tmp_path / "study"
+    build_study(options(two_runs, out, count=1))
+    with pytest.raises(InputError, match="add --force"):
+        build_study(options(two_runs, out, count=1))
+    (out / "ratings.sqlite").write_bytes(b"answers")
+    with pytest.raises(InputError, match="holds ratings already"):
+        build_study(options(two_runs, out, count=1, force=True))
+    (out / "ratings.sqlite").unlink()
+    build_study(options(two_runs, out, count=2, force=True))
+    assert len(read_study(out).pairs) == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds other files"):
+        build_study(options(two_runs, tmp_path / "mine", force=True))
+
+
+def test_what_cannot_be_compared_is_left_out_with_a_reason(two_runs, tmp_path, study_tools):
+    make_video, speech = study_tools
+    runs = [Path(shutil.copytree(run, tmp_path / run.name)) for run in two_runs]
+    (runs[1] / "en_00.mp4").unlink()
+    make_video(runs[1] / "en_01.mp4", "testsrc2", 2.6, sound=speech(2, 2.6))  # longer
+    make_video(runs[1] / "en_02.mp4", "testsrc2", 1.4, sound=speech(77, 1.4))  # another speech
+    (runs[0] / "en_03.mp4").write_bytes(b"no video at all")
+    make_video(runs[0] / "en_extra.mp4", "testsrc", 0.4, sound=speech(1, 0.4))
+    make_video(runs[1] / "en_extra.mp4", "testsrc2", 0.4, sound=speech(1, 0.4))
+    make_video(runs[1] / "en_04.mp4", "testsrc2", 1.8, size="64x64", fps="25")  # silent: fine
+    for run in runs:
+        make_video(run / "en_mute.mp4", "testsrc", 1.2, sound=0 * speech(1, 1.2))
+    built = build_study(options(runs, tmp_path / "s", count=1))
+    reasons = {one.item: one.reason for one in built.study.dropped}
+    assert "copper_heron has no such prompt" in reasons["en_00"]
+    assert "made for another speech" in reasons["en_01"]
+    assert "speaks another recording" in reasons["en_02"]
+    assert "en_03.mp4" in reasons["en_03"]
+    assert "0.40 s, not 0.5 to 20 s" in reasons["en_extra"]
+    assert "silent" in reasons["en_mute"]
+    assert "language is zh" in reasons["zh_00"]
+    assert [pair.item_id for pair in built.study.pairs] == ["en_04"]
+    assert any("another size" in note for note in built.notes)
+    assert any("frame rate" in note for note in built.notes)
+    info = probe(tmp_path / "s" / "videos" / built.study.pairs[0].stimuli["AB"].files["both"])
+    assert (info.width, info.height) == (96 * 2 + DIVIDER_PX, 128)
+
+
+def test_own_audio_plays_one_after_the_other(two_runs, tmp_path, study_tools):
+    make_video, speech = study_tools
+    runs = [Path(shutil.copytree(run, tmp_path / run.name)) for run in two_runs]
+    for k in range(5):
+        make_video(runs[1] / f"en_0{k}.mp4", "testsrc2", 2.0, sound=speech(50 + k, 2.0))
+    study = build_study(options(runs, tmp_path / "s", audio="own", count=2)).study
+    assert "one after the other" in study.protocol["en"]
+    assert study.audio == "own"
+    for pair in study.pairs:
+        ab, ba = (tmp_path / "s" / "videos" / pair.stimuli[s].files["both"] for s in ("AB", "BA"))
+        assert probe(ab) == probe(ba)
+        first, second = (read_audio(path).samples for path in (ab, ba))
+        assert len(first) == len(second)
+        assert not np.array_equal(first, second)
+    frames = pictures(ab)
+    lead = round(LEAD_IN_S * 30)
+    assert is_plain(frames[lead + 5, :, 96 + DIVIDER_PX :])  # right waits
+    assert is_plain(frames[-1, :, :96])  # left is over
+    assert not is_plain(frames[-1, :, 96 + DIVIDER_PX :])
+
+
+def test_dual_mode_gives_two_silent_videos_and_a_sound(two_runs, tmp_path):
+    built = build_study(options(two_runs, tmp_path / "s", stimulus="dual", count=1))
+    check_files(built.study, built.folder)
+    for stimulus in built.study.pairs[0].stimuli.values():
+        left, right, audio = (built.folder / "videos" / stimulus.files[r]
+                              for r in ("left", "right", "audio"))  # fmt: skip
+        one, other = probe(left), probe(right)
+        assert one == other
+        assert one.audio_end_s is None
+        assert left.stat().st_size == right.stat().st_size
+        assert audio.suffix == ".m4a"
+        assert read_audio(audio).duration_s == pytest.approx(one.frames / 30, abs=1e-4)
+    names = [name for t in built.study.seats[0].trials for name in t.stimulus.files.values()]
+    assert len(set(names)) == len(names)  # a file met twice would give the target away
+
+
+def test_several_runs_and_all_pairs(two_runs, tmp_path, study_tools):
+    make_video, _ = study_tools
+    third = tmp_path / NAMES[2]
+    for k in range(5):
+        make_video(third / f"en_0{k}.mp4", "smptebars", 1.0 + 0.2 * k)
+    runs = [*two_runs, third]
+    built = build_study(options(runs, tmp_path / "all", all_pairs=True, target="copper_heron"))
+    assert built.study.comparisons == (
+        ("copper_heron", "velvet_otter"), ("copper_heron", "amber_lynx"),
+        ("velvet_otter", "amber_lynx"),
+    )  # fmt: skip
+    assert built.study.balance["problems"] == []
+
+
+def test_a_batch_run_is_read_by_its_manifest(make_clip, tmp_path):
+    folder = tmp_path / "batch"
+    rows = []
+    for k in range(3):
+        clip = make_clip(duration_s=1.0 + 0.1 * k, language="en")
+        save_clip(clip, folder / "clips" / f"p{k}.clip")
+        rows.append({"id": f"p{k}", "line": k + 1, "status": "done", "clip": f"clips/p{k}.clip"})
+    rows.append({"id": "p3", "line": 4, "status": "failed", "error": "the moon was full"})
+    rows.append({"id": "../../p4", "line": 5, "status": "done", "clip": "clips/x.clip"})
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    run = read_run(folder, "batch")
+    assert set(run.items) == {"p0", "p1", "p2", "p3"}
+    assert run.items["p0"].language == "en"
+    assert run.items["p1"].duration_s == pytest.approx(1.1)
+    assert run.items["p3"].error == "the moon was full"
+
+
+def test_refusals_are_one_sentence(two_runs, tmp_path):
+    cases = [
+        ({"count": 50}, "only 5 items of language 'en'"),
+        ({"names": ("x",)}, "1 names were given for 2 runs"),
+        ({"names": ("x", "x")}, "two runs are called 'x'"),
+        ({"names": ("x__y", "z")}, "can't name a system"),
+        ({"target": "nobody"}, "no run is called 'nobody'"),
+        ({"title": "Velvet_Otter against the rest"}, "names the system velvet_otter"),
+        ({"languages": ("fr",)}, "none of the 10 items can be compared"),
+    ]
+    for changes, words in cases:
+        with pytest.raises(InputError, match=words):
+            build_study(options(two_runs, tmp_path / "s", **changes))
+    with pytest.raises(InputError, match="needs two runs"):
+        build_study(options(two_runs[:1], tmp_path / "s"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no manifest.jsonl, no .clip and no .mp4"):
+        build_study(options([two_runs[0], tmp_path / "empty"], tmp_path / "s"))
+    assert {p.name for p in tmp_path.iterdir()} == {"empty"}
+
+
+def test_own_texts_are_taken_and_checked(two_runs, tmp_path):
+    texts = tmp_path / "texts.json"
+    own = {"protocol": {"en": "Which one?"}, "consent": {"en": "About {minutes} min, {x}."}}
+    texts.write_text(json.dumps(own))
+    study = build_study(options(two_runs, tmp_path / "s", count=1, texts=texts)).study
+    assert study.page_languages == ("en",)
+    assert study.consent["en"] == "About 5 min, {x}."
+    texts.write_text(json.dumps({"protocol": {"en": "Which one?"}}))
+    with pytest.raises(InputError, match="same languages"):
+        build_study(options(two_runs, tmp_path / "t", texts=texts))
+    texts.write_text(json.dumps({"protocol": {"en": "Is copper_heron worse?"},
+                                 "consent": {"en": "x"}}))  # fmt: skip
+    with pytest.raises(InputError, match=r"protocol \(en\) names the system"):
+        build_study(options(two_runs, tmp_path / "t", texts=texts))
+
+
+def test_a_changed_study_is_refused(study_copy):
+    folder = study_copy()
+    study = read_study(folder)
+    video = folder / "videos" / study.pairs[0].stimuli["AB"].files["both"]
+    video.write_bytes(video.read_bytes() + b"\0")
+    with pytest.raises(InputError, match="was changed after the study was made"):
+        check_files(study, folder)
+    video.unlink()
+    with pytest.raises(InputError, match="can't be read"):
+        check_files(study, folder)
+    folder = study_copy()
+    data = json.loads((folder / "study.json").read_text())
+    data["plan"]["exclusion"]["catch_min"] = 0.1
+    (folder / "study.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="was changed after it was made"):
+        check_files(read_study(folder), folder)
+
+
+BROKEN = {
+    "not json": (lambda d: "{", "broken JSON"),
+    "a list": (lambda d: [], "not a JSON object"),
+    "newer": (lambda d: d | {"schema_version": 9}, "newer version"),
+    "no seed": (lambda d: {k: v for k, v in d.items() if k != "seed"}, "seed must be"),
+    "extra": (lambda d: d | {"sede": 1}, "unknown field 'sede'"),
+    "mode": (lambda d: d | {"stimulus": "triple"}, "not one of 'composite', 'dual'"),
+    "target": (lambda d: d | {"target": "x"}, "no system of the study"),
+    "true is no number": (lambda d: d | {"seed": True}, "seed must be a whole number"),
+    "one pair twice": (lambda d: d | {"pairs": [*d["pairs"], d["pairs"][0]]}, "one pair twice"),
+    "seat numbers": (lambda d: d | {"seats": d["seats"][1:]}, "numbered from 0"),
+    "pair gone": (lambda d: d | {"pairs": d["pairs"][1:]}, "pair that the study lacks"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_study_file_is_one_sentence(name, study_copy):
+    folder = study_copy()
+    data = json.loads((folder / "study.json").read_text())
+    change, words = BROKEN[name]
+    changed = change(data)
+    (folder / "study.json").write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    with pytest.raises(InputError, match=words):
+        read_study(folder)
+
+
+def test_paths_in_a_study_file_cannot_leave_it(study_copy):
+    folder = study_copy()
+    data = json.loads((folder / "study.json").read_text())
+    data["seats"][0]["trials"][0]["stimulus"]["files"]["both"] = "../study.json"
+    (folder / "study.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="no name of a video of ours"):
+        read_study(folder)
+
+
+def test_swapped_sides_are_seen(study, tmp_path):
+    seat = study.seats[0]
+    at = next(i for i, t in enumerate(seat.trials) if t.kind == "main")
+    trial = dataclasses.replace(seat.trials[at], left=seat.trials[at].right,
+                                right=seat.trials[at].left)  # fmt: skip
+    trials = (*seat.trials[:at], trial, *seat.trials[at + 1 :])
+    broken = dataclasses.replace(
+        study, seats=(dataclasses.replace(seat, trials=trials), *study.seats[1:]))  # fmt: skip
+    with pytest.raises(InputError, match="does not show the sides that it names"):
+        write_study(broken, tmp_path)
+
+
+def test_command_line(two_runs, tmp_path):
+    out = tmp_path / "s"
+    arguments = [*map(str, two_runs), "-o", str(out), "--n", "2", "--raters", "2", "--min-s", "0.5",
+                 "--languages", "zh,en", "--names", "x1,x2"]  # fmt: skip
+    done = CliRunner().invoke(pairs_command, [*arguments, "--json"], catch_exceptions=False)
+    facts = json.loads(done.stdout)
+    assert facts["pairs"] == 2
+    assert facts["target"] == "x1"
+    assert facts["balance"]["problems"] == []
+    assert facts["plan_sha256"] == read_study(out).plan_sha256
+    assert any("nobody to ask" in note for note in facts["notes"])
+    shutil.rmtree(out)
+    done = CliRunner().invoke(pairs_command, arguments, catch_exceptions=False)
+    assert "left/right, worst rater" in done.stdout
+    assert str(out) in done.stdout
+
+
+def test_command_line_refuses_in_one_line(two_runs, tmp_path):
+    command = [sys.executable, "-m", "render_jobs.cli", "pairs", *map(str, two_runs), "-o",
+               str(tmp_path / "s"), "--n", "99", "--json"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "none of the 10 items" in json.loads(done.stdout)["error"]
