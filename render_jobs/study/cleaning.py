@@ -222,9 +222,12 @@ def _value(row: Rating, target: str) -> int:
 
 
 def by_comparison(rows: Sequence[Rating], target: str) -> dict[str, list[Rating]]:
-    """Rows by `target__vs__other`, names sorted."""
+    """Rows by `target__vs__other`, names sorted.
+
+    Within a comparison rows are sorted too, so that sums don't depend on the order of a file.
+    """
     groups: dict[str, list[Rating]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.rater_id, row.pair_id)):
         ours, other = orient(row.system_a, row.system_b, target)
         groups.setdefault(f"{ours}__vs__{other}", []).append(row)
     return dict(sorted(groups.items()))

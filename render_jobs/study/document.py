@@ -18,10 +18,10 @@ from render_jobs.study.page_style import STYLE
 
 @dataclass(frozen=True)
 class Text:
-    """One paragraph; `lead` is set larger."""
+    """One paragraph; kind: "", "lead" (set larger) or "soft" (paler)."""
 
     text: str
-    lead: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
 
 def _markdown(block: Block) -> str:
     if isinstance(block, Text):
-        return _plain(block.text)
+        return f"**{_plain(block.text)}**" if block.kind == "lead" else _plain(block.text)
     if isinstance(block, Bullets):
         return "\n".join(f"- {_plain(item)}" for item in block.items)
     if isinstance(block, Figure):
@@ -126,18 +126,25 @@ def _section(section: Section) -> str:
 
 def _html(block: Block) -> str:
     if isinstance(block, Text):
-        mark = ' class="lead"' if block.lead else ""
-        return f"<p{mark}>{html.escape(block.text)}</p>"
+        mark = f' class="{block.kind}"' if block.kind else ""
+        return f"<p{mark}>{_words(block.text)}</p>"
     if isinstance(block, Bullets):
-        items = "".join(f"<li>{html.escape(item)}</li>" for item in block.items)
+        items = "".join(f"<li>{_words(item)}</li>" for item in block.items)
         return f"<ul>{items}</ul>"
     if isinstance(block, Figure):
-        caption = html.escape(block.caption)
-        return f"<figure>{block.svg}<figcaption>{caption}</figcaption></figure>"
+        drawing = f'<div class="wide" tabindex="0">{block.svg}</div>'
+        return f"<figure>{drawing}<figcaption>{_words(block.caption)}</figcaption></figure>"
     table = _html_table(block)
     if not block.folded:
         return table
     return f"<details><summary>{html.escape(block.folded)}</summary>{table}</details>"
+
+
+def _words(text: str) -> str:
+    """Escaped; a number stays on one line with its percent sign, and `p = 0.05` is not broken."""
+    kept = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
+    kept = re.sub(r"\bp ([=<]) (?=\d)", "p\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", kept)
+    return html.escape(kept)
 
 
 def _html_table(block: Table) -> str:

@@ -22,7 +22,7 @@ body {
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK SC",
     "DejaVu Sans", sans-serif;
 }
-main { max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+main { max-width: 70rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.01em; }
 h2 {
   font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: .9rem;
@@ -31,10 +31,11 @@ h2 {
 p, ul { max-width: 46rem; margin: .5rem 0; }
 ul { padding-left: 1.2rem; }
 li { margin: .3rem 0; overflow-wrap: anywhere; }
-.lead { font-size: 1.08rem; }
+.lead { font-size: 1.12rem; font-weight: 600; margin-top: 1.1rem; }
+p.soft { color: var(--soft); font-size: .93rem; margin-top: .15rem; }
 .wide { overflow-x: auto; margin-top: .9rem; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .34rem .7rem; text-align: left; white-space: nowrap; vertical-align: bottom; }
+table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .34rem .5rem; text-align: left; white-space: nowrap; vertical-align: bottom; }
 th { font-weight: 600; border-bottom: 2px solid var(--line); white-space: normal; }
 td { border-bottom: 1px solid var(--line); }
 th.n, td.n { text-align: right; }
@@ -42,7 +43,7 @@ tbody tr:nth-child(even) { background: var(--shade); }
 .caption, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
 .caption { margin: .45rem 0 1.4rem; }
 figure { margin: 1.2rem 0 1.6rem; }
-figure svg { display: block; width: 100%; height: auto; max-width: 60rem; }
+figure svg { display: block; width: 100%; min-width: 36rem; height: auto; max-width: 60rem; }
 figcaption { margin-top: .4rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; padding: .3rem 0; }
@@ -60,7 +61,8 @@ svg .win { fill: var(--win); }
 svg .tie { fill: var(--tie); }
 svg .loss { fill: var(--loss); }
 svg .in-bar { fill: #ffffff; }
-@media (prefers-color-scheme: dark) { svg .in-bar { fill: #101214; } }
+svg .in-tie { fill: #1c1e21; }
+@media (prefers-color-scheme: dark) { svg .in-bar, svg .in-tie { fill: #101214; } }
 @media print {
   main { max-width: none; padding: 0; } section { break-inside: auto; }
   figure, table { break-inside: avoid; }

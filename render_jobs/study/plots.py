@@ -71,7 +71,8 @@ def stacked(rows: Sequence[Shares], axis: str) -> str:
             x, width = _x(left), share * (_RIGHT - _LABEL)
             parts.append(_rect(x, y, width, _ROW - 10, kind))
             if width > 34:
-                parts.append(_text(x + width / 2, y + 14.5, f"{share:.0%}", "middle in-bar"))
+                inside = "in-tie" if kind == "tie" else "in-bar"
+                parts.append(_text(x + width / 2, y + 14.5, f"{share:.0%}", f"middle {inside}"))
             left += share
         parts.append(_text(_RIGHT + 14, y + 14, row.note, "soft"))
     parts.append(_line(_x(0.5), _TOP, _x(0.5), bottom, "null"))

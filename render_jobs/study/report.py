@@ -66,12 +66,12 @@ def compose(facts: Facts, more: Facts, facts_about: Facts) -> list[Section]:
         tables.sensitivity_section(facts, more),
         tables.agreement_section(facts, [
             f"{title(name)}: {agreement_words(entry['all'])}"
-            for name, entry in facts["raw"]["comparisons"].items()
+            for name, entry in tables.ordered(facts["raw"])
         ]),
         tables.ranking_section(facts, more),
         tables.raters_section(facts, more, facts_about),
         tables.times_section(more),
-        tables.prompts_section(more),
+        tables.prompts_section(facts, more),
         method_section(facts, facts_about),
     ]  # fmt: skip
 
@@ -86,17 +86,19 @@ def _answer(facts: Facts, more: Facts, facts_about: Facts) -> Section:
     chosen, extra = facts[which], more[which]
     adjusted = extra["holm_p_cluster_t"]
     blocks: list[Any] = [Text(facts_about["size"])]
-    warnings = []
-    for name, entry in chosen["comparisons"].items():
-        blocks.append(
-            Text(verdict(name, entry["all"], adjusted.get(name), len(adjusted)), lead=True)
-        )
-        warnings.append(f"{title(name)}: {pair_caution(name, entry['all'])}")
-        warnings += [
-            f"{title(name)}: {text}"
-            for text in cautions(entry["all"], extra["comparisons"][name])
-        ]  # fmt: skip
-    blocks += [tables.forest_figure(facts), Bullets(warnings)]
+    warnings: dict[str, list[str]] = {}  # text -> the comparisons it is about
+    names = tables.in_order(chosen)
+    for name in names:
+        entry = chosen["comparisons"][name]["all"]
+        claim, basis = verdict(name, entry, adjusted.get(name), len(adjusted))
+        blocks += [Text(claim, kind="lead"), Text(basis, kind="soft")]
+        for text in (pair_caution(name, entry), *cautions(entry, extra["comparisons"][name])):
+            warnings.setdefault(text, []).append(title(name))
+    told = [
+        f"{'All comparisons' if 1 < len(about) == len(names) else ', '.join(about)}: {text}"
+        for text, about in sorted(warnings.items(), key=lambda entry: len(entry[1]))
+    ]
+    blocks += [tables.forest_figure(facts), Bullets(told)]
     if which == "raw":
         blocks.append(Text("The exclusion rules leave no rating, so all ratings are shown here."))
     return Section("What the study shows", blocks)
@@ -113,8 +115,10 @@ def summary_lines(facts: Facts, target: str) -> list[str]:
         f"fast, raters {', '.join(out) if out else 'none'}.",
         f"Target {target}; {'after exclusions' if which == 'clean' else 'all ratings'}:",
     ]
-    lines += [f"  {title(name)}: {_one_line(entry['all'])}" for name, entry in
-              facts[which]["comparisons"].items()]  # fmt: skip
+    lines += [
+        f"  {title(name)}: {_one_line(entry['all'])}"
+        for name, entry in tables.ordered(facts[which])
+    ]
     return lines
 
 

@@ -14,17 +14,39 @@ Facts = Mapping[str, Any]
 SETS: Final = (("raw", "all ratings"), ("clean", "after exclusions"))
 
 
+def in_order(analysis: Facts) -> list[str]:
+    """The comparisons that hold the target first."""
+    return sorted(
+        analysis["comparisons"], key=lambda n: (n not in analysis["holm_p_sign_no_ties"], n)
+    )
+
+
+def ordered(analysis: Facts) -> list[tuple[str, Facts]]:
+    """Comparisons and their entries, those that hold the target first."""
+    return [(name, analysis["comparisons"][name]) for name in in_order(analysis)]
+
+
 def _rows(analysis: Facts) -> Iterator[tuple[str, str, Facts]]:
     """Comparison, language (`all` first) and its numbers."""
-    for name, entry in analysis["comparisons"].items():
+    for name, entry in ordered(analysis):
         for language, facts in entry.items():
             yield name, language, facts
+
+
+def _by_language(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str, folded: str = ""
+) -> Table:
+    """A table whose second column is the language; that column goes when it never varies."""
+    if len({row[1] for row in rows}) > 1:
+        return Table(columns, rows, caption, names=2, folded=folded)
+    shorter = [(row[0], *row[2:]) for row in rows]
+    return Table((columns[0], *columns[2:]), shorter, caption, folded=folded)
 
 
 def forest_figure(facts: Facts) -> Figure:
     """Overall with the headline interval, after exclusions and without any, and by language."""
     rows: list[plots.Estimate] = []
-    for name in facts["raw"]["comparisons"]:
+    for name in in_order(facts["raw"]):
         for which, words in reversed(SETS):
             for language, one in facts[which]["comparisons"].get(name, {}).items():
                 if language != "all" and which == "raw":
@@ -80,7 +102,7 @@ def paper_section(facts: Facts) -> Section:
     )
     return Section(
         "Win, Tie, Overall and MMF as in the paper",
-        (Table(columns, rows, caption, names=2), figure),
+        (_by_language(columns, rows, caption), figure),
     )
 
 
@@ -129,7 +151,7 @@ def tests_section(facts: Facts, more: Facts) -> Section:
 def sensitivity_section(facts: Facts, more: Facts) -> Section:
     """The same answer counted in other ways."""
     rows = []
-    for name in facts["raw"]["comparisons"]:
+    for name in in_order(facts["raw"]):
         for which, words in SETS:
             one = facts[which]["comparisons"].get(name, {}).get("all")
             if one is None:
@@ -171,7 +193,7 @@ def agreement_section(facts: Facts, sentences: Sequence[str]) -> Section:
     columns = ("Comparison", "Language", "Alpha", "Kappa", "Complete pairs", "Pairwise", "MMF",
                "MMF by chance")  # fmt: skip
     lines = [Text(sentence) for sentence in sentences]
-    return Section("Do raters agree?", (*lines, Table(columns, rows, caption, names=2)))
+    return Section("Do raters agree?", (*lines, _by_language(columns, rows, caption)))
 
 
 def ranking_section(facts: Facts, more: Facts) -> Section:
@@ -214,7 +236,7 @@ def ranking_section(facts: Facts, more: Facts) -> Section:
 def raters_section(facts: Facts, more: Facts, about: Facts) -> Section:
     """Each rater, the catch trials, the sides, the drift over the session."""
     excluded = about["excluded"]
-    dots = {title(n): e["all"]["per_rater_overall"] for n, e in facts["raw"]["comparisons"].items()}
+    dots = {title(n): e["all"]["per_rater_overall"] for n, e in ordered(facts["raw"])}
     axis = "overall of the first-named system, one mark per rater"
     figure = Figure(
         plots.raters(dots, list(excluded), axis),
@@ -227,9 +249,10 @@ def raters_section(facts: Facts, more: Facts, about: Facts) -> Section:
     for rater in people:
         score, time = catch.get(rater), times.get(rater)
         rows.append((
-            rater, f"{score['passed']} of {score['total']}" if score else "–",
+            rater, f"out: {excluded[rater]}" if rater in excluded else "kept",
+            f"{score['passed']} of {score['total']}" if score else "–",
             str(time["n"]) if time else "0", f"{time['median']:.2f}" if time else "–",
-            str(time["below_1"]) if time else "–", excluded.get(rater, "kept"),
+            str(time["below_1"]) if time else "–",
         ))  # fmt: skip
     sides = []
     for name, language, one in _rows(facts["raw"]):
@@ -252,8 +275,8 @@ def raters_section(facts: Facts, more: Facts, about: Facts) -> Section:
             "system when it stood on the left, on the right, and by thirds of the session.",
         ),
         Table(
-            ("Rater", "Catch trials passed", "Ratings", "Median time / clip", "Too fast", "Fate"),
-            rows, "Too fast: answered before the clip could have ended.",
+            ("Rater", "Fate", "Catch trials passed", "Ratings", "Median time / clip", "Too fast"),
+            rows, "Too fast: answered before the clip could have ended.", names=2,
             folded=f"All {len(people)} raters",
         ),
     ]  # fmt: skip
@@ -283,10 +306,11 @@ def times_section(more: Facts) -> Section:
     return Section("Response times", (Text(words), figure))
 
 
-def prompts_section(more: Facts) -> Section:
+def prompts_section(facts: Facts, more: Facts) -> Section:
     """Every pair of videos, most wins first."""
     blocks = []
-    for name, extra in more["raw"]["comparisons"].items():
+    for name in in_order(facts["raw"]):
+        extra = more["raw"]["comparisons"][name]
         target, _ = versus(name)
         ordered = sorted(
             extra["pairs"], key=lambda row: (row["loss"] - row["win"], row["item_id"])
@@ -302,5 +326,5 @@ def prompts_section(more: Facts) -> Section:
         )
         columns = ("Item", "Language", "Win / tie / loss", "Label", "Agree")
         folded = f"{title(name)}: {len(rows)} pairs"
-        blocks.append(Table(columns, rows, caption, names=2, folded=folded))
+        blocks.append(_by_language(columns, rows, caption, folded))
     return Section("Every prompt", blocks)

@@ -40,6 +40,11 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def p_equals(p: float) -> str:
+    """`p = 0.016`, `p < 0.001`."""
+    return "p " + (p_value(p) if p < 0.001 else f"= {p_value(p)}")
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Plain digits; a dash when there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
@@ -61,33 +66,33 @@ def title(name: str) -> str:
     return " vs ".join(versus(name))
 
 
-def verdict(name: str, facts: Facts, adjusted_p: float | None, of: int) -> str:
-    """What the headline test says about one comparison. adjusted_p: Holm's, of `of` comparisons."""
+def verdict(name: str, facts: Facts, adjusted_p: float | None, of: int) -> tuple[str, str]:
+    """What the headline test says about one comparison: the claim, and what it rests on.
+
+    adjusted_p: Holm's over `of` comparisons, None where the target takes no part.
+    """
     target, other = versus(name)
     overall, p = facts["rating_level"]["overall"], facts["p_cluster_t"]
     size = f"{facts['n_ratings']} ratings of {facts['n_pairs']} pairs by {facts['n_raters']} raters"
+    found = f"overall of {target} {percent(overall)}"
     if p is None:
         return (
-            f"{target} against {other}: overall {percent(overall)} ({size}). There are too few "
-            "raters or pairs for a test, so this shows nothing beyond these answers."
+            f"Nothing can be said about {target} and {other} beyond these answers: {found}.",
+            f"Too few raters or pairs for a test, or all answers alike; {size}.",
         )
-    test = f"two-way cluster-robust t, p = {p_value(p)}".replace("= <", "<")
+    found += f", 95 % interval {interval(facts['cluster_ci95_t'])}"
+    basis = f"Two-way cluster-robust t, {p_equals(p)}"
     if adjusted_p is not None and of > 1:
-        test += f", Holm-adjusted over {of} comparisons {p_value(adjusted_p)}"
-    decisive = p if adjusted_p is None else adjusted_p
-    tail = f"(95 % interval {interval(facts['cluster_ci95_t'])}; {test}; {size})"
-    if decisive < ALPHA:
+        basis += f", Holm-adjusted over {of} comparisons {p_equals(adjusted_p)}"
+    basis += f"; {size}."
+    if (p if adjusted_p is None else adjusted_p) < ALPHA:
         better, worse = (target, other) if overall > 0.5 else (other, target)
-        return f"{better} was preferred to {worse}: overall of {target} {percent(overall)} {tail}."
+        return f"{better} was preferred to {worse}: {found}.", basis
     if p < ALPHA:
-        return (
-            f"{target} against {other}: overall {percent(overall)} {tail}. Taken alone this would "
-            "count as a preference; among several comparisons it does not."
-        )
-    return (
-        f"No evidence of a preference between {target} and {other}: overall {percent(overall)} "
-        f"{tail}. That is not evidence that they are equal."
-    )
+        basis += " Alone this would count as a preference; among several comparisons it does not."
+    else:
+        basis += " That is no evidence that they are equal, either."
+    return f"No evidence of a preference between {target} and {other}: {found}.", basis
 
 
 def pair_caution(name: str, facts: Facts) -> str:
@@ -98,7 +103,7 @@ def pair_caution(name: str, facts: Facts) -> str:
     text = f"{target} won {won} of {n} pairs by majority ({percent(pairs['win'], 0)})"
     if pairs["n_modal_ties"]:
         text += f", {pairs['n_modal_ties']} more had no single majority"
-    shown = f"p = {p_value(p)}".replace("= <", "<")
+    shown = p_equals(p)
     if p < ALPHA:
         return f"{text}; by pairs alone the sign test has {shown}, raters taken as fixed."
     return f"{text}; {n} pairs alone are no evidence of a preference (sign test {shown})."
@@ -124,9 +129,9 @@ def cautions(facts: Facts, more: Facts) -> list[str]:
     if facts["side"]["p_left_vs_right"] < ALPHA:
         side = facts["side"]
         out.append(
-            f"Raters favoured a side: {side['left']} left, {side['right']} right (p = "
-            f"{p_value(side['p_left_vs_right'])}). Flipped sides even this out only where each "
-            "system stood on both sides equally often.".replace("= <", "<")
+            f"Raters favoured a side: {side['left']} left, {side['right']} right "
+            f"({p_equals(side['p_left_vs_right'])}). Flipped sides even this out only where each "
+            "system stood on both sides equally often."
         )
     if 0 < facts["cluster_df"] < _FEW:
         out.append(
