@@ -48,11 +48,11 @@ def _lip_angles(count: int, corner: int) -> tuple[Array, Array]:
 # Loops of the lips: share of the way from the border (1) to the mouth line (0), depth of the
 # upper and of the lower lip over the skin, and how far the corner stands out sideways.
 _LIP_LOOPS = (
-    (1.00, 0.10, 0.05, 0.08),
-    (0.84, 0.19, 0.17, 0.06),
-    (0.60, 0.27, 0.31, 0.04),
-    (0.34, 0.29, 0.36, 0.03),
-    (0.13, 0.20, 0.26, 0.01),
+    (1.00, 0.10, 0.05, 0.17),
+    (0.84, 0.19, 0.17, 0.13),
+    (0.60, 0.27, 0.31, 0.09),
+    (0.34, 0.29, 0.36, 0.055),
+    (0.13, 0.20, 0.26, 0.025),
     (0.00, 0.06, 0.06, 0.00),
     (0.00, -0.22, -0.18, -0.04),
 )
@@ -175,12 +175,18 @@ def _form_lids(half: Half, p: Array) -> None:
     centre, radius = surface.EYE_CENTRE, surface.EYE_RADIUS
     edge, t = _eyelid_curve(half.eye.shape[1], half.eye_corners)
     rim = p[half.eye[0], :2].copy()
+    middle = (rim.max(0) + rim.min(0)) / 2
+    reach = np.ptp(rim, axis=0) / 2
+    turn = np.arctan2(*((rim - middle) / reach).T[::-1])
+    # The loops half-way are round: the box must not show.
+    orbit = middle + 0.86 * reach * np.stack([np.cos(turn), np.sin(turn)], -1)
     high = np.clip((edge[:, 1] - centre[1] + 0.05) / 0.35, 0, 1) * (1 - 0.5 * np.abs(t) ** 4)
     # Towards the nose the lid leaves the ball: there lies the small flesh of the corner.
     leave = 0.42 * np.clip(-(t + 0.55) / 0.45, 0, 1) ** 1.5
     for k in range(1, EYE_SKIN + 1):
         share, own, out = _LID_LOOPS[k]
-        xy = edge + (rim - edge) * share
+        round_ = edge + (orbit - edge) * share / 0.84
+        xy = round_ + (edge + (rim - edge) * share - round_) * np.clip((share - 0.5) / 0.5, 0, 1)
         d = xy - centre[:2]
         outer = radius + LID_THICK
         ball = centre[2] + np.sqrt(np.maximum(outer**2 - (d**2).sum(-1), 0.25)) + leave
@@ -192,9 +198,9 @@ def _form_lids(half: Half, p: Array) -> None:
     far = np.linalg.norm(ray, axis=-1, keepdims=True)
     ray = ray / far
     spread = np.stack([edge[:, 0] - centre[0], edge[:, 1] - centre[1], np.zeros(len(edge))], -1)
-    for k, (share, widen) in enumerate(((0.5, 0.0), (1.0, 0.01), (1.35, 0.18))):
+    for k, (share, widen) in enumerate(((0.55, 0.0), (1.3, 0.02))):
         depth = far + (radius + 0.015 - far) * share
-        depth = np.where(share > 1, radius - 0.12, depth)
+        depth = np.where(share > 1, radius - 0.06, depth)
         p[half.eye[EYE_SKIN + 1 + k]] = centre + ray * depth + spread * widen
 
 
@@ -233,7 +239,7 @@ def _form_nose(half: Half, p: Array, table: Ints, mask: Array) -> None:
     for k in range(1, free + 1):
         outer = p[half.nostril[0]]
         p[half.nostril[k]] = nose.settle(outer + (rim - outer) * k / (free + 1), field)
-    for k, (size, deep) in enumerate(((1.0, 0.02), (0.84, 0.16), (0.62, 0.5), (0.3, 0.8))):
+    for k, (size, deep) in enumerate(((1.0, 0.0), (0.86, 0.12), (0.62, 0.45), (0.3, 0.75))):
         p[half.nostril[free + 1 + k]] = nose.nostril_rim(angle, size, deep)
     p[half.nostril[free + 1]] = rim + [0.0, 0.02, 0.0]
     # Even out within the surface; towards the edge of the region nothing moves.
@@ -254,6 +260,13 @@ def _form_nose(half: Half, p: Array, table: Ints, mask: Array) -> None:
         p[move] = nose.settle(p[move], field, 1)
         p[move[on_seam], 0] = 0.0
     p[move] = nose.settle(p[move], field, 3)
+    for _ in range(4):  # evenly between the rim and the loop that is outermost
+        for k in range(1, free + 1):
+            middle = (p[half.nostril[k - 1]] + p[half.nostril[k + 1]]) / 2
+            p[half.nostril[k]] = nose.settle(middle, field, 2)
+    soft = 0.8 * strength
+    soft[half.nostril[free + 1]] = 0.3
+    p[:] = relax(p, table, mask, soft, 2)
 
 
 def _soften(half: Half, p: Array, table: Ints, mask: Array) -> Array:

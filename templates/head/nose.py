@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Field = Callable[[Array], Array]
 
-NOSTRIL = np.array([0.60, -4.50, 10.95])  # middle of the left nostril's rim
+NOSTRIL = np.array([0.75, -4.48, 10.88])  # middle of the left nostril's rim
 _LONG = np.array([-0.36, 0.06, 0.93])  # its long axis, towards the tip
 _ACROSS = np.array([0.92, 0.22, 0.34])
 
@@ -98,7 +98,7 @@ def on_rays(p: Array, face: Field) -> Array:
 
 def nostril_rim(angle: Array, size: float, deep: float) -> Array:
     """A loop of the left nostril: angle 0 points to the tip; `deep` cm up into the nose."""
-    wide = 0.30 * (1 - 0.12 * np.cos(angle))
+    wide = 0.28 * (1 - 0.12 * np.cos(angle))
     point = (
         NOSTRIL
         + size * 0.50 * np.cos(angle)[:, None] * _LONG

@@ -169,8 +169,8 @@ def brow_part() -> Part:
     stations, slots = 22, 8
     s = np.linspace(0, 1, stations)
     x = 1.30 + 3.85 * s
-    y = 1.66 + 0.86 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.55 * s**3
-    half_height = 0.30 * (np.minimum((s + 0.02) / 0.16, 1) ** 0.6) * (1 - s**1.7) ** 0.75 + 0.01
+    y = 1.74 + 0.82 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.50 * s**3
+    half_height = 0.27 * (np.minimum((s + 0.015) / 0.22, 1) ** 0.55) * (1 - s**1.7) ** 0.75 + 0.01
     base, normal = skin_point(x, y)
     along = np.gradient(base, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -189,7 +189,7 @@ def lash_part(half: Half, face: Array) -> Part:
     """A dark fringe on the edge of the upper lid; row 0 lies on the lid."""
     inner, outer = half.eye_corners
     count = half.eye.shape[1]
-    slots = (inner + np.arange(2, (outer - inner) % count + 1)) % count
+    slots = (inner + np.arange(2, (outer - inner) % count)) % count
     edge = face[half.eye[EYE_SKIN, slots]]
     s = np.linspace(0, 1, len(slots))[:, None]
     grow = np.sin(np.pi * np.clip(0.04 + 0.86 * s, 0, 1)) ** 0.9

@@ -23,7 +23,9 @@ class Part:
     points: Array
     polygons: Ints
     rig: str
-    central: bool = False  # crosses the middle; its points with x = 0 are shared by both halves
+    central: bool = False
+    tint: Array | None = None  # (n, 3), what the part's colour is multiplied by
+    # central: crosses the middle; its points with x = 0 are shared by both halves
 
 
 def sheet(rows: int, columns: int, closed: bool = False) -> Ints:

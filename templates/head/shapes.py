@@ -43,8 +43,9 @@ def lips(rig: Rig, name: str) -> Array:
     """The offsets that the lips hand on to the skin around them and into the mouth."""
     near = np.flatnonzero(rig.skin & (rig.lip_distance < 8.0))
     nu = rig.nu[near]
-    border, line = (around(_handles(name, k), nu) for k in (0, 1))
-    mix = smooth(rig.lip_depth[near], 0, 1)[:, None]
+    border, line = (_rounded(_handles(name, k), nu) for k in (0, 1))
+    # The corner moves as one piece: there is no room for the border to move apart from the line.
+    mix = (smooth(rig.lip_depth[near], 0, 1) * smooth(np.abs(np.sin(nu)), 0.0, 0.5))[:, None]
     up, aside, down = motions.REACH.get(name, motions.REACH_USUAL)
     s, c = np.sin(nu), np.abs(np.cos(nu))
     reach = np.where(s > 0, up, down) * s**2 + aside * c**2
@@ -53,6 +54,14 @@ def lips(rig: Rig, name: str) -> Array:
     out = np.zeros_like(rig.points)
     out[near] = (border + (line - border) * mix) * fade[:, None]
     return out
+
+
+def _rounded(handles: Array, nu: Array) -> Array:
+    """Motion around the mouth; the corners (45 degrees of nu are 1/8) move as one piece."""
+    free = around(handles, nu)
+    corner = handles[np.where(np.cos(nu) > 0, 0, 4)]
+    result: Array = corner + (free - corner) * smooth(np.abs(np.sin(nu)), 0.0, 0.45)[:, None]
+    return result
 
 
 def spots(rig: Rig, name: str) -> Array:

@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 # Skin loops, then (mouth) 5 lip loops and 7 loops of the bag, or (eye) 2 loops behind the lid.
 MOUTH_SKIN, MOUTH_LIP, MOUTH_BAG = 5, 6, 6
-EYE_SKIN, EYE_INNER = 8, 3
+EYE_SKIN, EYE_INNER = 8, 2
 EAR_LOOPS = 13
 NOSTRIL_LOOPS = 7
 
