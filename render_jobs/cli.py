@@ -42,6 +42,7 @@ from render_jobs.cli_pairs import pairs
 from render_jobs.cli_reply import reply
 from render_jobs.cli_serve import serve
 from render_jobs.cli_study import study
+from render_jobs.cli_templates import templates
 
 
 class _Group(click.Group):
@@ -105,6 +106,7 @@ main.add_command(models)
 main.add_command(pairs)
 main.add_command(reply)
 main.add_command(serve)
+main.add_command(templates)
 main.add_command(study)
 
 
@@ -237,25 +239,6 @@ def info(clip: Path, *, as_json: bool) -> None:
         elif isinstance(value, list):
             value = "; ".join(value)
         click.echo(f"{name:15} {value}")
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
-def templates(*, as_json: bool) -> None:
-    """List the heads that --template can name."""
-    from render_jobs.console import print_json as emit
-    from templates.library import list_templates
-
-    rows = [
-        {"name": t.name, "title": t.title, "licence": t.licence, "source": t.source}
-        for t in list_templates()
-    ]
-    if as_json:
-        emit({"templates": rows})
-        return
-    for row in rows:
-        click.echo(f"{row['name']:10} {row['title']} ({row['licence']})")
-    click.echo("A path works too: --template /path/to/head.npz, a .blend, or a template folder.")
 
 
 @main.command()

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`exorender templates`: list the heads there are, add the user's own, check and remove them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from render_jobs.cli_options import EXISTING, NEW_FILE, HeadedCommand
+
+if TYPE_CHECKING:
+    from templates.importing.prepare import Wishes
+    from templates.importing.report import Report
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
+_unit = click.option("--unit", default="auto", show_default=True, metavar="[m|cm|mm|auto]",
+                     help="Length of one unit of the mesh, or a number of metres.")  # fmt: skip
+_blender = click.option("--blender", type=EXISTING, help="Read it with this Blender program.")
+_dest = click.option("--dest", type=NEW_FILE, metavar="FOLDER",
+                     help="Folder of templates  [default: $EXOMNI_TEMPLATES, or your own data "
+                          "folder]")  # fmt: skip
+
+
+class _Group(click.Group):
+    command_class = HeadedCommand
+
+
+@click.group(cls=_Group, invoke_without_command=True)
+@_json
+@click.pass_context
+def templates(ctx: click.Context, *, as_json: bool) -> None:
+    """List the heads that --template can name; add your own, check and remove them."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from render_jobs.console import print_json
+    from templates.library import list_templates, list_user_templates, user_folder
+
+    own, faults = list_user_templates()
+    rows = [_row(t, "bundled") for t in list_templates()] + [_row(t, "yours") for t in own]
+    if as_json:
+        print_json({"templates": rows, "folder": str(user_folder()), "faults": list(faults)})
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        shown = f"{row['coverage']} of 52; " if row["coverage"] is not None else ""
+        click.echo(f"{row['name']:{width}}  {row['title']} ({shown}{row['licence']})")
+    for fault in faults:
+        click.echo(f"Note: {fault}", err=True)
+    click.echo("A path works too: --template /path/to/head.npz, a .blend, or a template folder.")
+    click.echo("Your own head: exorender templates add PATH --name NAME")
+
+
+@templates.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", required=True, help="What --template shall call it.")
+@click.option("--licence", default="", metavar="TEXT", help="Under which terms you have it.")
+@click.option("--source", default="", metavar="TEXT", help="Where it is from.")
+@_unit
+@click.option("--lip-ids", type=EXISTING, metavar="FILE",
+              help="The lips' vertex numbers (.npy, .json or text), for measurements.")  # fmt: skip
+@click.option("--swap-sides", is_flag=True, help="Exchange left and right.")
+@_dest
+@click.option("--force", is_flag=True,
+              help="Replace a template of this name; accept what makes results wrong.")  # fmt: skip
+@click.option("--no-sheet", is_flag=True, help="No contact sheet of all shapes.")
+@_blender
+@_json
+def add(path: Path, **chosen: Any) -> None:
+    """Import your own head from PATH: .npz, .glb, .gltf, .vrm, .fbx, .blend or ICT's folder.
+
+    It is checked, turned, scaled to metres and kept beside its descriptor, template.json.
+    """
+    from render_jobs.console import print_json
+    from render_jobs.import_head import add_template
+    from templates.importing.store import Label
+
+    label = Label(
+        chosen["name"], chosen["licence"], chosen["source"],
+        dest=chosen["dest"], replace=chosen["force"],
+    )  # fmt: skip
+    added = add_template(
+        path, label, _wishes(chosen), blender=chosen["blender"], sheet=not chosen["no_sheet"]
+    )
+    sheet = str(added.sheet) if added.sheet else None
+    if chosen["as_json"]:
+        facts = {"template": str(added.folder), "name": label.name, "sheet": sheet}
+        print_json({**facts, "note": added.note, "report": added.report.to_json()})
+        return
+    _show(added.report)
+    if added.note:
+        click.echo(f"Note: {added.note}", err=True)
+    if sheet:
+        click.echo(f"{'sheet':10} {sheet}")
+    click.echo(f"{'template':10} {added.folder}")
+    where = label.name if chosen["dest"] is None else added.folder
+    click.echo(f'Try it: exorender say "Hello there." --template {where} -o hello.mp4')
+
+
+@templates.command()
+@click.argument("head", metavar="NAME|PATH")
+@_unit
+@click.option("--lip-ids", type=EXISTING, metavar="FILE", help="The lips' vertex numbers.")
+@click.option("--swap-sides", is_flag=True, help="Exchange left and right.")
+@_blender
+@_json
+def check(head: str, **chosen: Any) -> None:
+    """Say what is in a template, or in a file that may become one, and what is wrong with it."""
+    from render_jobs.console import EXIT_USAGE, print_json
+    from render_jobs.import_head import check_head
+
+    report = check_head(head, _wishes(chosen), blender=chosen["blender"])
+    if chosen["as_json"]:
+        print_json({"report": report.to_json()})
+    else:
+        _show(report)
+    if report.bad:
+        sys.exit(EXIT_USAGE)
+
+
+@templates.command()
+@click.argument("name")
+@_dest
+@_json
+def remove(name: str, *, dest: Path | None, as_json: bool) -> None:
+    """Delete one of your own templates."""
+    from render_jobs.console import print_json
+    from templates.importing.store import remove as remove_template
+
+    folder = remove_template(name, dest)
+    if as_json:
+        print_json({"removed": str(folder)})
+    else:
+        click.echo(f"removed {folder}")
+
+
+def _row(template: Any, kind: str) -> dict[str, Any]:
+    row = {"name": template.name, "title": template.title, "licence": template.licence}
+    row |= {"source": template.source, "kind": kind, "folder": str(template.folder)}
+    return {**row, "coverage": template.origin.get("coverage")}
+
+
+def _wishes(chosen: dict[str, Any]) -> Wishes:
+    from render_jobs.import_head import lip_list
+    from templates.importing.prepare import Wishes
+
+    lips = lip_list(chosen["lip_ids"]) if chosen["lip_ids"] else None
+    return Wishes(
+        unit_m=_parsed_unit(chosen["unit"]),
+        lips=lips,
+        swap=chosen["swap_sides"],
+        force=bool(chosen.get("force")),
+    )
+
+
+def _parsed_unit(text: str) -> float | None:
+    """`cm` -> 0.01, `0.0254` -> 0.0254, `auto` -> None; InputError(field="unit")."""
+    from exomni_core.errors import InputError
+    from templates.importing.orient import UNITS
+
+    if text == "auto" or text in UNITS:
+        return UNITS.get(text)
+    try:
+        metres = float(text)
+    except ValueError:
+        metres = 0.0
+    if not 1e-6 < metres < 1e3:
+        raise InputError(f"{text!r} is no unit; use m, cm, mm, auto or metres", field="unit")
+    return metres
+
+
+def _show(report: Report) -> None:
+    for line in report.lines():
+        click.echo(line)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The path of a user's own head in, a checked template in the user's template folder out.
+
+npz files and ICT-FaceKit folders are read here; glTF, FBX and .blend by Blender, in a process of
+its own with a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from exomni_core.arkit import canonical_name
+from exomni_core.errors import ExOmniError, InputError
+from exomni_core.files import sha256_file
+from render_jobs.pool import Worker, WorkerCommand
+from templates.descriptor import DESCRIPTOR, Template
+from templates.importing import store
+from templates.importing.ict_source import is_obj_folder, read_folder
+from templates.importing.npz_source import read_npz
+from templates.importing.part_colours import part_colours
+from templates.importing.prepare import Prepared, Wishes, prepare
+from templates.importing.raw import Origin, RawHead
+from templates.importing.report import Report
+from templates.importing.store import Label
+from templates.library import find_template, load_mesh
+from templates.mesh import IntArray, mesh_from_npz
+from templates.npz_arrays import MAX_FILE_BYTES
+
+KINDS: Final = {
+    ".npz": "npz", ".glb": "gltf", ".gltf": "gltf", ".vrm": "gltf", ".fbx": "fbx",
+    ".blend": "blend",
+}  # fmt: skip
+TIME_LIMIT_S: Final = 300.0
+SHEET: Final = "shapes.png"
+
+
+@dataclass(frozen=True)
+class Added:
+    """A new template: its folder, its report, its contact sheet or why there is none."""
+
+    folder: Path
+    report: Report
+    sheet: Path | None
+    note: str = ""
+
+
+def add_template(
+    path: Path,
+    label: Label,
+    wishes: Wishes,
+    *,
+    blender: Path | None = None,
+    sheet: bool = True,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Added:
+    """Import the head at `path` as the template `label`.
+
+    Raises InputError in one sentence where the head or the name is unusable, EnvironmentProblem
+    without a Blender that reads it, WorkerError if that crashed or took longer than the limit.
+    """
+    store.check_free(label)
+    raw, keep_blend = read_head(path, blender=blender, time_limit_s=time_limit_s)
+    ready = prepare(raw, wishes, name=label.name, path=path)
+    label = replace(
+        label, licence=label.licence or raw.origin.licence, source=label.source or raw.origin.source
+    )
+    origin = _told(path, raw.origin, ready)
+    if keep_blend:
+        folder = store.keep_blend(label, path, channels=_renamed(raw.origin), origin=origin)
+    else:
+        colours = part_colours(ready.mesh.part_names, raw.origin.colours)
+        folder = store.keep_mesh(
+            label, ready.mesh, colours=colours, derived=ready.report.derived, origin=origin
+        )
+    if not sheet:
+        return Added(folder, ready.report, None)
+    drawn, note = _draw_sheet(folder)
+    return Added(folder, ready.report, drawn, note)
+
+
+def check_head(name_or_path: str, wishes: Wishes, *, blender: Path | None = None) -> Report:
+    """The report about a template, or about a file that might become one; nothing is kept."""
+    path = Path(name_or_path).expanduser()
+    if path.exists() and not (path / DESCRIPTOR).is_file() and path.suffix != ".json":
+        raw, _ = read_head(path, blender=blender)
+        return prepare(raw, replace(wishes, force=True), name=path.stem, path=path).report
+    template = find_template(name_or_path)
+    raw = _raw_of(template, blender)
+    where = template.mesh_path or Path(template.name)
+    return prepare(raw, replace(wishes, force=True), name=template.name, path=where).report
+
+
+def read_head(
+    path: Path, *, blender: Path | None = None, time_limit_s: float = TIME_LIMIT_S
+) -> tuple[RawHead, bool]:
+    """The head at `path` as it is, and whether it is a .blend that is to be kept with its scene."""
+    if path.is_dir():
+        if not is_obj_folder(path):
+            raise InputError(
+                f"{path} is no head; give an .npz, .glb, .gltf, .vrm, .fbx or .blend file, or "
+                "ICT-FaceKit's folder with generic_neutral_mesh.obj"
+            )
+        return read_folder(path), False
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    kind = KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f"{path} is no head that can be read; the kinds are {', '.join(KINDS)}, or a folder "
+            "of .obj files as ICT-FaceKit has it"
+        )
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 30} GB; a head takes far less")
+    if kind == "npz":
+        return read_npz(path), False
+    return _read_by_blender(path, kind, blender, time_limit_s)
+
+
+def _raw_of(template: Template, blender: Path | None) -> RawHead:
+    if template.is_blend:
+        assert template.mesh_path is not None
+        return read_head(template.mesh_path, blender=blender)[0]
+    mesh = load_mesh(template)
+    keys = sum(bool(row.any()) for row in mesh.shapes)
+    made_of = {str(c): str(made) for c, made in dict(template.origin.get("shapes", {})).items()}
+    stand_ins = tuple(template.origin.get("stand_ins", ()))
+    origin = Origin("template", keys, made_of, stand_ins, unit_hint=template.unit_m)
+    return RawHead(mesh, origin)
+
+
+def _read_by_blender(
+    path: Path, kind: str, blender: Path | None, time_limit_s: float
+) -> tuple[RawHead, bool]:
+    with _scratch() as scratch:
+        source = path.resolve()
+        if path.suffix.lower() == ".vrm":  # a GLB by another name
+            source = Path(shutil.copyfile(source, scratch / "head.glb"))
+        out = scratch / "raw.npz"
+        worker = Worker(import_worker(scratch, blender))
+        try:
+            worker.wait_ready()
+            request = {"job": 0, "file": str(source), "kind": kind, "out": str(out)}
+            answer = worker.ask(request, silence_s=time_limit_s)
+        finally:
+            worker.stop(now=True)
+        mesh = mesh_from_npz(out)
+    return RawHead(mesh, _origin(answer["origin"])), bool(answer["keep_blend"])
+
+
+def import_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
+    """How to start an import worker: our own bpy, or the user's Blender at `blender`."""
+    script = Path(__file__).with_name("import_worker.py")
+    argv: tuple[str, ...] = (sys.executable, "-m", "render_jobs.import_worker")
+    if blender is not None:
+        argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
+    root = str(script.parent.parent)
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    env = {"TMPDIR": str(scratch.resolve()), "PYTHONPATH": path}
+    return WorkerCommand("import worker", argv, env)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="exorender-") as folder:
+        yield Path(folder)
+
+
+def _origin(data: dict[str, Any]) -> Origin:
+    """What came over the wire, with its lists as tuples again."""
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    plain["shared"] = tuple((left, right) for left, right in plain["shared"])
+    plain["colours"] = {k: (v[0], v[1], v[2]) for k, v in plain["colours"].items()}
+    return Origin(**plain)
+
+
+def _told(path: Path, origin: Origin, ready: Prepared) -> dict[str, Any]:
+    """What a template's descriptor says about where it came from."""
+    report = ready.report
+    told: dict[str, Any] = {"file": path.name, "format": origin.format}
+    if path.is_file():
+        told["sha256"] = sha256_file(path)
+    told |= {"unit": report.unit, "axes": report.axes, "families": list(origin.families)}
+    told["coverage"] = report.coverage
+    told["shapes"] = {c: made for c, made in origin.made_of.items() if made != c}
+    told["stand_ins"] = list(origin.stand_ins)
+    told["notes"] = list(ready.notes)
+    return {name: value for name, value in told.items() if value}
+
+
+def _renamed(origin: Origin) -> dict[str, Any]:
+    """channel -> key, for those keys that a .blend template would not find by ARKit's names."""
+    chosen: dict[str, Any] = {}
+    for channel, made in origin.made_of.items():
+        if canonical_name(made) != channel:
+            parts = [part.rpartition("*") for part in made.split(" + ")]
+            chosen[channel] = [[key, float(weight) if star else 1.0] for weight, star, key in parts]
+    return chosen
+
+
+def _draw_sheet(folder: Path) -> tuple[Path | None, str]:
+    """The contact sheet of all shapes beside the template, or a sentence why there is none."""
+    try:
+        from render_jobs.sheet import shape_sheet
+    except ImportError as error:
+        return None, f"no contact sheet: {error}"
+    try:
+        shape_sheet(str(folder), folder / SHEET)
+    except (ExOmniError, OSError, RuntimeError, ImportError) as error:
+        return None, f"no contact sheet: {error}"
+    return folder / SHEET, ""
+
+
+def lip_list(path: Path) -> IntArray:
+    """Vertex ids from a .npy, .json or text file; InputError if it holds anything else."""
+    import json
+
+    try:
+        if path.suffix.lower() == ".npy":
+            ids = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".json":
+            ids = np.array(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            words = path.read_text(encoding="utf-8").replace(",", " ").split()
+            ids = np.array([int(word) for word in words])
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} can't be read as a list of vertex numbers: {error}") from error
+    if ids.dtype.kind not in "iu" or ids.ndim != 1 or not len(ids):
+        raise InputError(f"{path} must hold one list of whole numbers")
+    listed: IntArray = ids.astype(np.int32)
+    return listed
