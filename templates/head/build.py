@@ -7,10 +7,14 @@ every run.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from templates.head import features, parts, rig, shapes, topology
+from templates.head.layout import texture_coordinates, vertex_groups
+from templates.head.tint import face_tint
 from templates.mesh import TemplateMesh
 
 Array = npt.NDArray[np.float64]
@@ -19,26 +23,40 @@ Ints = npt.NDArray[np.int64]
 METRES = 0.01  # everything before this point is in centimetres
 
 
-def _assemble(half: topology.Half) -> tuple[Array, Ints, list[str], npt.NDArray[np.bool_], Array]:
-    """Half face and half parts together: points, polygons, part names, seam and movers."""
+@dataclass
+class _Assembly:
+    """Face and parts of half a head together."""
+
+    points: Array
+    polygons: Ints
+    names: list[str]  # of each polygon's part
+    seam: npt.NDArray[np.bool_]
+    movers: npt.NDArray[np.str_]
+    tint: Array
+
+
+def _assemble(half: topology.Half) -> _Assembly:
     face = features.form(half)
     points, polygons, names = [face], [half.polygons], list(half.region)
+    tints = [face_tint(half, face)]
     seam, movers = [half.seam], [np.full(len(face), "skin", "<U8")]
     count = len(face)
     for part in parts.all_parts(half, face):
         polygons.append(np.where(part.polygons >= 0, part.polygons + count, -1))
         points.append(part.points)
+        tints.append(np.ones_like(part.points) if part.tint is None else part.tint)
         seam.append((np.abs(part.points[:, 0]) < 1e-9) & part.central)
         mover = "follow" if part.rig == "skin" else part.rig
         movers.append(np.full(len(part.points), mover, "<U8"))
         names += [part.name if part.central else f"{part.name}_L"] * len(part.polygons)
         count += len(part.points)
-    return (
+    return _Assembly(
         np.concatenate(points),
         np.concatenate(polygons),
         names,
         np.concatenate(seam),
         np.concatenate(movers),
+        np.concatenate(tints),
     )
 
 
@@ -85,18 +103,26 @@ def _landmarks(half: topology.Half, points: Array, twin: Ints, skin: npt.NDArray
     return np.array(order)
 
 
+def _aperture_pairs(line: Ints, twin: Ints, corner: int) -> npt.NDArray[np.int32]:
+    """Inner-lip vertices that face each other, from the right corner to the left one."""
+    left = np.stack([line[:corner], line[: corner : -1]], -1)
+    result: npt.NDArray[np.int32] = np.concatenate([twin[left[:0:-1]], left]).astype(np.int32)
+    return result
+
+
 def build_head() -> TemplateMesh:
     """The head: axes as TemplateMesh says, unit metre, origin between the eyes' height and ears."""
     half = topology.build_half()
-    points, polygons, names, seam, movers = _assemble(half)
-    whole, quads, twin = topology.mirror_half(points, polygons, seam)
+    made = _assemble(half)
+    names, seam = made.names, made.seam
+    whole, quads, twin = topology.mirror_half(made.points, made.polygons, seam)
     other = [f"{n[:-2]}_R" if n.endswith("_L") else n for n in names]
     part_names = tuple(dict.fromkeys(names + other))
     part = np.array([part_names.index(n) for n in names + other], np.uint8)
-    moved_by = np.concatenate([movers, movers[~seam]])
+    moved_by = np.concatenate([made.movers, made.movers[~seam]])
     # The pupil's mirror image must not count as another vertex's twin: twin comes from the seam.
-    made = rig.make_rig(half, whole, twin, moved_by)
-    offsets = shapes.all_shapes(made)
+    rigged = rig.make_rig(half, whole, twin, moved_by)
+    offsets = shapes.all_shapes(rigged)
     corner = half.mouth_corner
     lip_loops = half.mouth[topology.MOUTH_SKIN : topology.MOUTH_SKIN + topology.MOUTH_LIP + 1]
 
@@ -116,6 +142,10 @@ def build_head() -> TemplateMesh:
         lips=both_sides(lip_loops),
         upper_lip=both_sides(lip_loops[:, : corner + 1]),
         lower_lip=both_sides(lip_loops[:, corner + 1 :]),
-        landmarks68=_landmarks(half, whole, twin, made.skin).astype(np.int32),
+        landmarks68=_landmarks(half, whole, twin, rigged.skin).astype(np.int32),
         lip_aperture_pair=np.array([line[0], line[-1]], np.int32),
+        uv=texture_coordinates(whole, quads, part, part_names),
+        tint=np.concatenate([made.tint, made.tint[~seam]]).astype(np.float32),
+        vertex_groups=vertex_groups(half, whole, quads, part, part_names, twin),
+        aperture_pairs=_aperture_pairs(line, twin, corner),
     )

@@ -37,6 +37,15 @@ def _curve(table: Array, degrees: Array, width: float = 3.0) -> Array:
     return np.interp(degrees, fine, smooth)
 
 
+def _tint(s: Array, tip: Array, jitter: Array, degrees: Array) -> Array:
+    """Dark between the locks and at the ends over the ears, light on the locks' backs."""
+    lit = 0.62 + 0.75 * tip * (0.75 + 0.5 * jitter)
+    rows = np.interp(s, [0, 0.15, 0.5, 0.85, 1], [0.95, 1.05, 1.1, 1.05, 0.8])[:, None]
+    low = 1 - 0.25 * np.clip((degrees - 60) / 40, 0, 1) * np.clip((s[:, None] - 0.6) / 0.4, 0, 1)
+    tint: Array = (rows * lit * low)[..., None] * np.array([1.0, 0.98, 0.95])
+    return tint
+
+
 def hair_part() -> Part:
     """Half of the hair; points with x = 0 are shared by both halves."""
     u = np.linspace(0, np.pi, COLUMNS)
@@ -55,6 +64,7 @@ def hair_part() -> Part:
     # Locks: soft ridges that start away from the crown, and a wave along them.
     depth = 0.24 * np.clip(s[1:, None] * 1.6, 0, 1) * np.clip(height / 0.4, 0, 1)
     height = height + depth * (tip * (0.7 + 0.6 * jitter) - 0.8)
+    tint = _tint(s[1:], tip, jitter, degrees)
     height[-2] = 0.0
     height[-1] = -0.35
     at = surface.loft(np.broadcast_to(u, v.shape), v)
@@ -64,8 +74,9 @@ def hair_part() -> Part:
     points[:, [0, -1], 0] = 0.0
     top = surface.loft(np.zeros(1), np.zeros(1)) + [0.0, float(height[0].mean()), 0.0]
     flat = np.concatenate([top, points.reshape(-1, 3)])
+    colours = np.concatenate([np.ones((1, 3)), tint.reshape(-1, 3)])
     ring = 1 + np.arange(COLUMNS)
     cap = np.stack(
         [np.zeros(COLUMNS - 1), ring[:-1], ring[1:], np.full(COLUMNS - 1, -1)], -1
     ).astype(np.int64)
-    return Part("hair", flat, np.concatenate([cap, sheet(*v.shape) + 1]), "skull", central=True)
+    return Part("hair", flat, np.concatenate([cap, sheet(*v.shape) + 1]), "skull", True, colours)

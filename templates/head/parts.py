@@ -27,6 +27,25 @@ def _disc_cap(pole: int, ring: Ints) -> Ints:
     return result
 
 
+def _iris_tint(angles: Array, turn: Array) -> Array:
+    """A dark rim, a light ring around the pupil, and the shadow of the lid on the upper half."""
+    s = (angles - angles[0]) / (angles[-1] - angles[0])
+    light = np.interp(s, [0, 0.25, 0.6, 0.86, 1.0], [0.75, 1.35, 1.15, 0.8, 0.30])[:, None]
+    shade = 1 - 0.30 * np.clip(np.sin(turn), 0, 1) ** 1.5 + 0.18 * np.clip(-np.sin(turn), 0, 1)
+    streak = 1 + 0.10 * np.cos(8 * turn) * np.sin(np.pi * s)[:, None]
+    warm = np.interp(s, [0, 0.35, 1.0], [1.0, 0.3, 0.0])[:, None, None] * [0.22, 0.05, -0.12]
+    tint: Array = (light * shade * streak)[..., None] * (1 + warm)
+    return tint.reshape(-1, 3)
+
+
+def _white_tint(p: Array) -> Array:
+    """Shaded under the upper lid and towards the corners, pinkish there."""
+    top = np.clip((p[:, 1] - 0.05) / 0.6, 0, 1) ** 1.2
+    side = np.clip((np.abs(p[:, 0]) - 0.75) / 0.6, 0, 1)
+    shade = (1 - 0.34 * top) * (1 - 0.16 * side)
+    return shade[:, None] * (1 - side[:, None] * np.array([0.0, 0.08, 0.09]))
+
+
 def eye_parts() -> list[Part]:
     """Eyeball as a sphere whose pole looks forward: pupil, iris, sclera and a glint."""
     segments = 32
@@ -45,14 +64,18 @@ def eye_parts() -> list[Part]:
     pupil_rings = ring(np.array([0.5, 1.0]) * PUPIL_ANGLE, r)
     pupil = np.concatenate([front, pupil_rings])
     cap = _disc_cap(0, 1 + np.arange(segments))
+    iris_points, white = ring(iris, r), ring(np.concatenate([[IRIS_ANGLE], deg]), r)
     parts = [
         Part("pupil", pupil, np.concatenate([cap, sheet(2, segments, True) + 1]), "eye"),
-        Part("iris", ring(iris, r), sheet(len(iris), segments, True), "eye"),
+        Part(
+            "iris", iris_points, sheet(len(iris), segments, True), "eye", tint=_iris_tint(iris, turn)
+        ),
         Part(
             "sclera",
-            ring(np.concatenate([[IRIS_ANGLE], deg]), r),
+            white,
             sheet(len(deg) + 1, segments, True),
             "eye",
+            tint=_white_tint(white - surface.EYE_CENTRE),
         ),
     ]
     # A bright spot over the edge of the pupil: flat shading has no reflections of its own.
@@ -119,6 +142,10 @@ def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, r
     part = _sweep(name, length, arch, out, y, rig)
     if tall < 0:
         part.polygons = part.polygons[:, ::-1]
+    # Darker towards the cheeks and the gums, and in the gaps.
+    far = 1 - 0.62 * np.clip((length - 0.6) / 3.0, 0, 1) ** 0.9
+    shade = far[:, None] * (1 - 0.28 * gap[:, None]) * (1 - 0.16 * np.clip(profile_y - 0.4, 0, 1))
+    part.tint = (shade[..., None] * np.array([1.0, 0.985, 0.955])).reshape(-1, 3)
     return part
 
 
@@ -139,6 +166,8 @@ def teeth_parts() -> list[Part]:
         part = _sweep("gums", length, arch, np.tile(out, (len(length), 1)), y, rig)
         if sign > 0:
             part.polygons = part.polygons[:, ::-1]
+        far = 1 - 0.65 * np.clip(length / 3.4, 0, 1)
+        part.tint = np.repeat(np.repeat(far[:, None], len(out), 1).reshape(-1, 1), 3, 1)
         parts.append(part)
     return parts
 
@@ -161,7 +190,9 @@ def tongue_part() -> Part:
     points = np.stack([x, y, np.broadcast_to(z[:, None], x.shape)], -1)
     points[:, [0, -1], 0] = 0.0
     # Half rings run from the top down the left side; the tip closes to a point.
-    return Part("tongue", points.reshape(-1, 3), sheet(stations, slots), "tongue", True)
+    shade = np.repeat(0.35 + 0.65 * s[:, None] ** 1.5, slots, 1).reshape(-1, 1)
+    tint = np.repeat(shade, 3, 1)
+    return Part("tongue", points.reshape(-1, 3), sheet(stations, slots), "tongue", True, tint)
 
 
 def brow_part() -> Part:
@@ -182,7 +213,10 @@ def brow_part() -> Part:
         + (half_height[:, None] * np.cos(turn))[..., None] * across[:, None]
         + (thick[:, None] * np.sin(turn) + 0.02)[..., None] * normal[:, None]
     )
-    return Part("brow", ring.reshape(-1, 3), sheet(stations, slots, True), "skin")
+    # The inner end lets the skin through.
+    light = 1 + 2.2 * np.exp(-s / 0.10)[:, None] + 0.25 * np.cos(s * 70)[:, None] * np.ones(slots)
+    tint = np.repeat(light.reshape(-1, 1), 3, 1)
+    return Part("brow", ring.reshape(-1, 3), sheet(stations, slots, True), "skin", tint=tint)
 
 
 def lash_part(half: Half, face: Array) -> Part:

@@ -16,7 +16,9 @@ Ints = npt.NDArray[np.int64]
 class Part:
     """A piece of half a head.
 
-    `rig` says what moves it: skull, jaw, tongue, eye, glint, lash or skin.
+    `rig` says what moves it: skull, jaw, tongue, eye, glint, lash or skin. A `central` piece
+    crosses the middle: its points with x = 0 are shared by both halves. tint: (n, 3), what the
+    part's colour is multiplied by, None for 1.
     """
 
     name: str
@@ -24,8 +26,7 @@ class Part:
     polygons: Ints
     rig: str
     central: bool = False
-    tint: Array | None = None  # (n, 3), what the part's colour is multiplied by
-    # central: crosses the middle; its points with x = 0 are shared by both halves
+    tint: Array | None = None
 
 
 def sheet(rows: int, columns: int, closed: bool = False) -> Ints:
