@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Words and elements in, a page out. Text goes in as text: nothing here reads HTML.
+
+let words = {};
+
+export async function loadWords(language) {
+  const answer = await fetch(`../page/words.${language}.json`);
+  if (!answer.ok) throw new Error("no words");
+  words = await answer.json();
+  document.documentElement.lang = language;
+  document.title = words.title;
+}
+
+export function t(name, values = {}) {
+  const text = words[name] ?? name;
+  return text.replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
+}
+
+// el("p", {class: "small", onclick: f, hidden: true}, "text", child, ...)
+export function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (typeof value === "boolean") made.toggleAttribute(name, value);
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+// Paragraphs are parted by empty lines; lines that start with "- " become a list.
+export function paragraphs(text) {
+  const made = [];
+  for (const block of text.split(/\n\s*\n/)) {
+    const lines = block.split("\n").map((line) => line.trim()).filter(Boolean);
+    const plain = lines.filter((line) => !line.startsWith("- "));
+    const items = lines.filter((line) => line.startsWith("- "));
+    if (plain.length) made.push(el("p", {}, plain.join(" ")));
+    if (items.length) made.push(el("ul", {}, ...items.map((line) => el("li", {}, line.slice(2)))));
+  }
+  return made;
+}
+
+// Replace what the page shows; the heading is what a screen reader says first.
+export function show(...children) {
+  const main = byId("main");
+  main.replaceChildren(...children);
+  main.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}
+
+export function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+}

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A study's folder and settings in, a server for its raters out; one process, threads, stdlib."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import re
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.files import write_text
+from render_jobs.study.handler import Handler
+from render_jobs.study.links import PROLIFIC_FILE, base_url, load_keys
+from render_jobs.study.media import TYPES
+from render_jobs.study.plan import Study, check_files, read_study
+from render_jobs.study.sound_check import SoundCheck
+from render_jobs.study.store import Store
+
+LOG: Final = logging.getLogger("exomni.study")
+DEFAULT_PORT: Final = 7768
+MAX_CONNECTIONS: Final = 600  # a browser opens up to six
+_PAGE: Final = Path(__file__).with_name("page")
+_LOOK_S: Final = 0.5
+_CODE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the study is served.
+
+    host, port: where it listens; port 0 takes a free one. admin_token: of the page with the
+    progress ("": the study's own). public_url: what raters' links start with, where a reverse
+    proxy stands before us. completion_code: shown at the end. prolific_code: the same, with a link
+    back to Prolific. join: give seats to newcomers at /join/….
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    admin_token: str = field(default="", repr=False)
+    public_url: str = ""
+    completion_code: str = ""
+    prolific_code: str = ""
+    join: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse codes that can't stand in an address."""
+        for name in ("completion_code", "prolific_code"):
+            value = getattr(self, name)
+            if value and not _CODE.fullmatch(value):
+                raise InputError(f"{value!r} is no code; use letters, digits, - and _", field=name)
+        if self.admin_token and not re.fullmatch(r"[0-9A-Za-z_-]{16,200}", self.admin_token):
+            raise InputError(
+                "the admin token needs 16 or more letters, digits, - and _", field="admin-token"
+            )
+        if self.public_url:
+            base_url(self.public_url)
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """One file of the page; tag: changes with it."""
+
+    body: bytes
+    tag: str
+
+
+class Page:
+    """The page's files, read once: nothing outside of this list is ever sent."""
+
+    def __init__(self, folder: Path = _PAGE) -> None:
+        """Raises EnvironmentProblem where they are missing."""
+        found = {p.name: p.read_bytes() for p in sorted(folder.glob("*")) if p.suffix in TYPES}
+        if "index.html" not in found:
+            raise EnvironmentProblem(
+                f"the study's page is missing in {folder}; reinstall exorender"
+            )
+        self._files = {
+            name: PageFile(body, hashlib.sha256(body).hexdigest()[:16])
+            for name, body in found.items()
+        }
+
+    def find(self, name: str) -> PageFile | None:
+        """The file of that name."""
+        return self._files.get(name)
+
+    def body(self, name: str) -> bytes:
+        """The bytes of a file that is surely there."""
+        return self._files[name].body
+
+
+class StudyServer(ThreadingHTTPServer):
+    """The server: listens from the moment it is made; `run` until `end`."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
+    request_queue_size = 256
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        """Raises InputError when the study was changed, or it can't listen there."""
+        self.folder, self.settings = Path(folder), settings
+        self.study: Study = read_study(self.folder)
+        check_files(self.study, self.folder)
+        self.page = Page()
+        self.sound = SoundCheck(self.study.page_languages)
+        keys = load_keys(self.folder)
+        self.admin_token = settings.admin_token or keys.admin_token
+        self.public_host = urlsplit(settings.public_url).netloc.lower()
+        self._clips = [_clips(seat.trials) for seat in self.study.seats]
+        self._raters: dict[str, str] = {}
+        self._deadlines: dict[socket.socket, float] = {}
+        self._guard = threading.Lock()
+        self._ending = threading.Event()
+        self._free = threading.Semaphore(MAX_CONNECTIONS)
+        self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        self.store = Store(self.study, self.folder, keys)
+        try:
+            super().__init__((settings.host, settings.port), Handler)
+        except OSError as error:
+            self.store.close()
+            raise _cannot_listen(settings, error) from error
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """What links start with."""
+        if self.settings.public_url:
+            return base_url(self.settings.public_url)
+        host = self.settings.host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+            host = _own_address()
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def run(self) -> None:
+        """Serve until `end`; then let answers that have come in be written."""
+        listener = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        listener.start()
+        try:
+            while not self._ending.wait(_LOOK_S):
+                self._drop_late()
+        finally:
+            self._ending.set()
+            self.shutdown()
+            self.server_close()
+            self.store.close()
+
+    def end(self) -> None:
+        """Let `run` return soon; from any thread."""
+        self._ending.set()
+
+    def rater_of(self, token: str) -> str | None:
+        """Whose link that is; links never change, so they are kept in memory."""
+        known = self._raters.get(token)
+        if known is None and (known := self.store.rater_of(token)) is not None:
+            self._raters[token] = known
+        return known
+
+    def clips_of(self, rater_id: str) -> frozenset[str]:
+        """The clips that this rater may load."""
+        seat = int(rater_id.partition(".")[0].removeprefix("R")) - 1
+        return self._clips[seat]
+
+    def take_seat(self, person: str) -> str | None:
+        """The token of a newcomer's seat; None when all are taken. Keeps the person's hash."""
+        hashed = self.store.keys.person_hash(person) if person else ""
+        token = self.store.join(hashed)
+        if token is not None and hashed:
+            with self._guard:
+                _keep_person(self.folder / PROLIFIC_FILE, str(self.rater_of(token)), hashed)
+        return token
+
+    def watch(self, connection: socket.socket, seconds: float) -> None:
+        """Cut the connection unless `unwatch` comes within so many seconds."""
+        with self._guard:
+            self._deadlines[connection] = time.monotonic() + seconds
+
+    def unwatch(self, connection: socket.socket) -> None:
+        """The request has arrived."""
+        with self._guard:
+            self._deadlines.pop(connection, None)
+
+    def server_bind(self) -> None:
+        """As the base class's base: the one between asks the name server for our name."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.settings.host, self.port
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the connection, unless there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As the base class, counted."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.unwatch(request)
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that went away is no news; anything else is for the log, without its address."""
+        del request, client_address
+        if not isinstance(sys.exc_info()[1], OSError):
+            LOG.exception("a request failed")
+
+    def _drop_late(self) -> None:
+        """Cut connections whose request comes byte by byte, or never."""
+        now = time.monotonic()
+        with self._guard:
+            late = [one for one, limit in self._deadlines.items() if limit < now]
+            for connection in late:
+                del self._deadlines[connection]
+        for connection in late:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+def end_on_signals(server: StudyServer) -> None:
+    """Ctrl-C and a polite kill end the server in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.end())
+
+
+def start_log() -> None:
+    """One line for each request, on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+def telling_texts(study: Study) -> list[str]:
+    """Systems whose name stands in a text that raters read."""
+    texts = " ".join((*study.consent.values(), *study.protocol.values())).casefold()
+    return [
+        name
+        for name in study.systems
+        if re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", texts)
+    ]
+
+
+def _clips(trials: Any) -> frozenset[str]:
+    return frozenset(name for trial in trials for name in trial.stimulus.files.values())
+
+
+def _keep_person(path: Path, rater_id: str, hashed: str) -> None:
+    """Keep who sits where: a rater's code and a salted hash, apart from all answers."""
+    rows = {}
+    if path.exists():
+        rows = dict(row for row in csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
+        rows.pop("rater_id", None)
+    if rows.get(rater_id) == hashed:
+        return
+    rows[rater_id] = hashed
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([("rater_id", "person"), *rows.items()])
+    write_text(path, out.getvalue())
+
+
+def _own_address() -> str:
+    """The address that other machines of the network reach us by, as far as we know."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way it would go
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> InputError:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return InputError(
+            f"port {settings.port} of {settings.host} is taken by another program; choose another "
+            "with --port (0 takes any that is free)",
+            field="port",
+        )
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InputError(
+            f"{settings.host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
+            field="host",
+        )
+    return InputError(
+        f"can't listen at {settings.host}:{settings.port} ({error.strerror}); choose another port",
+        field="port",
+    )
