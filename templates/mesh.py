@@ -21,7 +21,9 @@ from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
 from exomni_core.files import replacing
 from templates import npz_arrays as npz
-from templates.npz_arrays import FloatArray, IntArray
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
