@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`exorender templates`: list the heads there are, add the user's own, check and remove them."""
+"""`exorender templates`: list heads, add the user's own, check, draw and remove them."""
 
 from __future__ import annotations
 
@@ -118,6 +118,37 @@ def check(head: str, **chosen: Any) -> None:
         _show(report)
     if report.bad:
         sys.exit(EXIT_USAGE)
+
+
+@templates.command()
+@click.argument("heads", metavar="NAME|PATH...", nargs=-1, required=True)
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write: .png or .jpg.")
+@click.option(
+    "--kind",
+    type=click.Choice(["shapes", "speech", "looks"]),
+    default="shapes",
+    show_default=True,
+    help="All 52 shapes, sounds and expressions, or every look.",
+)
+@click.option("--look", default="", metavar="NAME", help="Such as clay or skin  [default: its own]")
+@_blender
+@_json
+@click.option("--quiet", is_flag=True, help="No progress.")
+def sheet(
+    heads: tuple[str, ...], output: Path, *, as_json: bool, quiet: bool, **chosen: Any
+) -> None:
+    """Draw labelled stills of a head into one picture; several heads only with --kind looks."""
+    from render_jobs import sheet as sheets
+    from render_jobs.console import ProgressLine, print_json
+
+    kind, look, blender = chosen["kind"], chosen["look"], chosen["blender"]
+    with ProgressLine(quiet=quiet or as_json, unit="pictures") as line:
+        sheets.write_sheet(kind, heads, output, look, blender=blender, on_cells=line.frames)
+    facts = {"sheet": str(output), "kind": kind, "templates": list(heads), "look": look}
+    if as_json:
+        print_json(facts)
+    elif not quiet:
+        click.echo(f"wrote {output}")
 
 
 @templates.command()

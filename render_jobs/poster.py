@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.files import replacing
+from exomni_core.files import check_writable, replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,14 +65,20 @@ def write_poster(
     Larger pictures are made smaller. Raises InputError for another kind of file or a place that
     can't be written, EnvironmentProblem without Pillow.
     """
-    if path.suffix.lower() not in _FORMATS:
-        raise InputError(f"{path.name} must end in {', '.join(_FORMATS)}", field="output")
+    check_poster(path)
     image = _compose(pictures, labels, layout)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".png":
             image.save(temporary, optimize=True)
         else:
             image.save(temporary, quality=90)
+
+
+def check_poster(path: Path) -> None:
+    """Raise InputError unless a sheet can be written to `path`, before it is drawn."""
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(f"{path.name} must end in {', '.join(_FORMATS)}", field="output")
+    check_writable(path)
 
 
 def shrink(picture: Pixels, width: int, height: int) -> Pixels:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
-from render_jobs.poster import Layout, write_poster
+from exomni_core.errors import InputError
+from render_jobs.poster import Layout, check_poster, write_poster
 from render_jobs.settings import RenderSettings
 from render_jobs.stills import StillDrawer, still_drawer
 from templates.library import find_template
@@ -24,13 +25,13 @@ from templates.looks import find_look, list_looks
 FloatArray = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-KINDS: Final = ("shapes", "speech", "looks")
 _SHAPE_SIZE: Final = (200, 252)  # pixels of a cell
 _SPEECH_SIZE: Final = (300, 378)
 _LOOK_SIZE: Final = (384, 484)
 _FINER: Final = 2  # drawn so many times larger, then made smaller
 _CLOSER: Final = 3  # instead, where only the part that moves is kept
-_PAD: Final = 0.07  # round what moves, as a share of its size
+_STRAYS: Final = 0.01  # the share of what moves that may be cut off at each side
+_PAD: Final = 0.1  # round what moves, as a share of its size
 _MOVES: Final = 12  # of 255: a smaller difference is noise at an edge
 
 # Extremes of expression that speech alone doesn't show.
@@ -144,19 +145,51 @@ def crop_to_motion(pictures: Sequence[Pixels]) -> list[Pixels]:
     """
     first = pictures[0].astype(np.int16)
     height, width, _ = first.shape
-    moved = np.zeros((height, width), bool)
+    moved = np.zeros((height, width))
     for picture in pictures[1:]:
-        moved |= np.abs(picture - first).max(axis=2) > _MOVES
+        moved += np.abs(picture - first).max(axis=2) > _MOVES
     if not moved.any():
         return list(pictures)
-    rows, columns = (np.flatnonzero(moved.any(axis=axis)) for axis in (1, 0))
-    middle = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
-    share = max((rows[-1] + 1 - rows[0]) / height, (columns[-1] + 1 - columns[0]) / width)
+    top, bottom = _bulk(moved.sum(axis=1))
+    left, right = _bulk(moved.sum(axis=0))
+    middle = (top + bottom) / 2, (left + right) / 2
+    share = max((bottom - top) / height, (right - left) / width)
     share = min(share * (1 + 2 * _PAD), 1.0)
     high, wide = round(share * height), round(share * width)
     top = int(np.clip(middle[0] - high / 2, 0, height - high))
     left = int(np.clip(middle[1] - wide / 2, 0, width - wide))
     return [picture[top : top + high, left : left + wide] for picture in pictures]
+
+
+def _bulk(amounts: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """From and up to where nearly all of the (n,) amounts lie: single far pixels don't count."""
+    so_far = np.cumsum(amounts) / amounts.sum()
+    low, high = np.searchsorted(so_far, (_STRAYS, 1.0 - _STRAYS))
+    return int(low), int(high) + 1
+
+
+def write_sheet(
+    kind: str,
+    templates: Sequence[str],
+    path: Path,
+    look: str = "",
+    *,
+    blender: Path | None = None,
+    on_cells: Callable[[int], None] | None = None,
+) -> None:
+    """Write the sheet that the command line asks for: `shapes`, `speech` or `looks`.
+
+    look: "" is each template's own, for `looks` all there are. Raises InputError for several
+    templates where only one fits.
+    """
+    if kind == "looks":
+        wanted = [look] if look else []
+        look_sheet(templates, path, wanted, blender=blender, on_cells=on_cells)
+        return
+    if len(templates) != 1:
+        raise InputError(f"a sheet of {kind} shows one head; name only one, or use --kind looks")
+    write = shape_sheet if kind == "shapes" else speech_sheet
+    write(templates[0], path, look, blender=blender, on_cells=on_cells)
 
 
 def shape_sheet(
@@ -218,6 +251,7 @@ def _write(
     *,
     crop: bool = False,
 ) -> None:
+    check_poster(path)
     finer = _CLOSER if crop else _FINER
     with still_drawer(blender) as drawer:
         width, height = finer * layout.width, finer * layout.height

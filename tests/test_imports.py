@@ -24,7 +24,7 @@ NEURAL = {"torch", "transformers", "safetensors", "huggingface_hub", "torchaudio
 NEURAL_DOORS = ("exomni_core/omni/",)
 # The interface of all engines and the command line must start at once, and anywhere.
 HEAVY = ("bpy", "torch", "transformers", "soundfile", "soxr", "pocketsphinx", "espeakng_loader",
-         "scipy", "imageio_ffmpeg", "ffmpeg")  # fmt: skip
+         "scipy", "imageio_ffmpeg", "ffmpeg", "PIL")  # fmt: skip
 
 
 def sources() -> list[str]:
