@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from templates.looks import Look
 
 _OTHER = (0.8, 0.8, 0.8)  # of a part without a colour
-_SHINING = "glint"  # the light in an eye is no surface that could lie in a hollow
 
 
 def part_colours(template: Template, mesh: TemplateMesh, look: Look) -> FloatArray:
@@ -35,9 +35,10 @@ def polygon_colours(template: Template, mesh: TemplateMesh, look: Look) -> Float
     if look.colours == "tint" and len(mesh.tint):
         corners *= mesh.tint[mesh.polygons]
     if look.occlusion:
-        dark = [not name.startswith(_SHINING) for name in mesh.part_names]
-        strength = look.occlusion * np.array(dark, np.float32)[mesh.polygon_part]
-        corners = darken(corners, open_sky(mesh)[mesh.polygons], strength[:, None])
+        factors = [_factor(look.hollows, name) for name in mesh.part_names]
+        strength = np.minimum(look.occlusion * np.array(factors, np.float32), 1.0)
+        seen = open_sky(mesh)[mesh.polygons]
+        corners = darken(corners, seen, strength[mesh.polygon_part][:, None])
     return np.ascontiguousarray(corners, np.float32)
 
 
@@ -51,5 +52,9 @@ def _part_colour(template: Template, part: str, look: Look) -> tuple[float, ...]
     colour = colours.get(part, colours.get("*", _OTHER))
     if look.colours == "single":
         colour = look.single_colour
-    tone = next((t for pattern, t in look.tones.items() if fnmatchcase(part, pattern)), 1.0)
+    tone = _factor(look.tones, part)
     return tuple(tone * value for value in colour)
+
+
+def _factor(factors: Mapping[str, float], part: str) -> float:
+    return next((f for pattern, f in factors.items() if fnmatchcase(part, pattern)), 1.0)

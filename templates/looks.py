@@ -45,7 +45,8 @@ class Look:
     colours: `part` (the template's colour of each part), `tint` (those times the mesh's own tint
     at each vertex) or `single` (single_colour times the tone of the part).
     tones: multipliers by part name, `*` and `?` allowed; the first that fits counts, else 1.
-    occlusion: how much hollows and folds are darker, 0 to 1.
+    occlusion: how much hollows and folds are darker, 0 to 1; hollows: multipliers of that by part
+    name, as tones.
     camera: `PERSP` or `ORTHO`. framing: `head` fills the picture with the head as the template's
     camera says; `bounds` shows the whole mesh, half a picture being `bounds_factor` times its
     largest coordinate (the reference demo). margin, lens_mm, crop_below: instead of the
@@ -63,6 +64,7 @@ class Look:
     single_colour: Colour = (0.8, 0.8, 0.8)
     tones: Mapping[str, float] = field(default_factory=dict)
     occlusion: float = 0.0
+    hollows: Mapping[str, float] = field(default_factory=dict)
     camera: str = "PERSP"
     framing: str = "head"
     bounds_factor: float = 1.2
@@ -150,9 +152,10 @@ def _check_look(look: Look, path: Path, prefix: str) -> None:
         need(getattr(look, key) in choices, path, prefix + key, f"one of {', '.join(choices)}")
     for key in ("world_colour", "single_colour"):
         need(is_vector(getattr(look, key)), path, prefix + key, "three numbers")
-    tones = look.tones
-    good = isinstance(tones, dict) and all(is_number(tone, above=-1e-9) for tone in tones.values())
-    need(good, path, prefix + "tones", "an object of numbers from 0")
+    for key in ("tones", "hollows"):
+        factors = getattr(look, key)
+        good = isinstance(factors, dict) and all(is_number(f) and f >= 0 for f in factors.values())
+        need(good, path, prefix + key, "an object of numbers from 0")
     for key in ("width", "height"):
         value = getattr(look, key)
         fits = isinstance(value, int) and 16 <= value <= 8192 and value % 2 == 0
