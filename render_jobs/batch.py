@@ -220,6 +220,7 @@ class _Run:
             sheet=relative_to(sheet, self.folder) if sheet else None,
             frames=result.frames,
             seconds={**item.row.seconds, **result.seconds},
+            notes=[*item.row.notes, *result.notes],
             sha256={**item.row.sha256, "video": result.sha256},
             key={**item.row.key, "video": key},
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Points and colours of a frame in, its pixels out, by OpenGL; needs a live context (`fast_engine`).
+"""Points and colours of a frame in, its pixels out, by OpenGL; needs the context of `fast_engine`.
 
 A frame is drawn once at `across` times its width and height and then averaged down on the same
 device, so that only finished pixels are read back.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from render_jobs.fast_geometry import Bytes
-from render_jobs.fast_mesh import FastMesh, FloatArray, IntArray
+from render_jobs.fast_mesh import FastMesh, FloatArray
 
 # Pixel rows are wanted from the top down, so the projection is upside down, and with it every
 # triangle's winding: what OpenGL calls a front is a back.
@@ -53,12 +53,10 @@ class Canvas:
         size: tuple[int, int],
         across: int,
         background: tuple[float, float, float, float],
-        points: FloatArray,
     ) -> None:
         """`projection` (4, 4): camera's axes -> clip space. background: sRGB and alpha, 0 to 1.
 
-        across: samples per pixel are its square. points: (3, P) at rest, in the camera's axes;
-        what is nearest there is drawn first, so that less has to be drawn over.
+        across: samples per pixel are its square.
         """
         self.size, self.across, self._background = size, across, background
         upside_down = np.diag([1.0, -1.0, 1.0, 1.0]) @ projection
@@ -66,7 +64,7 @@ class Canvas:
         self._drawn = mesh.drawn
         self._format = _vertex_format()
         self._parts = [
-            (_index_buffer(triangles, points[2, mesh.drawn]), _surface_shader(two_sided), cull)
+            (gpu.types.GPUIndexBuf(type="TRIS", seq=triangles), _surface_shader(two_sided), cull)
             for triangles, two_sided, cull in (
                 (mesh.one_sided, False, "FRONT"),
                 (mesh.two_sided, True, "NONE"),
@@ -137,11 +135,6 @@ def _vertex_format() -> Any:
     layout.attr_add(id="front", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
     layout.attr_add(id="back", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
     return layout
-
-
-def _index_buffer(triangles: IntArray, depth: FloatArray) -> Any:
-    nearest_first = np.argsort(-depth[triangles].max(axis=1), kind="stable")
-    return gpu.types.GPUIndexBuf(type="TRIS", seq=np.ascontiguousarray(triangles[nearest_first]))
 
 
 def _surface_shader(two_sided: bool) -> Any:

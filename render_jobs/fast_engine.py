@@ -17,6 +17,10 @@ Job = Callable[[Any], None]
 ENGINE: Final = "EXOMNI_FAST"
 
 
+class FastUnavailableError(Exception):
+    """This machine or this Blender can't run the fast engine; the text says why."""
+
+
 class _FastEngine(bpy.types.RenderEngine):  # type: ignore[misc]
     """Runs `job` with a live OpenGL context instead of rendering a frame."""
 
@@ -41,7 +45,7 @@ def run_with_gl(camera: Any, job: Job) -> None:
     """Call `job(depsgraph)` where OpenGL calls work; raises what the job raises.
 
     camera: any camera object; Blender renders nothing without one.
-    RuntimeError if Blender doesn't call the job.
+    FastUnavailableError if Blender doesn't call the job.
     """
     if not _FastEngine.is_registered:
         bpy.utils.register_class(_FastEngine)
@@ -59,11 +63,13 @@ def run_with_gl(camera: Any, job: Job) -> None:
     _FastEngine.job, _FastEngine.error = noted, None
     try:
         bpy.ops.render.render(scene=scene.name)
+    except RuntimeError as error:
+        raise FastUnavailableError(f"Blender said: {' '.join(str(error).split())}") from error
     finally:
-        error = _FastEngine.error
+        raised = _FastEngine.error
         _FastEngine.job = _FastEngine.error = None
         bpy.data.scenes.remove(scene)
-    if error is not None:
-        raise error
+    if raised is not None:
+        raise raised
     if not called:
-        raise RuntimeError("Blender did not start the fast engine")
+        raise FastUnavailableError("this Blender gave it no OpenGL")

@@ -8,25 +8,23 @@ one pass, and nothing is written but the video.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
-from exomni_core.errors import InputError
-from render_jobs.fast_engine import run_with_gl
-from render_jobs.fast_geometry import BLOCK, Bytes, FloatArray, Light, Poser, srgb
-from render_jobs.fast_mesh import FastMesh, plan_mesh
+from render_jobs.fast_engine import FastUnavailableError, run_with_gl
+from render_jobs.fast_geometry import BLOCK, Bytes, Light, Poser, srgb
+from render_jobs.fast_mesh import FastMesh, FloatArray, plan_mesh
 from render_jobs.light_bake import bake_light
 from render_jobs.settings import RenderSettings
 from render_jobs.stage import Stage, to_blender
 from templates.colours import polygon_colours
 
-# Takes a frame's buffer (RGBA, rows from the top) and gives back one to use for a later frame.
-Sink = Callable[[Any], Any]
+# Takes a frame's buffer (RGBA, rows from the top) and gives back one that is free again, or None.
+Sink = Callable[[Any], Any | None]
 
 _SAMPLES: Final = 4  # per pixel, where the settings name none
 _MOST_ACROSS: Final = 4
@@ -44,10 +42,10 @@ class Prepared:
     seen_from: tuple[float, ...]
 
 
-def fast_reason_against(stage: Stage, settings: RenderSettings) -> str | None:
+def fast_reason_against(stage: Stage) -> str | None:
     """Why the fast engine can't draw this stage as Workbench does, or None if it can.
 
-    The words fit behind "the fast engine can't draw this: ".
+    The words fit behind "because".
     """
     scene = stage.scene
     shading, view = scene.display.shading, scene.view_settings
@@ -78,7 +76,8 @@ def draw_frames(
 ) -> None:
     """Draw `weights` (n, 52), one frame each, and hand every frame to `sink`, in order.
 
-    buffers: how many frames the sink may hold at a time. The stage's camera is in place.
+    buffers: how many frames there are, in the engine's hand and the sink's. The stage's camera is
+    in place. Raises FastUnavailableError before the first frame, or what the sink raises.
     """
     width, height = settings.width, settings.height
     camera = stage.scene.camera
@@ -86,17 +85,19 @@ def draw_frames(
     prepared = _prepare(stage)
     turn = np.array(camera.matrix_world.inverted(), np.float64)[:3]
     poser = Poser(prepared.mesh, prepared.light, turn, camera.data.type == "ORTHO")
-    background = background_of(stage, settings)
+    background = background_of(stage)
 
     def draw(depsgraph: Any) -> None:
-        from render_jobs.fast_draw import Canvas, largest_side
-
-        across = samples_across(settings)
-        while across > 1 and max(width, height) * across > largest_side():
-            across -= 1
         projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
-        rest = poser.block(np.zeros((1, weights.shape[1]), np.float32))[0]
-        canvas = Canvas(prepared.mesh, projection, (width, height), across, background, rest)
+        try:
+            from render_jobs.fast_draw import Canvas, largest_side
+
+            across = samples_across(settings)
+            while across > 1 and max(width, height) * across > largest_side():
+                across -= 1
+            canvas = Canvas(prepared.mesh, projection, (width, height), across, background)
+        except Exception as error:  # whatever a driver may say
+            raise FastUnavailableError(f"OpenGL refused ({_in_a_line(error)})") from error
         try:
             _loop(canvas, poser, weights, buffers, sink)
         finally:
@@ -105,7 +106,7 @@ def draw_frames(
     run_with_gl(camera, draw)
 
 
-def background_of(stage: Stage, settings: RenderSettings) -> tuple[float, float, float, float]:
+def background_of(stage: Stage) -> tuple[float, float, float, float]:
     """The picture's background: sRGB of the world's colour, alpha 1."""
     world = stage.scene.world
     colour = srgb(np.array(world.color if world is not None else (0.0, 0.0, 0.0)))
@@ -125,7 +126,8 @@ def _loop(canvas: Any, poser: Poser, weights: FloatArray, buffers: int, sink: Si
         points = next(frames, points)
         buffer = free.pop()
         canvas.read(buffer)
-        free.append(sink(buffer))
+        if (done := sink(buffer)) is not None:
+            free.append(done)
 
 
 def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes, two_sided: bool) -> Any:
@@ -134,6 +136,10 @@ def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes, two_sid
         for points in poser.block(weights[start : start + BLOCK]):
             poser.colours(points, poser.normals(points), front, back if two_sided else None)
             yield points
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _prepare(stage: Stage) -> Prepared:

@@ -19,7 +19,8 @@ import mathutils
 import numpy as np
 
 from render_jobs import blender_compat
-from render_jobs.fast_geometry import FloatArray, Light
+from render_jobs.fast_geometry import Light
+from render_jobs.fast_mesh import FloatArray
 
 SIZE: Final = 256  # of the table; a step is a third of a degree around its middle
 _GRID: Final = 97  # vertices along a sheet
@@ -121,7 +122,7 @@ def _sheet(number: int, value: float, turn: Any) -> Any:
     points[:, :2] = places / reach
     points[:, 0] += 2 * number - 1
     first = (np.arange(_GRID - 1)[:, None] * _GRID + np.arange(_GRID - 1)).reshape(-1, 1)
-    corners = (first + [0, 1, _GRID + 1, _GRID]).astype(np.int32)
+    corners = (first + np.array([0, 1, _GRID + 1, _GRID])).astype(np.int32)
     mesh = bpy.data.meshes.new("bake")
     mesh.vertices.add(len(points))
     mesh.vertices.foreach_set("co", points.ravel())

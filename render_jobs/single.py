@@ -61,7 +61,8 @@ def make(
         path = work / "speech.clip"
         save_clip(clip, path)
         facts = _render(worker, path, output, video, work, on_frames)
-    return {**clip_facts(clip), **facts}
+    known = clip_facts(clip)
+    return {**known, **facts, "notes": [*known["notes"], *facts["notes"]]}
 
 
 def _speak(
@@ -177,5 +178,11 @@ def _render(
         worker, clip.resolve(), output, video.settings, key,
         work=work, sheet=sheet, on_frames=on_frames,
     )  # fmt: skip
-    facts = {"video": str(output), "frames": result.frames, "sha256": result.sha256}
-    return facts | {"seconds": result.seconds} | ({"sheet": str(sheet)} if sheet else {})
+    facts: dict[str, Any] = {
+        "video": str(output),
+        "frames": result.frames,
+        "sha256": result.sha256,
+        "seconds": result.seconds,
+        "notes": list(result.notes),
+    }
+    return facts | ({"sheet": str(sheet)} if sheet else {})

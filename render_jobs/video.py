@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from exomni_core.clip import load_face
 from exomni_core.files import replacing, sha256_file
-from render_jobs.encode import contact_sheet, mux
+from render_jobs.encode import contact_sheet, find_ffmpeg, mux
 from render_jobs.manifest import content_key
 from render_jobs.pool import Worker, WorkerCommand
 from render_jobs.settings import SYSTEM_LIBRARIES, RenderSettings
+from render_jobs.video_pipe import Encoder
 
 # Raise it when the same clip and settings would give other pictures.
-RENDER_VERSION: Final = 1
+RENDER_VERSION: Final = 2
 _NO_GL: Final = (
     "Blender found no usable OpenGL on this machine, not even in software. On Debian and Ubuntu: "
     f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}; then run: exorender doctor"
@@ -29,12 +30,16 @@ _SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a w
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What came out: frames, seconds by stage, hash of the mp4, and the sheet's hash if asked."""
+    """What came out: frames, seconds by stage, hash of the mp4, and the sheet's hash if asked.
+
+    notes: what the user should know about how it was drawn.
+    """
 
     frames: int
     seconds: dict[str, float]
     sha256: str
     sheet_sha256: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def render_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
@@ -88,17 +93,20 @@ def render_video(
 
     try:
         started = time.perf_counter()
-        request = {
+        speech.write_bytes(load_face(clip).flac)
+        request: dict[str, Any] = {
             "job": video.stem,
             "clip": str(clip),
             "video": str(silent),
             "settings": settings.to_json(),
         }
-        answer = worker.ask(request, heard, silence_s=_SILENCE_S)
-        rendered = time.perf_counter()
-        speech.write_bytes(load_face(clip).flac)
         with replacing(video) as unfinished:
-            mux(silent, speech, unfinished, settings.frame_rate, key=key)
+            encoder = Encoder(find_ffmpeg(), str(speech.resolve()), key, str(unfinished.resolve()))
+            request["encoder"] = encoder.to_json()
+            answer = worker.ask(request, heard, silence_s=_SILENCE_S)
+            rendered = time.perf_counter()
+            if not answer["finished"]:
+                mux(silent, speech, unfinished, settings.frame_rate, key=key)
         encoded = time.perf_counter()
         if sheet is not None:
             with replacing(sheet) as unfinished:
@@ -113,6 +121,7 @@ def render_video(
         seconds={"render": round(rendered - started, 3), "encode": round(encoded - rendered, 3)},
         sha256=sha256_file(video),
         sheet_sha256=sha256_file(sheet) if sheet is not None else None,
+        notes=tuple(answer["notes"]),
     )
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests with clip files in, silent mp4 files out: one Blender that serves many clips.
+"""Requests with clip files in, videos out: one Blender that serves many clips.
 
 Started as `python -m render_jobs.worker` (bpy as a module), or inside a user's own Blender with
 `blender --background --factory-startup --python render_jobs/worker.py`. Only the standard library,
 numpy and bpy may be needed here.
 
-Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}.
+Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}, and perhaps
+"encoder": Encoder.to_json(), with which the fast engine puts the speech in.
 Events: {"event": "progress", "done", "of"} now and then, at last {"event": "done", "frames",
-"duration_s", "seconds": {"load", "render"}}.
+"duration_s", "engine", "notes", "finished", "seconds": {"load", "render"}}; `finished` says that
+the speech is in the video, which else is a silent mp4.
 Or {"job", "stills": .npy of (n, 52) poses, "pictures": .npy to write, "settings"}; answered with
 {"event": "done", "frames"}.
 """
@@ -59,6 +61,7 @@ class RenderWorker:
     def handle(self, request: Message, send: Send) -> Message:
         """Render one clip; raises ClipError, InputError, EnvironmentProblem or WorkerError."""
         from render_jobs.scene import render_face
+        from render_jobs.video_pipe import encoder_from_json
 
         if "stills" in request:
             return self._draw_stills(request, send)
@@ -79,10 +82,15 @@ class RenderWorker:
                 last_word = now
                 send({"event": "progress", "done": done, "of": count})
 
-        render_face(stage, weights, settings, Path(request["video"]), on_frame)
+        told = request.get("encoder")
+        encoder = encoder_from_json(told) if told else None
+        drawn = render_face(stage, weights, settings, Path(request["video"]), on_frame, encoder)
         return {
             "frames": count,
             "duration_s": round(face.duration_s, 6),
+            "engine": drawn.engine,
+            "notes": list(drawn.notes),
+            "finished": drawn.finished,
             "seconds": {
                 "load": round(loaded - began, 3),
                 "render": round(time.perf_counter() - loaded, 3),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bpy
 
-from render_jobs.scene import is_whole_mp4
+from render_jobs.animation import is_whole_mp4
 from render_jobs.settings import RenderSettings
 from render_jobs.worker import RenderWorker
 
@@ -25,7 +25,7 @@ def main():
     template, folder, *clips = sys.argv[1:]
     worker = RenderWorker()
     worker.start()
-    settings = RenderSettings(template=template, width=32, height=48, samples=1)
+    settings = RenderSettings(template, "workbench", width=32, height=48, samples=1)
     counts = []
     for number, clip in enumerate(clips):
         video = Path(folder) / f"{number}.mp4"

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finished pixels in, frame by frame, a video with its speech out, through one ffmpeg.
+
+Needs the standard library alone, because it also runs inside a user's own Blender. The same
+frames give the same bytes: no dates, no encoder names, one thread for each codec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final
+
+from exomni_core.errors import EnvironmentProblem, WorkerError
+from exomni_core.retime import FrameRate
+
+AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
+AUDIO_BITRATE: Final = "192k"
+BUFFERS: Final = 3  # frames between the engine and ffmpeg: one drawn, one written, one in hand
+_PIPE_BYTES: Final = 1 << 20
+_TIMEOUT_S: Final = 600.0
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What turns pixels into a file.
+
+    ffmpeg: the program. speech: a FLAC file, "" for a silent video. key: goes into the comment.
+    output: the finished file; "" is where a silent video would go.
+    """
+
+    ffmpeg: str
+    speech: str = ""
+    key: str = ""
+    output: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire."""
+        return asdict(self)
+
+
+def encoder_from_json(data: Mapping[str, Any]) -> Encoder:
+    """The inverse of `Encoder.to_json`."""
+    return Encoder(**data)
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is encoded: the size in pixels, the rate, how many frames."""
+
+    width: int
+    height: int
+    frame_rate: FrameRate
+    frames: int
+
+
+def pipe_command(encoder: Encoder, film: Film, video: Path) -> list[str]:
+    """The ffmpeg command line that reads RGBA frames from its stdin and writes `video`.
+
+    Picture and sound start together; the sound is filled up with silence to the last frame's end.
+    """
+    rate = film.frame_rate.frames / Fraction(film.frame_rate.base).limit_denominator(100_000)
+    command = [encoder.ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{film.width}x{film.height}"]
+    command += ["-framerate", str(rate), "-thread_queue_size", "2", "-i", "pipe:0"]
+    if encoder.speech:
+        command += ["-i", f"file:{encoder.speech}"]
+    command += ["-filter_threads", "1", "-map", "0:v:0"]
+    command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd"]
+    command += _h264(film.frame_rate.fps)
+    if encoder.speech:
+        seconds = film.frames / film.frame_rate.fps
+        command += ["-map", "1:a:0", "-ac", "1", "-c:a", "aac", "-b:a", AUDIO_BITRATE]
+        command += ["-af", f"aresample={AUDIO_RATE_HZ},apad=whole_dur={seconds:.6f}"]
+        command += ["-flags:a", "+bitexact"]
+    command += ["-map_metadata", "-1", "-metadata", f"comment={encoder.key}"]
+    # Packets wait for each other however long; a limit would let the machine's load decide.
+    command += ["-max_interleave_delta", "0", "-fflags", "+bitexact"]
+    return [*command, "-movflags", "+faststart", "-f", "mp4", f"file:{video.resolve()}"]
+
+
+def _h264(fps: float) -> list[str]:
+    colours = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    return [
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "17", "-pix_fmt", "yuv420p",
+        "-bf", "0",  # so that the first picture's time is 0 in every player
+        "-g", str(max(1, round(fps))),  # a key frame each second, so that players can seek
+        "-threads", "1", "-flags:v", "+bitexact", *colours, "-color_range", "tv",
+    ]  # fmt: skip
+
+
+class VideoPipe:
+    """`with VideoPipe(command) as pipe: buffer = pipe.take(buffer)`; at the end the file is whole.
+
+    Frames are written on a thread of their own, so that drawing and encoding go on side by side.
+    """
+
+    def __init__(self, command: Sequence[str], doing: str) -> None:
+        """Start ffmpeg; `doing` says what for in an error. EnvironmentProblem if it can't start."""
+        self._doing = doing
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log,
+                bufsize=0,
+            )  # fmt: skip
+        except OSError as error:
+            self._log.close()
+            raise EnvironmentProblem(
+                f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
+            ) from error
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin
+        _widen(self._stdin.fileno())
+        self._todo: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._written: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._held = 0
+        self._thread = threading.Thread(target=self._write, daemon=True, name="video pipe")
+        self._thread.start()
+
+    def take(self, buffer: Any) -> Any | None:
+        """Queue a frame; returns a frame's buffer that is written and free again, or None.
+
+        At most BUFFERS - 1 buffers are kept here. Raises WorkerError if ffmpeg has failed.
+        """
+        self._todo.put(buffer)
+        self._held += 1
+        if self._held < BUFFERS:
+            return None
+        done = self._written.get()
+        self._held -= 1
+        if done is None:
+            self._fail()
+        return done
+
+    def __enter__(self) -> VideoPipe:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the last frame and for ffmpeg, or stop it after an error."""
+        # Popen.wait with a timeout would look only now and then.
+        too_late = threading.Timer(_TIMEOUT_S, self._process.kill)
+        too_late.start()
+        try:
+            if error is not None:
+                self._process.kill()
+            self._todo.put(None)
+            self._thread.join()
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            if self._process.wait() != 0 and error is None:
+                self._fail()
+        finally:
+            too_late.cancel()
+            self._process.kill()
+            self._process.wait()
+            self._log.close()
+
+    def _write(self) -> None:
+        while (buffer := self._todo.get()) is not None:
+            rest = memoryview(buffer).cast("B")
+            try:
+                while rest:
+                    rest = rest[self._stdin.write(rest) :]
+            except OSError:
+                self._written.put(None)
+                return
+            self._written.put(buffer)
+
+    def _fail(self) -> None:
+        self._process.kill()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        word = lines[-1].strip()[:300] if lines else "no word"
+        if "No space left" in "".join(lines):
+            raise EnvironmentProblem(f"the disk is full ({self._doing}): free some space")
+        raise WorkerError(f"ffmpeg failed at {self._doing}: {word}")
+
+
+def _widen(pipe: int) -> None:
+    """Let the pipe hold most of a frame, where the system can: fewer changes between processes."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
