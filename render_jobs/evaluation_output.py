@@ -26,8 +26,11 @@ def write_result(folder: Path, result: Mapping[str, Any], markdown: str) -> list
 
 
 def json_text(result: Mapping[str, Any]) -> str:
-    """The result as JSON that people can read; no NaN."""
-    return json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    """The result as JSON that people can read, one line for each row; no NaN."""
+    rows = result.get("rows", [])
+    head = json.dumps({**result, "rows": []}, ensure_ascii=False, indent=1, allow_nan=False)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    return head.removesuffix("[]\n}") + f"[\n{lines}\n]\n}}\n"
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -27,6 +27,7 @@ _LIP_SHAPES: Final = ("mouthPucker", "mouthFunnel", "mouthRollUpper", "mouthRoll
 _LIP_SHARE: Final = 0.5
 _UPPER_SHAPES: Final = REGIONS["brows"] + REGIONS["lids"]
 _UPPER_SHARE: Final = 0.1
+BLOCK: Final = 512  # vertices whose motion over a clip of usual length stays in the cache
 _MIDDLE: Final = 0.12  # of the mouth's width: what counts as the middle of the lips
 
 
@@ -48,21 +49,23 @@ class Regions:
 class FaceBasis:
     """Offsets per unit of weight in mm, each (52, 3 n) in ARKIT_52 order, n vertices of a region.
 
-    every: all vertices. upper_pair, lower_pair: the two sides of each inner-lip pair.
-    neutral_gap: (P, 3) mm from the lower to the upper vertex of each pair in the neutral face.
+    Columns are n of x, then y, then z: whole rows of numbers are fastest to square. moving: all
+    vertices that any shape moves, of `count` in the head, as blocks (B, 52, 3 * BLOCK), the last
+    one filled up with zeros. gap: of each of P inner-lip pairs, the upper vertex minus the lower
+    one. neutral_gap: (3, P) mm, the same in the neutral face.
     """
 
     lips: Array
     upper: Array
-    every: Array
-    upper_pair: Array
-    lower_pair: Array
+    moving: Array
+    count: int
+    gap: Array
     neutral_gap: Array
 
     @property
     def has_opening(self) -> bool:
         """Whether the template names inner-lip pairs."""
-        return len(self.neutral_gap) > 0
+        return self.neutral_gap.shape[1] > 0
 
 
 def make_basis(
@@ -81,21 +84,30 @@ def make_basis(
     if not (np.isfinite(unit_to_mm) and unit_to_mm > 0):
         raise InputError(f"{unit_to_mm!r} is no length of the template's unit in mm", field="unit")
 
-    def rows(ids: Ids) -> Array:
-        cut = table[:, ids].astype(np.float64) * unit_to_mm
-        return np.ascontiguousarray(cut.reshape(len(table), -1))
+    def rows(part: Array, kind: Any = np.float64) -> Array:
+        flat = np.moveaxis(part, 2, 1).astype(kind) * kind(unit_to_mm)
+        return np.ascontiguousarray(flat.reshape(len(table), -1))
 
     pairs = regions.pairs.reshape(-1, 2)
-    gap = (points[pairs[:, 0]].astype(np.float64) - points[pairs[:, 1]]) * unit_to_mm
-    every = np.ascontiguousarray(table.reshape(len(table), -1) * table.dtype.type(unit_to_mm))
+    exact = table[:, pairs].astype(np.float64)
+    upper, lower = points[pairs[:, 0]].astype(np.float64), points[pairs[:, 1]]
+    moving = np.flatnonzero(table.any(axis=(0, 2)))
     return FaceBasis(
-        lips=rows(regions.lips),
-        upper=rows(regions.upper),
-        every=every,
-        upper_pair=rows(pairs[:, 0]),
-        lower_pair=rows(pairs[:, 1]),
-        neutral_gap=gap,
+        # In the head's own precision, single for most: twice as fast, exact to a millionth.
+        lips=rows(table[:, regions.lips], table.dtype.type),
+        upper=rows(table[:, regions.upper], table.dtype.type),
+        moving=np.stack([rows(part, table.dtype.type) for part in _blocks(table[:, moving])]),
+        count=len(points),
+        gap=rows(exact[:, :, 0] - exact[:, :, 1]),
+        neutral_gap=np.ascontiguousarray((upper - lower).T) * unit_to_mm,
     )
+
+
+def _blocks(part: Array) -> list[Array]:
+    """(52, n, 3) cut into pieces of BLOCK vertices, the last one filled up with zeros."""
+    short = -part.shape[1] % BLOCK if part.shape[1] else BLOCK
+    filled = np.pad(part, ((0, 0), (0, short), (0, 0)))
+    return np.split(filled, filled.shape[1] // BLOCK, axis=1)
 
 
 def check_ids(ids: Ids, count: int, what: str) -> None:

@@ -22,7 +22,6 @@ Values = dict[str, Any]  # float, int, or None where it is not defined
 MAX_LAG_FRAMES: Final = 15
 CLOSED_SHARE: Final = 0.10  # of the way from the neutral opening to the widest (P95)
 _STILL: Final = 1e-9  # mm: a curve that moves less than rounding does has no correlation
-_ROWS: Final = 64  # frames at a time over all vertices, to stay in the cache
 _MOUTH: Final = np.array([n.startswith(("jaw", "mouth")) for n in ARKIT_52])
 
 
@@ -52,11 +51,10 @@ def clip_metrics(
     error = pred - ref
     lip_error = offsets(error, basis.lips)
     values: Values = dict(zip(("lve_l2_mm", "lve_sq_mm2"), lve(lip_error), strict=True))
-    values["lip_mean_error_mm"] = float(np.sqrt(square(lip_error)).mean())
-    values["mve_mm"] = mean_vertex_error(error, basis.every)
-    pred_upper, ref_upper = offsets(pred, basis.upper), offsets(ref, basis.upper)
-    values["upper_vertex_error_mm"] = lve(pred_upper - ref_upper)[0]
-    values |= fdd(pred_upper, ref_upper)
+    values["lip_mean_error_mm"] = float(np.sqrt(square(lip_error)).mean(dtype=np.float64))
+    values["mve_mm"] = mean_vertex_error(error, basis)
+    values["upper_vertex_error_mm"] = lve(offsets(error, basis.upper))[0]
+    values |= fdd(offsets(pred, basis.upper), offsets(ref, basis.upper))
     ref_lips = offsets(ref, basis.lips)
     values |= lip_motion(lip_error, ref_lips, fps)
     values |= opening_metrics(opening(pred, basis), opening(ref, basis), basis, fps, bilabials)
@@ -67,54 +65,65 @@ def clip_metrics(
 
 
 def offsets(weights: Array, rows: npt.NDArray[Any]) -> Array:
-    """(T, 52) weights by (52, 3 n) offsets -> (T, n, 3) mm from the neutral face."""
-    return np.asarray(weights @ rows, np.float64).reshape(len(weights), -1, 3)
+    """(T, 52) weights by (52, 3 n) offsets -> (T, 3, n) mm from the neutral face."""
+    moved: Array = (weights.astype(rows.dtype, copy=False) @ rows).reshape(len(weights), 3, -1)
+    return moved
 
 
-def square(vectors: Array) -> Array:
-    """(..., 3) -> (...) squared lengths."""
-    return np.asarray(np.einsum("...k,...k->...", vectors, vectors))
+def square(vectors: npt.NDArray[Any]) -> Array:
+    """(..., 3, n) -> (..., n) squared lengths."""
+    squared: Array = np.square(vectors[..., 0, :])
+    for axis in (1, 2):
+        squared += np.square(vectors[..., axis, :])
+    return squared
 
 
 def lve(lip_error: Array) -> tuple[float, float]:
-    """Lip vertex error of (T, n, 3) mm: mean over frames of the largest L2, and of its square.
+    """Lip vertex error of (T, 3, n) mm: mean over frames of the largest L2, and of its square.
 
     The first is what the Ex-Omni paper's text defines (UniTalker's `LVD`), in mm; the second what
     CodeTalker, FaceDiffuser and UniTalker call LVE, in mm^2.
     """
     worst = square(lip_error).max(axis=1)
-    return float(np.sqrt(worst).mean()), float(worst.mean())
+    return float(np.sqrt(worst).mean(dtype=np.float64)), float(worst.mean(dtype=np.float64))
 
 
-def mean_vertex_error(error: Array, rows: npt.NDArray[Any]) -> float:
+def mean_vertex_error(error: Array, basis: FaceBasis) -> float:
     """Mean over frames and all vertices of the L2 distance, mm (FaceDiffuser's MVE)."""
     total = 0.0
-    weights = error.astype(rows.dtype)
-    for first in range(0, len(weights), _ROWS):
-        moved = (weights[first : first + _ROWS] @ rows).reshape(-1, 3)
-        squared = np.einsum("nk,nk->n", moved, moved)
-        total += float(np.sqrt(squared).sum(dtype=np.float64))
-    return total / (len(weights) * (rows.shape[1] // 3))
+    weights = error.astype(basis.moving.dtype)
+    for block in basis.moving:  # unmoved vertices add nothing
+        squared = square(offsets(weights, block))
+        total += float(np.sqrt(squared, out=squared).sum(dtype=np.float64))
+    return total / (len(error) * basis.count)
 
 
 def fdd(pred_upper: Array, ref_upper: Array) -> Values:
-    """Upper-face dynamics deviation of (T, n, 3) mm: reference minus prediction, signed.
+    """Upper-face dynamics deviation of (T, 3, n) mm: reference minus prediction, signed.
 
     Standard deviation over time (population) of the squared (CodeTalker's code) and of the plain
     length of the offset from neutral, averaged over vertices.
     """
     pred, ref = square(pred_upper), square(ref_upper)
+    plain = _deviation(np.sqrt(ref)) - _deviation(np.sqrt(pred))
     return {
-        "fdd_sq_mm2": float((ref.std(axis=0) - pred.std(axis=0)).mean()),
-        "fdd_l2_mm": float((np.sqrt(ref).std(axis=0) - np.sqrt(pred).std(axis=0)).mean()),
+        "fdd_sq_mm2": float((_deviation(ref) - _deviation(pred)).mean(dtype=np.float64)),
+        "fdd_l2_mm": float(plain.mean(dtype=np.float64)),
     }
 
 
+def _deviation(values: Array) -> Array:
+    """(T, n) -> (n,) population standard deviation over time; `values` are used up."""
+    values -= values.mean(axis=0)
+    return np.asarray(np.sqrt(np.einsum("tn,tn->n", values, values) / len(values)))
+
+
 def lip_motion(lip_error: Array, ref_lips: Array, fps: float) -> Values:
-    """Velocity error in mm/s and jerk in mm/s^3 of (T, n, 3) lips; None where T is too short."""
+    """Velocity error in mm/s and jerk in mm/s^3 of (T, 3, n) lips; None where T is too short."""
     speed: float | None = None
     if len(lip_error) >= 2:
-        speed = float(np.sqrt(square(np.diff(lip_error, axis=0))).mean()) * fps
+        steps = np.sqrt(square(np.diff(lip_error, axis=0)))
+        speed = float(steps.mean(dtype=np.float64)) * fps
     jerk_pred, jerk_ref = (_jerk(m, fps) for m in (ref_lips + lip_error, ref_lips))
     ratio = None
     if jerk_pred is not None and jerk_ref is not None and jerk_ref > _STILL * fps**3:
@@ -131,14 +140,14 @@ def _jerk(lips: Array, fps: float) -> float | None:
     if len(lips) < 4:
         return None
     third = lips[3:] - 3.0 * (lips[2:-1] - lips[1:-2]) - lips[:-3]
-    return float(np.sqrt(square(third)).mean()) * fps**3
+    return float(np.sqrt(square(third)).mean(dtype=np.float64)) * fps**3
 
 
 def opening(weights: Array, basis: FaceBasis) -> Array:
     """(T,) mean distance of the inner-lip pairs in mm; (T,) of NaN where the head has none."""
     if not basis.has_opening:
         return np.full(len(weights), np.nan)
-    gap = offsets(weights, basis.upper_pair - basis.lower_pair) + basis.neutral_gap
+    gap = offsets(weights, basis.gap) + basis.neutral_gap
     return np.asarray(np.sqrt(square(gap)).mean(axis=1))
 
 
