@@ -113,10 +113,9 @@ def form_ear(half: Half, p: Array, skin_at: Callable[[Array], Array]) -> None:
         size = rear + (fore - rear) * front
         shift = np.array([-0.25, -0.1]) * (1 - rear) * (1 - front)[:, None]
         loops.append(place(turn * (radius * size)[:, None] + shift, high * (1 - front) + 0.02 * front))
-    inner = _height(turn * (radius * 0.985)[:, None], 0.985, angle)
     for rho in _INWARDS:
         q = turn * (radius * rho)[:, None] + np.array([0.0, -0.35]) * (1 - rho) ** 1.5
-        loops.append(place(q, 0.20 * (1 - front) + _height(q, rho, angle) + 0.0 * inner))
+        loops.append(place(q, 0.20 * (1 - front) + _height(q, rho, angle)))
     box = half.uv[rim]
     sweep = np.stack([np.cos(angle), -np.sin(angle)], -1) * np.ptp(box, axis=0) / 2
     reach = np.stack([0.56 + 0.24 * front, np.full(len(rim), 0.68)], -1)

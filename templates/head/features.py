@@ -134,6 +134,9 @@ def _form_lips(half: Half, p: Array) -> None:
         skin = skin_at(surface.locate(np.clip(x, 0, None), y))
         puff = np.where(side >= 0, up, low) * c**0.8 - 0.16 * (1 - c) ** 2
         p[ids] = np.stack([x, y, skin[:, 2] + puff], -1)
+        if k == 0:  # the skin beside the corner dips in with it
+            for ring, part in ((1, 0.62), (2, 0.28)):
+                p[half.mouth[MOUTH_SKIN - ring], 2] -= part * 0.16 * (1 - c) ** 2
         if k == len(_LIP_LOOPS) - 2:
             ref = p[ids].copy()
             p[ids, 1] -= 0.004 * side  # a hair of overlap: no light shows between closed lips
@@ -142,7 +145,7 @@ def _form_lips(half: Half, p: Array) -> None:
     p[last] = ref + np.stack([-0.05 * np.sin(angle), 0.05 * side * c, -0.35 - 0.0 * c], -1)
     # The bag: (height at the middle, width, z of the middle, bend of the arch) for each loop.
     bag = (
-        (0.30, 2.40, 9.35, 0.16), (1.00, 2.60, 9.20, 0.20), (1.60, 2.85, 8.70, 0.22),
+        (0.36, 2.42, 9.62, 0.16), (0.95, 2.62, 9.42, 0.18), (1.60, 2.85, 8.80, 0.20),
         (1.80, 3.00, 7.40, 0.18), (1.65, 2.80, 5.70, 0.10), (0.90, 1.60, 4.40, 0.00),
     )  # fmt: skip
     for k, (high, wide, deep, bend) in enumerate(bag):
@@ -280,6 +283,7 @@ def _soften(half: Half, p: Array, table: Ints, mask: Array) -> Array:
     near_ear[half.ear[3:]] = 0.0
     strength = np.maximum(strength, 0.35 * near_ear)
     strength[half.ear[3:]] = 0.12
+    strength[half.ear[2:5]] = 0.35
     smooth = relax(p, table, mask, strength, 3)
     return relax(smooth, table, mask, 0.5 * near_ear, 4)
 

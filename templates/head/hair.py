@@ -14,16 +14,17 @@ from templates.head.pieces import Part, sheet
 
 Array = npt.NDArray[np.float64]
 
-LOCKS = 11  # in half a head
-COLUMNS, ROWS = 4 * LOCKS + 1, 16
+LOCKS, TUFT_ROWS = 11, 4.0  # in half a head
+COLUMNS, ROWS = 4 * LOCKS + 1, 19
 # Where the hair ends: loft row at angles (degrees) from the front over the ear to the nape.
 _LINE = np.array([
-    [0, 3.30], [14, 3.22], [28, 3.22], [40, 3.42], [50, 3.85], [58, 4.35], [66, 4.75],
+    [0, 3.32], [14, 3.24], [26, 3.05], [38, 3.12], [48, 3.62], [57, 4.25], [66, 4.75],
     [73, 5.35], [78, 6.0], [82, 6.1], [86, 5.3], [92, 4.75], [104, 4.75], [112, 5.2],
     [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45], [180, 8.6],
 ])  # fmt: skip
 # How thick it is (cm), and how steeply it ends.
-_THICK = np.array([[0, 1.15], [25, 1.1], [50, 0.85], [75, 0.5], [100, 0.5], [140, 0.6], [180, 0.65]])
+_THICK = np.array([[0, 1.35], [25, 1.2], [50, 0.8], [75, 0.42], [100, 0.42], [140, 0.55], [180, 0.6]])
+_CROWN = 0.85
 _STEEP = np.array([[0, 7.0], [30, 6.5], [50, 4.0], [75, 3.0], [180, 2.6]])
 
 
@@ -37,9 +38,9 @@ def _curve(table: Array, degrees: Array, width: float = 3.0) -> Array:
     return np.interp(degrees, fine, smooth)
 
 
-def _tint(s: Array, tip: Array, jitter: Array, degrees: Array) -> Array:
+def _tint(s: Array, body: Array, jitter: Array, degrees: Array) -> Array:
     """Dark between the locks and at the ends over the ears, light on the locks' backs."""
-    lit = 0.62 + 0.75 * tip * (0.75 + 0.5 * jitter)
+    lit = 0.62 + 0.62 * body + 0.25 * (jitter - 0.5)
     rows = np.interp(s, [0, 0.15, 0.5, 0.85, 1], [0.95, 1.05, 1.1, 1.05, 0.8])[:, None]
     low = 1 - 0.25 * np.clip((degrees - 60) / 40, 0, 1) * np.clip((s[:, None] - 0.6) / 0.4, 0, 1)
     tint: Array = (rows * lit * low)[..., None] * np.array([1.0, 0.98, 0.95])
@@ -50,21 +51,27 @@ def hair_part() -> Part:
     """Half of the hair; points with x = 0 are shared by both halves."""
     u = np.linspace(0, np.pi, COLUMNS)
     degrees = np.rad2deg(u)
-    s = np.concatenate([np.linspace(0, 1, ROWS) ** 0.9, [1.0]])
-    per = LOCKS / np.pi
-    lock = np.floor(u * per)
-    jitter = np.sin(lock * 12.9898 + 4.1) * 43758.5453 % 1.0  # fixed, but looks like chance
-    tip = 1 - np.abs(2 * (u * per - lock) - 1) ** 1.5
-    end = _curve(_LINE, degrees) + (0.16 * tip * (0.4 + 0.9 * jitter) - 0.05) * np.sin(
-        np.clip(u * 1.5 + 0.5, 0, np.pi * 0.5)
-    )
+    s = np.concatenate([np.linspace(0, 1, ROWS) ** 0.95, [1.0]])
+    # Locks lie in overlapping rows like shingles, each row half a lock further round.
+    q = s[1:, None] * TUFT_ROWS + 0.25 * np.sin(3 * u)
+    row = np.floor(q)
+    along = q - row
+    c = u * LOCKS / np.pi + 0.5 * (row % 2)
+    lock = np.floor(c)
+    jitter = np.sin(lock * 12.9898 + row * 78.233 + 4.1) * 43758.5453 % 1.0  # looks like chance
+    tip = 1 - np.abs(2 * (c - lock) - 1) ** 1.6
+    end = _curve(_LINE, degrees)
+    end = end + (0.14 * tip[-2] * (0.4 + 0.9 * jitter[-2]) - 0.04) * np.clip(u * 3 + 0.5, 0, 1)
     v = s[1:, None] * end
     lift = s[1:, None] ** _curve(_STEEP, degrees, 8.0)
-    height = _curve(_THICK, degrees, 10.0) * np.sqrt(np.maximum(1 - lift**2, 0))
-    # Locks: soft ridges that start away from the crown, and a wave along them.
-    depth = 0.24 * np.clip(s[1:, None] * 1.6, 0, 1) * np.clip(height / 0.4, 0, 1)
-    height = height + depth * (tip * (0.7 + 0.6 * jitter) - 0.8)
-    tint = _tint(s[1:], tip, jitter, degrees)
+    apart = np.clip(s[1:, None] / 0.55, 0, 1)
+    apart = apart * apart * (3 - 2 * apart)  # at the crown all sides meet
+    thick = _CROWN + (_curve(_THICK, degrees, 10.0) - _CROWN) * apart
+    height = thick * np.sqrt(np.maximum(1 - lift**2, 0))
+    depth = 0.20 * np.clip(s[1:, None] * 2.5, 0, 1) * np.clip(height / 0.35, 0, 1)
+    body = tip * (0.45 + 0.75 * along * (0.6 + 0.8 * jitter))
+    height = height + depth * (body - 0.45)
+    tint = _tint(s[1:], body, jitter, degrees)
     height[-2] = 0.0
     height[-1] = -0.35
     at = surface.loft(np.broadcast_to(u, v.shape), v)

@@ -117,9 +117,9 @@ def _sweep(
     return Part(name, points.reshape(-1, 3), quads, rig, central=True)
 
 
-UPPER_ARCH = (2.6, 3.9, 9.42)
-LOWER_ARCH = (2.45, 3.75, 9.2)
-UPPER_EDGE, LOWER_EDGE = -6.98, -6.92
+UPPER_ARCH = (2.6, 3.9, 9.1)
+LOWER_ARCH = (2.45, 3.75, 8.88)
+UPPER_EDGE, LOWER_EDGE = -6.92, -6.88
 
 
 def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, rig: str) -> Part:
@@ -180,7 +180,7 @@ def tongue_part() -> Part:
     stations, slots = 16, 11
     s = np.sin(np.linspace(0, np.pi / 2, stations))
     a = np.linspace(0, np.pi, slots)
-    z = 4.6 + 3.55 * s
+    z = 4.6 + 3.3 * s
     wide = 1.75 * np.sqrt(np.maximum(1 - s**3.2, 0)) * (0.9 + 0.1 * s)
     thick = 0.55 * np.sqrt(np.maximum(1 - s**3, 0)) + 0.0
     mid = -7.62 + 0.28 * np.sin(np.pi * s) - 0.05 * s

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, mirror_of
 from templates.head import motions, surface
+from templates.head.parts import UPPER_ARCH
 from templates.head.rig import Rig, around, eye_of, smooth, swing_jaw
 
 Array = npt.NDArray[np.float64]
@@ -53,6 +54,22 @@ def lips(rig: Rig, name: str) -> Array:
     fade *= 1 - smooth(rig.bag_depth[near], 0.1, 1.0)
     out = np.zeros_like(rig.points)
     out[near] = (border + (line - border) * mix) * fade[:, None]
+    return _off_teeth(rig, out) if name in motions.ROLLS else out
+
+
+def _off_teeth(rig: Rig, offsets: Array) -> Array:
+    """`offsets` of a lip that rolls in, stopped before the front teeth."""
+    wide, deep, front = UPPER_ARCH
+    moved = rig.points + offsets
+    turn = np.arcsin(np.clip(np.abs(moved[:, 0]) / wide, 0, 0.98))
+    teeth = front - deep + deep * np.cos(turn) ** 0.9 + 0.10
+    gap = moved[:, 2] - teeth
+    k = 0.12
+    h = np.maximum(k - np.abs(gap), 0) / k
+    stopped = np.maximum(gap, 0) + h * h * k / 4 + teeth
+    own = rig.skin & (rig.lip_distance <= 0) & (rig.bag_depth <= 0)
+    out = offsets.copy()
+    out[own, 2] = (stopped - rig.points[:, 2])[own]
     return out
 
 
@@ -82,11 +99,11 @@ def spots(rig: Rig, name: str) -> Array:
     return out * smooth(rig.lip_distance, 0.0, 1.0)[:, None]
 
 
-def _over_ball(rig: Rig, moved: Array) -> Array:
+def _over_ball(rig: Rig, moved: Array, clearance: float) -> Array:
     """Push lid points out in front of the eyeball with some clearance."""
     centre = eye_of(rig.points)
     d = moved - centre
-    outer = surface.EYE_RADIUS + LID_CLEARANCE
+    outer = surface.EYE_RADIUS + clearance
     room = outer**2 - d[:, 0] ** 2 - d[:, 1] ** 2
     ball = centre[:, 2] + np.sqrt(np.maximum(room, 0.01))
     own = rig.lid_share < 1.0
@@ -116,7 +133,7 @@ def lids(rig: Rig, upper: Array, lower: Array, aside: float = 0.0, ahead: float 
     moved[:, 2] += ahead * pull
     lidded = (rig.lid_share > 0) & (rig.points[:, 0] > 0) & (np.abs(path) + abs(aside) > 0)
     # Only what was in front of the ball needs the clearance; the inner loops keep their depth.
-    pushed = np.where((rig.lid_share < 1.0)[:, None], _over_ball(rig, moved), moved)
+    pushed = np.where((rig.lid_share < 1.0)[:, None], _over_ball(rig, moved, LID_CLEARANCE + min(ahead, 0.0)), moved)
     return np.where(lidded[:, None], pushed - rig.points, 0.0)
 
 
@@ -152,8 +169,8 @@ def _jaw_open(rig: Rig) -> Array:
 def _tongue_out(rig: Rig) -> Array:
     own = rig.moved_by == "tongue"
     p = rig.points
-    s = np.clip((p[:, 2] - 4.6) / 3.55, 0, 1)
-    target_z = p[:, 2] + 4.3 * s**1.3
+    s = np.clip((p[:, 2] - 4.6) / 3.3, 0, 1)
+    target_z = p[:, 2] + 4.4 * s**1.3
     thin = 1 - 0.45 * smooth(s, 0.3, 0.9)
     middle = -7.62 + 0.28 * np.sin(np.pi * s)
     lift = 0.62 * smooth(s, 0.2, 0.8) - 0.75 * smooth(s, 0.72, 1.0)

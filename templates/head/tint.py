@@ -16,7 +16,7 @@ Colour = tuple[float, float, float]
 
 # Soft spots on the skin: middle, spreads (cm), multiplier at the middle.
 _SPOTS: tuple[tuple[Colour, Colour, Colour], ...] = (
-    ((3.9, -2.7, 8.6), (1.7, 1.5, 2.5), (1.03, 0.88, 0.87)),  # cheek
+    ((4.1, -2.9, 8.2), (2.1, 1.8, 3.0), (1.02, 0.92, 0.91)),  # cheek
     ((0.0, -3.5, 12.0), (0.9, 0.9, 1.0), (1.02, 0.88, 0.86)),  # tip of the nose
     ((1.2, -4.0, 10.6), (0.6, 0.7, 0.9), (0.99, 0.88, 0.86)),  # wing of the nose
     ((7.4, -1.2, -1.0), (0.9, 3.2, 2.0), (1.02, 0.86, 0.84)),  # ear
@@ -28,7 +28,7 @@ _SPOTS: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((0.0, -7.95, 10.0), (1.4, 0.45, 1.2), (0.96, 0.91, 0.91)),  # under the lower lip
     ((0.0, -13.5, 3.0), (7.0, 2.5, 6.0), (0.97, 0.94, 0.92)),  # neck
 )
-_LIP = np.array([0.93, 0.80, 0.82])  # the red of the lips over their part's own colour
+_LIP = np.array([0.90, 0.74, 0.77])  # the red of the lips over their part's own colour
 _LIP_LINE = np.array([0.55, 0.36, 0.36])
 
 
