@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from templates.mesh import FloatArray, TemplateMesh
-from templates.occlusion import darken, open_sky
+from templates.occlusion import darken, open_sky, smooth
 
 if TYPE_CHECKING:
     from templates.descriptor import Template
     from templates.looks import Look
 
 _OTHER = (0.8, 0.8, 0.8)  # of a part without a colour
+_LIPS = (0.85, 0.60, 0.58)  # of the skin's colour
 
 
 def part_colours(template: Template, mesh: TemplateMesh, look: Look) -> FloatArray:
@@ -32,8 +33,8 @@ def polygon_colours(template: Template, mesh: TemplateMesh, look: Look) -> Float
     """
     base = part_colours(template, mesh, look)[mesh.polygon_part]
     corners = np.repeat(base[:, None, :], 4, axis=1)
-    if look.colours == "tint" and len(mesh.tint):
-        corners *= mesh.tint[mesh.polygons]
+    if look.colours == "tint":
+        corners *= mesh_tint(mesh)[mesh.polygons]
     if look.occlusion:
         factors = [_factor(look.hollows, name) for name in mesh.part_names]
         strength = np.minimum(look.occlusion * np.array(factors, np.float32), 1.0)
@@ -42,9 +43,22 @@ def polygon_colours(template: Template, mesh: TemplateMesh, look: Look) -> Float
     return np.ascontiguousarray(corners, np.float32)
 
 
+def mesh_tint(mesh: TemplateMesh) -> FloatArray:
+    """(V, 3) the mesh's own tint; where it has none and no part for the lips, redder lips."""
+    if len(mesh.tint):
+        return mesh.tint
+    tint = np.ones_like(mesh.vertices)
+    if not any(fnmatchcase(name.lower(), "*lip*") for name in mesh.part_names):
+        on_lips = np.zeros(len(tint), np.float32)
+        on_lips[mesh.lips] = 1.0
+        tint -= smooth(on_lips, mesh.polygons)[:, None] * (1.0 - np.array(_LIPS, np.float32))
+    return tint
+
+
 def is_tinted(mesh: TemplateMesh, look: Look) -> bool:
-    """Whether colours differ within a part: by the mesh's tint, or as hollows are darker."""
-    return look.occlusion > 0 or (look.colours == "tint" and len(mesh.tint) > 0)
+    """Whether colours differ within a part: by a tint, or as hollows are darker."""
+    lips = len(mesh.tint) > 0 or len(mesh.lips) > 0
+    return look.occlusion > 0 or (look.colours == "tint" and lips)
 
 
 def _part_colour(template: Template, part: str, look: Look) -> tuple[float, ...]:

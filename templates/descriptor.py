@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from exomni_core.arkit import CHANNEL_INDEX
 from templates import reading
-from templates.looks import Look, look_from_json
+from templates.looks import Look, default_look, look_from_json
 from templates.mesh import axes_matrix
 from templates.reading import Colour, is_number, is_vector, read_object, section
 
@@ -95,7 +95,7 @@ class Template:
     derived: tuple[str, ...] = ()
     part_colours: Mapping[str, Colour] = field(default_factory=dict)
     camera: Camera = Camera()
-    look: Look = field(default_factory=Look)
+    look: Look = field(default_factory=default_look)
     engine: str = "auto"
     samples: Mapping[str, int] = field(default_factory=lambda: {"eevee": 16, "cycles": 16})
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -127,7 +127,8 @@ def read_descriptor(path: Path) -> Template:
     for name, kind in (("camera", Camera), ("user_file", UserFile)):
         if name in data:
             data[name] = section(kind, data[name], path, f"{name}.")
-    data["look"] = look_from_json(data.get("look", {}), path)
+    if "look" in data:
+        data["look"] = look_from_json(data["look"], path)
     template = section(Template, data, path, hidden=("folder",))
     template = replace(template, folder=path.resolve().parent)
     _check_values(template, path)

@@ -40,7 +40,7 @@ _DARK: Final[Colour] = (0.02, 0.02, 0.02)
 _IRIS: Final[Colour] = (0.20, 0.35, 0.50)
 _SCLERA: Final[Colour] = (0.90, 0.90, 0.90)
 _PLAIN_COLOURS: Final[Mapping[str, Colour]] = {
-    "*": (0.80, 0.62, 0.52),
+    "*": (0.86, 0.61, 0.49),
     "teeth": (0.85, 0.83, 0.78), "gums_tongue": (0.65, 0.25, 0.25),
     "mouth_socket": (0.45, 0.12, 0.12),
     "sclera_L": _SCLERA, "sclera_R": _SCLERA, "iris_L": _IRIS, "iris_R": _IRIS,

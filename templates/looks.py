@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 LOOKS: Final = Path(__file__).parent / "looks"
-DEFAULT_LOOK: Final = "emotalk"
+DEFAULT_LOOK: Final = "skin"
+_BASE_LOOK: Final = "emotalk"  # what a descriptor changes that names no look: a plain one
 GENERATED: Final = "generated:"
 _LOOK_VERSION: Final = 1  # raise it when the same values give another picture
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -98,12 +99,17 @@ def find_look(name: str, template: Template) -> Look:
     return template.look if not name else _named(name)
 
 
+def default_look() -> Look:
+    """The look of a template that says nothing about it."""
+    return _named(DEFAULT_LOOK)
+
+
 def look_from_json(data: Any, path: Path) -> Look:
     """The `look` object of a descriptor at `path`: a look's name and what is different here."""
     if not isinstance(data, dict):
         raise InputError(f"{path}: look must be an object", field="template")
     changes = dict(data)
-    name = changes.pop("name", DEFAULT_LOOK)
+    name = changes.pop("name", _BASE_LOOK)
     given = section(Look, changes, path, "look.", hidden=("folder", "name"))
     chosen = {key: getattr(given, key) for key in changes}
     if "matcap" in chosen:

@@ -41,7 +41,7 @@ def open_sky(mesh: TemplateMesh) -> FloatArray:
             points += weight * mesh.shapes[CHANNEL_INDEX[name]]
         share = _visible_share(points, mesh.polygons, steps)
         seen = np.maximum(seen, share if not pose else _OPENED * share)
-    return _smooth(seen, mesh.polygons)
+    return smooth(seen, mesh.polygons)
 
 
 def darken(colours: FloatArray, seen: FloatArray, strength: float | FloatArray) -> FloatArray:
@@ -145,7 +145,8 @@ def _basis(towards: FloatArray) -> FloatArray:
     return np.asarray(np.stack([across, np.cross(towards, across), towards]), np.float32)
 
 
-def _smooth(values: FloatArray, polygons: IntArray) -> FloatArray:
+def smooth(values: FloatArray, polygons: IntArray) -> FloatArray:
+    """(V,) values, each drawn twice to the mean of its polygons."""
     corners = _four(polygons)
     for _ in range(_ROUNDS):
         mean = values[corners].mean(axis=1)
