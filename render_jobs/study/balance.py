@@ -74,12 +74,14 @@ def balance_table(balance: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [
         ("left/right, worst rater", "/".join(map(str, balance["left_by_rater"]))),
         ("left/right, worst pair", "/".join(map(str, balance["left_by_pair"]))),
-        ("one comparison in a row", f"{balance['most_of_one_comparison_in_a_row']} at most"),
         ("item again within 5 trials", f"{balance['items_again_within_5']} times"),
         ("comparisons by position", f"differ by {balance['by_position']} at most"),
         ("intact side of late catches", "{left} left, {right} right".format(
             **balance["catch_sides"])),
     ]  # fmt: skip
+    if len({name.rpartition(",")[0] for name in balance["pairs_by_comparison"]}) > 1:
+        most = balance["most_of_one_comparison_in_a_row"]
+        rows.append(("one comparison in a row", f"{most} at most"))
     rows += [("PROBLEM", text) for text in balance["problems"]]
     rows += [("note", text) for text in balance["notes"]]
     return rows

@@ -8,7 +8,9 @@ goes on where it was; the same seed and the same inputs give the same bytes.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +115,7 @@ def build_study(options: PairOptions, on_step: StepCallback | None = None) -> Bu
     if len(runs) < 2:
         raise InputError("a comparison needs two runs; name another", field="run")
     texts = read_texts(options.texts, options.audio)
-    _check_title(options.title, texts, runs)
+    _check_words(options, texts, runs)
     with _building(options.out) as folder:
         tell("looking at the runs")
         rules = Rules(options.audio, options.languages, options.min_s, options.max_s)
@@ -156,13 +158,15 @@ def _target_first(runs: list[Run], target: str) -> list[Run]:
     return sorted(runs, key=lambda run: run.name != target)
 
 
-def _check_title(title: str, texts: Texts, runs: Sequence[Run]) -> None:
-    """A text that raters read must not name a system."""
-    shown = {"title": title, **{f"protocol ({k})": v for k, v in texts.protocol.items()},
-             **{f"consent ({k})": v for k, v in texts.consent.items()}}  # fmt: skip
+def _check_words(options: PairOptions, texts: Texts, runs: Sequence[Run]) -> None:
+    """What the user has written for raters must not name a system (ours does not)."""
+    shown = {"title": options.title}
+    if options.texts is not None:
+        shown |= {f"protocol ({language})": text for language, text in texts.protocol.items()}
+        shown |= {f"consent ({language})": text for language, text in texts.consent.items()}
     for run in runs:
         for where, text in shown.items():
-            if len(run.name) > 2 and run.name.lower() in text.lower():
+            if re.search(rf"(?<!\w){re.escape(run.name)}(?!\w)", text, re.IGNORECASE):
                 raise InputError(
                     f"the {where} names the system {run.name}, and raters would read it; word it "
                     "otherwise, or rename the system with --names",
@@ -261,7 +265,7 @@ def _encode(
         plan=analysis_plan(target, options.audio),
     )
     study = replace(study, balance=check_balance(study))
-    return study, (*design.notes, *_notes(options, canvas, sources, study))
+    return study, (*design.notes, *_notes(options, canvas, sources, study, intake.runs))
 
 
 def _canvas(sources: Sequence[Source]) -> Canvas:
@@ -294,7 +298,9 @@ def _notes(
     canvas: Canvas,
     sources: Mapping[tuple[str, str], Source],
     study: Study,
+    runs: Sequence[Run],
 ) -> list[str]:
+    """What the maker should mend or know before the first rater comes."""
     notes = []
     others = {run for (run, _), s in sources.items()
               if (s.info.width, s.info.height) != (canvas.width, canvas.height)}  # fmt: skip
@@ -306,12 +312,28 @@ def _notes(
     if abs({s.rate.fps for s in sources.values()}.pop() - canvas.rate.fps) > 0.01 or len(
         {round(s.rate.fps, 2) for s in sources.values()}) > 1:  # fmt: skip
         notes.append(f"the runs differ in frame rate; all is shown at {canvas.rate} per second")
+    if different := _different_settings(runs):
+        notes.append(
+            f"the runs were rendered with another {', '.join(different)}; raters may tell the "
+            "sides apart by it"
+        )
     if len(study.seats) % 2:
         notes.append("an even number of raters would show every pair both ways equally often")
     if not options.contact and options.texts is None:
         notes.append("the consent names nobody to ask; give --contact")
     notes += [f"balance: {problem}" for problem in study.balance["problems"]]
     return notes
+
+
+def _different_settings(runs: Sequence[Run]) -> list[str]:
+    """Names of the picture settings in which batch runs differ, as far as they tell."""
+    told = []
+    for run in runs:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["settings"]
+            told.append(dict(record.get("settings") or record["options"]["settings"]))
+    names = {name for one in told for name in one}
+    return sorted(n for n in names if len({json.dumps(one.get(n)) for one in told}) > 1)
 
 
 @contextlib.contextmanager
