@@ -74,16 +74,16 @@ def add(path: Path, **chosen: Any) -> None:
     It is checked, turned, scaled to metres and kept beside its descriptor, template.json.
     """
     from render_jobs.console import print_json
-    from render_jobs.import_head import add_template
+    from render_jobs.import_head import BlenderReader, add_template
     from templates.importing.store import Label
 
     label = Label(
         chosen["name"], chosen["licence"], chosen["source"],
         dest=chosen["dest"], replace=chosen["force"],
     )  # fmt: skip
-    added = add_template(
-        path, label, _wishes(chosen), blender=chosen["blender"], sheet=not chosen["no_sheet"]
-    )
+    wishes = _wishes(chosen)
+    with BlenderReader(chosen["blender"]) as reader:
+        added = add_template(path, label, wishes, reader, sheet=not chosen["no_sheet"])
     sheet = str(added.sheet) if added.sheet else None
     if chosen["as_json"]:
         facts = {"template": str(added.folder), "name": label.name, "sheet": sheet}
@@ -109,9 +109,11 @@ def add(path: Path, **chosen: Any) -> None:
 def check(head: str, **chosen: Any) -> None:
     """Say what is in a template, or in a file that may become one, and what is wrong with it."""
     from render_jobs.console import EXIT_USAGE, print_json
-    from render_jobs.import_head import check_head
+    from render_jobs.import_head import BlenderReader, check_head
 
-    report = check_head(head, _wishes(chosen), blender=chosen["blender"])
+    wishes = _wishes(chosen)
+    with BlenderReader(chosen["blender"]) as reader:
+        report = check_head(head, wishes, reader)
     if chosen["as_json"]:
         print_json({"report": report.to_json()})
     else:

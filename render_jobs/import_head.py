@@ -11,8 +11,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.arkit import canonical_name
-from exomni_core.errors import ExOmniError, InputError
+from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.files import sha256_file
 from render_jobs.pool import Worker, WorkerCommand
 from templates.descriptor import DESCRIPTOR, Template
@@ -54,22 +52,64 @@ class Added:
     note: str = ""
 
 
+class BlenderReader:
+    """A Blender that reads files, started when the first one comes; close it, or use `with`."""
+
+    def __init__(self, blender: Path | None = None, time_limit_s: float = TIME_LIMIT_S) -> None:
+        self._blender, self._limit_s = blender, time_limit_s
+        self._scratch = tempfile.TemporaryDirectory(prefix="exorender-")
+        self._worker: Worker | None = None
+
+    def __enter__(self) -> BlenderReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, path: Path, kind: str) -> tuple[RawHead, bool]:
+        """The head in `path`, and whether it is a .blend that is to be kept with its scene.
+
+        Raises InputError, EnvironmentProblem without Blender, WorkerError if it crashed or took
+        longer than the limit.
+        """
+        scratch = Path(self._scratch.name)
+        source, out = path.resolve(), scratch / "raw.npz"
+        if path.suffix.lower() == ".vrm":  # a GLB by another name
+            source = Path(shutil.copyfile(source, scratch / "head.glb"))
+        request = {"job": 0, "file": str(source), "kind": kind, "out": str(out)}
+        try:
+            if self._worker is None:
+                self._worker = Worker(import_worker(scratch, self._blender))
+                self._worker.wait_ready()
+            answer = self._worker.ask(request, silence_s=self._limit_s)
+        except InputError as error:
+            raise InputError(str(error).replace(str(source), str(path))) from error
+        except (WorkerError, EnvironmentProblem):
+            self._stop()  # the next file gets a fresh one
+            raise
+        return RawHead(mesh_from_npz(out), _origin(answer["origin"])), bool(answer["keep_blend"])
+
+    def close(self) -> None:
+        """End Blender and remove its files."""
+        self._stop()
+        self._scratch.cleanup()
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.stop(now=True)
+            self._worker = None
+
+
 def add_template(
-    path: Path,
-    label: Label,
-    wishes: Wishes,
-    *,
-    blender: Path | None = None,
-    sheet: bool = True,
-    time_limit_s: float = TIME_LIMIT_S,
+    path: Path, label: Label, wishes: Wishes, reader: BlenderReader, *, sheet: bool = True
 ) -> Added:
     """Import the head at `path` as the template `label`.
 
-    Raises InputError in one sentence where the head or the name is unusable, EnvironmentProblem
-    without a Blender that reads it, WorkerError if that crashed or took longer than the limit.
+    Raises InputError in one sentence where the head or the name is unusable, and what `reader`
+    raises.
     """
     store.check_free(label)
-    raw, keep_blend = read_head(path, blender=blender, time_limit_s=time_limit_s)
+    raw, keep_blend = read_head(path, reader)
     ready = prepare(raw, wishes, name=label.name, path=path)
     label = replace(
         label, licence=label.licence or raw.origin.licence, source=label.source or raw.origin.source
@@ -88,21 +128,19 @@ def add_template(
     return Added(folder, ready.report, drawn, note)
 
 
-def check_head(name_or_path: str, wishes: Wishes, *, blender: Path | None = None) -> Report:
+def check_head(name_or_path: str, wishes: Wishes, reader: BlenderReader) -> Report:
     """The report about a template, or about a file that might become one; nothing is kept."""
     path = Path(name_or_path).expanduser()
     if path.exists() and not (path / DESCRIPTOR).is_file() and path.suffix != ".json":
-        raw, _ = read_head(path, blender=blender)
+        raw, _ = read_head(path, reader)
         return prepare(raw, replace(wishes, force=True), name=path.stem, path=path).report
     template = find_template(name_or_path)
-    raw = _raw_of(template, blender)
+    raw = _raw_of(template, reader)
     where = template.mesh_path or Path(template.name)
     return prepare(raw, replace(wishes, force=True), name=template.name, path=where).report
 
 
-def read_head(
-    path: Path, *, blender: Path | None = None, time_limit_s: float = TIME_LIMIT_S
-) -> tuple[RawHead, bool]:
+def read_head(path: Path, reader: BlenderReader) -> tuple[RawHead, bool]:
     """The head at `path` as it is, and whether it is a .blend that is to be kept with its scene."""
     if path.is_dir():
         if not is_obj_folder(path):
@@ -123,38 +161,19 @@ def read_head(
         raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 30} GB; a head takes far less")
     if kind == "npz":
         return read_npz(path), False
-    return _read_by_blender(path, kind, blender, time_limit_s)
+    return reader.read(path, kind)
 
 
-def _raw_of(template: Template, blender: Path | None) -> RawHead:
+def _raw_of(template: Template, reader: BlenderReader) -> RawHead:
     if template.is_blend:
         assert template.mesh_path is not None
-        return read_head(template.mesh_path, blender=blender)[0]
+        return read_head(template.mesh_path, reader)[0]
     mesh = load_mesh(template)
     keys = sum(bool(row.any()) for row in mesh.shapes)
     made_of = {str(c): str(made) for c, made in dict(template.origin.get("shapes", {})).items()}
     stand_ins = tuple(template.origin.get("stand_ins", ()))
     origin = Origin("template", keys, made_of, stand_ins, unit_hint=template.unit_m)
     return RawHead(mesh, origin)
-
-
-def _read_by_blender(
-    path: Path, kind: str, blender: Path | None, time_limit_s: float
-) -> tuple[RawHead, bool]:
-    with _scratch() as scratch:
-        source = path.resolve()
-        if path.suffix.lower() == ".vrm":  # a GLB by another name
-            source = Path(shutil.copyfile(source, scratch / "head.glb"))
-        out = scratch / "raw.npz"
-        worker = Worker(import_worker(scratch, blender))
-        try:
-            worker.wait_ready()
-            request = {"job": 0, "file": str(source), "kind": kind, "out": str(out)}
-            answer = worker.ask(request, silence_s=time_limit_s)
-        finally:
-            worker.stop(now=True)
-        mesh = mesh_from_npz(out)
-    return RawHead(mesh, _origin(answer["origin"])), bool(answer["keep_blend"])
 
 
 def import_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
@@ -167,12 +186,6 @@ def import_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     env = {"TMPDIR": str(scratch.resolve()), "PYTHONPATH": path}
     return WorkerCommand("import worker", argv, env)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="exorender-") as folder:
-        yield Path(folder)
 
 
 def _origin(data: dict[str, Any]) -> Origin:

@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.errors import InputError
 from templates.mesh import FloatArray, TemplateMesh, axes_matrix
 
 UNITS: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # How far apart eyes are, in metres: people 0.055 to 0.072, drawn heads up to twice that.
 EYES_APART_M: Final = (0.045, 0.16)
+_EYES_APART_M: Final = 0.063  # of most people
 # Without eyes the height decides (evaluation spec 1.2).
 HEAD_HEIGHT_M: Final = (0.15, 0.45)
 _BROW: Final = tuple(n for n in ARKIT_52 if n.startswith(("brow", "eyeBlink", "eyeWide")))
@@ -74,6 +75,16 @@ def turn(mesh: TemplateMesh, up: str, forward: str) -> TemplateMesh:
     )
 
 
+def sideways(mesh: TemplateMesh) -> float:
+    """How far the face's middle is from x = 0, in mesh units, by shapes of both sides."""
+    middles = []
+    for left in (n for n in ARKIT_52 if n.endswith("Left") and mirror_of(n) != n):
+        spots = [centre_of(mesh, [name]) for name in (left, mirror_of(left))]
+        if left not in ("jawLeft", "mouthLeft") and spots[0] is not None and spots[1] is not None:
+            middles.append(float(spots[0][0] + spots[1][0]) / 2)
+    return float(np.median(middles)) if middles else 0.0
+
+
 def scale(mesh: TemplateMesh, factor: float) -> TemplateMesh:
     """The head with all lengths times `factor`."""
     return replace(
@@ -112,9 +123,11 @@ def find_unit(
     if hint is not None and _fits(mesh, hint):
         return Unit(hint, f"{_called(hint)}, as the file says: {sized(hint)}")
     if not fitting:
+        apart = eye_distance(mesh)
+        about = f", here about {_EYES_APART_M / apart:.2g}" if apart else ""
         raise InputError(
             f"{where}: in metres {sized(1.0)}, which is no head in metres, centimetres or "
-            "millimetres; say --unit m, cm, mm or the metres of one unit",
+            f"millimetres; say --unit m, cm, mm or the metres of one unit{about}",
             field="unit",
         )
     against = f", though the file says {_called(hint)}" if hint is not None else ""

@@ -19,6 +19,7 @@ from templates.importing.report import Report, make_report
 from templates.mesh import IntArray, TemplateMesh, check_mesh
 
 _OURS: Final = ("+Y", "+Z")
+_ASIDE_M: Final = 0.005  # faces are not more lopsided than this
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,10 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     mesh, axes = _turned(mesh)
     unit = orient.find_unit(mesh, wishes.unit_m, origin.unit_hint, where, force=wishes.force)
     mesh = orient.scale(mesh, unit.metres)
+    aside = orient.sideways(mesh)
+    if abs(aside) > _ASIDE_M:
+        mesh = replace(mesh, vertices=mesh.vertices - np.array([aside, 0, 0], np.float32))
+        notes.append(f"it stood {abs(aside) * 100:.0f} cm to the side and was moved to the middle")
     mesh = clean.split_sides(mesh, origin.shared)
     if wishes.swap:
         mesh = clean.swap_sides(mesh)

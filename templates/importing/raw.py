@@ -119,11 +119,14 @@ def join(meshes: Sequence[RawMesh], where: str) -> tuple[TemplateMesh, dict[str,
 
 def check_size(vertices: int, polygons: int, where: str) -> None:
     """Raise InputError for a mesh that no face needs to be as large as, before memory fills up."""
-    if vertices > MAX_VERTICES or polygons > MAX_POLYGONS:
-        raise InputError(
-            f"{where} has {vertices:,} vertices and {polygons:,} faces; a head may have "
-            f"{MAX_VERTICES:,} and {MAX_POLYGONS:,} at most: decimate it"
-        )
+    for count, most, what in (
+        (vertices, MAX_VERTICES, "vertices"),
+        (polygons, MAX_POLYGONS, "faces"),
+    ):
+        if count > most:
+            raise InputError(
+                f"{where} has {count:,} {what}; a head may have {most:,} at most: decimate it"
+            )
 
 
 def match_linear(keyed: Mapping[str, Sequence[str]]) -> Matching:

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Heads in four formats and four naming families become templates; seven broken ones say why not.
+
+All files are made by Blender's own exporters from the built-in head, so what comes back is known.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bpy_scripts.samples import flash_clip
+
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
+from render_jobs.encode import find_ffmpeg
+from render_jobs.import_head import BlenderReader, add_template, check_head, read_head
+from render_jobs.pool import Worker
+from render_jobs.settings import RenderSettings
+from render_jobs.video import render_worker
+from templates.importing.prepare import Wishes
+from templates.importing.regions import opening
+from templates.importing.store import Label
+from templates.library import find_template, load_mesh
+from templates.mesh import mesh_from_npz
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.bpy
+
+ROOT = Path(__file__).resolve().parents[1]
+OTHER_PYTHONS = [p for p in os.environ.get("EXOMNI_BPY_PYTHONS", "").split(os.pathsep) if p]
+# File, naming family, metres that may be lost on the way.
+GOOD = (
+    ("claire.npz", "ARKit", 1e-6),
+    ("livelink.glb", "ARKit", 1e-5),
+    ("arkit.fbx", "ARKit", 1e-5),
+    ("unified.blend", "Unified Expressions", 1e-5),
+)
+
+
+def make_files(python, folder):
+    script = ROOT / "tests" / "bpy_scripts" / "make_import_files.py"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [python, script, folder], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert (folder / "facts.json").is_file(), done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(sys.executable, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def original(files):
+    return mesh_from_npz(files / "original.npz")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """The user's folder of templates, found by name."""
+    folder = tmp_path_factory.mktemp("library")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXOMNI_TEMPLATES", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def reader():
+    with BlenderReader() as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def renderer(tmp_path_factory):
+    worker = Worker(render_worker(tmp_path_factory.mktemp("scratch")))
+    worker.wait_ready()
+    yield worker
+    worker.stop()
+
+
+def add(files, name, reader, **wishes):
+    label = Label(name.replace(".", "-"), "CC0", "a test", replace=True)
+    return add_template(files / name, label, Wishes(**wishes), reader, sheet=False)
+
+
+def draws_an_open_mouth(renderer, template, folder):
+    """Whether the picture of the mouth's half changes when the jaw opens, and the face is there."""
+    clip = flash_clip(folder / "jaw.clip", [4], seconds=0.4, fps=30.0, hold_s=0.2)
+    settings = RenderSettings(template=str(template), width=64, height=96, engine="workbench")
+    video = folder / "jaw.mp4"
+    request = {"clip": str(clip), "video": str(video), "settings": settings.to_json()}
+    renderer.ask(request)
+    command = [find_ffmpeg(), "-v", "error", "-i", str(video), "-f", "rawvideo"]
+    raw = subprocess.run([*command, "-pix_fmt", "gray", "-"], capture_output=True, check=True)
+    frames = np.frombuffer(raw.stdout, np.uint8).reshape(-1, 96, 64).astype(int)
+    change = abs(frames[6] - frames[0])
+    return frames[0].std() > 10 and change[40:].max() > 40 and change[:20].max() < 12
+
+
+@pytest.mark.parametrize(("name", "family", "lost_m"), GOOD)
+def test_each_format_and_family_becomes_a_template(
+    name, family, lost_m, files, original, library, reader, renderer, tmp_path
+):
+    added = add(files, name, reader)
+    report = added.report
+    assert family in report.families
+    assert report.coverage == 52
+    assert report.bad == ()
+    assert report.lips_auto
+    assert report.opening_mm > 20
+    template = find_template(name.replace(".", "-"))
+    assert template.folder == library / name.replace(".", "-")
+    assert (template.licence, template.source) == ("CC0", "a test")
+    mesh = load_mesh(template)  # checks the lips' hash too
+    assert {"lips", "aperture_pairs", "vertex_groups"} <= set(template.derived)
+    assert np.allclose(np.ptp(mesh.vertices, axis=0), np.ptp(original.vertices, axis=0), atol=1e-4)
+    wanted = opening(original, original.aperture_pairs, jawOpen=1.0).max()
+    got = opening(mesh, mesh.aperture_pairs, jawOpen=1.0).max()
+    assert got == pytest.approx(wanted, abs=2e-3)
+    # Vertex order may change; what each channel does at most may not.
+    for channel in ARKIT_52:
+        most = [
+            np.linalg.norm(m.shapes[CHANNEL_INDEX[channel]], axis=1).max() for m in (mesh, original)
+        ]
+        assert most[0] == pytest.approx(most[1], abs=max(lost_m, 1e-4)), channel
+    assert draws_an_open_mouth(renderer, template.folder, tmp_path)
+
+
+def test_axes_scale_and_place_of_an_object_are_applied(files, original, library, reader):
+    """The .blend looks the other way and hangs in the air, scaled."""
+    report = add(files, "unified.blend", reader).report
+    assert "-Z" in report.axes
+    assert any("to the side" in finding.text for finding in report.findings)
+    mesh = load_mesh(find_template("unified-blend"))
+    left = mesh.shapes[CHANNEL_INDEX["eyeBlinkLeft"]]
+    assert mesh.vertices[np.linalg.norm(left, axis=1) > 0.002, 0].min() > 0
+    assert len(mesh.part_names) == len(original.part_names)
+
+
+def test_glb_keeps_colours_textures_and_smooth_seams(files, original, library, reader):
+    add(files, "livelink.glb", reader)
+    template = find_template("livelink-glb")
+    mesh = load_mesh(template)
+    built_in = find_template("head").part_colours
+    assert template.part_colours["lips"] == pytest.approx(built_in["lips"], abs=1e-3)
+    assert template.look.colours == "tint"
+    skin = np.unique(mesh.polygons[mesh.polygon_part == mesh.part_names.index("face"), :3])
+    assert mesh.tint[skin, 0].std() > 0.05  # redder towards the top
+    assert len(mesh.uv) == len(mesh.polygons)
+    # The file has a vertex for each seam; a welded head has none more than the original.
+    assert len(mesh.vertices) <= len(original.vertices)
+
+
+def test_scene_of_a_paper_is_kept_as_it_is(files, library, reader, renderer, tmp_path):
+    added = add(files, "render.blend", reader)
+    assert added.report.coverage == 52
+    template = find_template("render-blend")
+    assert template.is_blend
+    assert template.engine == "workbench"
+    assert (added.folder / "head.blend").read_bytes() == (files / "render.blend").read_bytes()
+    assert draws_an_open_mouth(renderer, added.folder, tmp_path)
+
+
+def test_thirty_of_52_work_and_the_rest_is_named(files, library, reader, renderer, tmp_path):
+    report = add(files, "thirty.glb", reader).report
+    assert report.coverage == 30
+    assert "browInnerUp" in report.missing
+    assert any("browInnerUp" in f.text for f in report.findings if f.code == "missing")
+    assert draws_an_open_mouth(renderer, library / "thirty-glb", tmp_path)
+
+
+def test_faces_that_count_from_one_are_noticed(files, original, library, reader):
+    report = add(files, "one_based.npz", reader).report
+    assert any("count from 1" in finding.text for finding in report.findings)
+    mesh = load_mesh(find_template("one_based-npz"))
+    assert len(mesh.vertices) == len(original.vertices)
+    assert mesh.polygons.min() <= 0
+
+
+BROKEN = (
+    ("no_keys.glb", r"no shape keys \(it holds Head\)"),
+    ("renamed.fbx", r"no shape key has the name .*'Zeta \d+'"),
+    ("wrong_unit.npz", r"3\.\d+ m tall .* say --unit"),
+    ("nan.npz", r"shape 'mouthPucker' .*NaN\) at 1 vert"),
+    ("huge.npz", r"500,000 vertices; a head may have 400,000"),
+)
+
+
+@pytest.mark.parametrize(("name", "words"), BROKEN)
+def test_each_broken_file_is_one_clear_sentence(name, words, files, library, reader):
+    with pytest.raises(InputError, match=words) as caught:
+        add(files, name, reader)
+    sentence = str(caught.value)
+    assert name in sentence
+    assert "\n" not in sentence
+    assert not (library / name.replace(".", "-")).exists()
+
+
+def test_wrong_unit_works_when_it_is_said(files, library, reader, original):
+    report = add(files, "wrong_unit.npz", reader, unit_m=0.1).report
+    assert "as you said" in report.unit
+    mesh = load_mesh(find_template("wrong_unit-npz"))
+    assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(np.ptp(original.vertices[:, 1]), rel=1e-4)
+    with pytest.raises(InputError, match="no head: choose another --unit"):
+        add(files, "claire.npz", reader, unit_m=1.0)
+
+
+def test_a_file_that_is_no_scene_and_one_that_hangs(files, library, tmp_path):
+    with BlenderReader() as reader:
+        for name in ("x.glb", "x.fbx", "x.blend", "x.vrm"):
+            (tmp_path / name).write_bytes(b"nonsense")
+            with pytest.raises(InputError, match=rf"{name} can't be read by Blender"):
+                read_head(tmp_path / name, reader)
+        assert read_head(files / "arkit.fbx", reader)[0].origin.keys == 54  # it lives on
+    with BlenderReader(time_limit_s=0.001) as hasty, pytest.raises(WorkerError, match="stopped"):
+        read_head(files / "livelink.glb", hasty)
+    with (
+        BlenderReader(Path("/no/such/blender")) as absent,
+        pytest.raises(EnvironmentProblem, match="can't be started"),
+    ):
+        read_head(files / "livelink.glb", absent)
+
+
+def test_check_tells_the_same_without_keeping_anything(files, library, reader):
+    before = sorted(library.iterdir())
+    report = check_head(str(files / "thirty.glb"), Wishes(), reader)
+    assert report.coverage == 30
+    again = check_head(str(add(files, "thirty.glb", reader).folder), Wishes(), reader)
+    assert (again.coverage, again.missing) == (30, report.missing)
+    assert sorted(library.iterdir()) in (before, sorted({*before, library / "thirty-glb"}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", OTHER_PYTHONS)
+def test_other_blenders_make_and_read_the_same(python, tmp_path_factory, library, monkeypatch):
+    files = make_files(python, tmp_path_factory.mktemp("files"))
+    monkeypatch.setattr("render_jobs.import_head.sys.executable", python)
+    with BlenderReader() as reader:
+        for name, family, _ in (*GOOD, ("render.blend", "ARKit", 0)):
+            report = add(files, name, reader).report
+            assert report.coverage == 52, (python, name)
+            assert family in report.families
+            assert report.opening_mm > 20
+        for name, words in BROKEN:
+            with pytest.raises(InputError, match=words):
+                add(files, name, reader)
+    assert json.loads((files / "facts.json").read_text())["blender"][0] in "45"
