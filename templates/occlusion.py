@@ -22,8 +22,7 @@ _MOST_STEPS: Final = 8  # samples along an edge; longer edges are of shoulders
 _OPENED: Final = 0.85  # what is seen in another pose than at rest counts this much
 _POSES: Final[tuple[dict[str, float], ...]] = (
     {},
-    {"jawOpen": 0.6},
-    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"jawOpen": 0.6, "eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
 )
 _ROUNDS: Final = 2  # of smoothing, which takes away the depth maps' grain
 
