@@ -181,12 +181,12 @@ class Journal:
                 if not future.done():
                     future.set_exception(problem)
             return
-        for future, result in done:
-            future.set_result(result)
         if self._tidy_due:  # the write-ahead log still holds what somebody took back
             with contextlib.suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._tidy_due = False
+        for future, result in done:
+            future.set_result(result)
 
     @contextlib.contextmanager
     def _one(self, future: Future[Any]) -> Iterator[Turn]:

@@ -110,13 +110,16 @@ class StudyServer(ThreadingHTTPServer):
     allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
     request_queue_size = 256
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        """Raises InputError when the study was changed, or it can't listen there."""
+    def __init__(self, folder: Path, settings: Settings, sound: SoundCheck | None = None) -> None:
+        """Raises InputError when the study was changed, or it can't listen there.
+
+        sound: what the sound check says, where it is made already.
+        """
         self.folder, self.settings = Path(folder), settings
         self.study: Study = read_study(self.folder)
         check_files(self.study, self.folder)
         self.page = Page()
-        self.sound = SoundCheck(self.study.page_languages)
+        self.sound = sound or SoundCheck(self.study.page_languages)
         keys = load_keys(self.folder)
         self.admin_token = settings.admin_token or keys.admin_token
         self.public_host = urlsplit(settings.public_url).netloc.lower()

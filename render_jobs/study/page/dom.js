@@ -48,7 +48,7 @@ export function paragraphs(text) {
 // Replace what the page shows; the heading is what a screen reader says first.
 export function show(...children) {
   const main = byId("main");
-  main.replaceChildren(...children);
+  main.replaceChildren(...children.filter((child) => child !== null));
   main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }

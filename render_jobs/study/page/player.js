@@ -98,7 +98,8 @@ export class Player {
   }
 
   stall() {
-    if (!this.isPlaying || this.lead.ended || this.stalledAt) return;
+    // "waiting" also comes at the very start of a play; that is no stall.
+    if (!this.isPlaying || this.lead.ended || this.stalledAt || this.lead.currentTime < 0.1) return;
     this.stalls += 1;
     this.stalledAt = performance.now();
   }
