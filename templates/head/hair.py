@@ -60,7 +60,7 @@ def hair_part() -> Part:
     lock = np.floor(c)
     jitter = np.sin(lock * 12.9898 + row * 78.233 + 4.1) * 43758.5453 % 1.0  # looks like chance
     tip = 1 - np.abs(2 * (c - lock) - 1) ** 1.6
-    end = _curve(_LINE, degrees)
+    end = _curve(_LINE, degrees, 4.5)
     end = end + (0.14 * tip[-2] * (0.4 + 0.9 * jitter[-2]) - 0.04) * np.clip(u * 3 + 0.5, 0, 1)
     v = s[1:, None] * end
     lift = s[1:, None] ** _curve(_STEEP, degrees, 8.0)
