@@ -60,15 +60,16 @@ def report(
 
 
 def _tell(facts: dict[str, Any], target: str, files: tuple[Path, ...]) -> None:
+    from render_jobs.console import printable
     from render_jobs.study.report import summary_lines
 
     bad = facts["cleaning"].get("bad_rows", [])
     for row in bad[:_BAD_SHOWN]:
-        click.echo(f"Note: left out {row}", err=True)
+        click.echo(f"Note: left out {printable(row)}", err=True)
     if len(bad) > _BAD_SHOWN:
         click.echo(f"Note: left out {len(bad) - _BAD_SHOWN} more rows", err=True)
     for line in summary_lines(facts, target):
-        click.echo(line)
+        click.echo(printable(line))
     for path in files:
         click.echo(f"wrote {path}")
 

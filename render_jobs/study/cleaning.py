@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Final
 
@@ -31,19 +31,20 @@ class Rules:
 
     catch_min: least share of catch trials a rater must pass. min_coverage: least share of a clip
     that must have been played, where the table tells it. min_complete: least share of a rater's
-    main trials that must be answered, where their number is known.
+    main trials that must be answered, where their number is known. rt_at_least_video_length: an
+    answer that came before its clip could have ended is out.
     """
 
     catch_min: float = 0.75
     min_coverage: float = 0.95
     min_complete: float = 0.8
+    rt_at_least_video_length: bool = True
 
     @classmethod
     def from_plan(cls, plan: Mapping[str, Any]) -> Rules:
-        """The rules that a study's plan fixed; what it does not name keeps its default."""
-        names = ("catch_min", "min_coverage", "min_complete")
-        values = {**plan, **plan.get("exclusion", {})} if plan else {}
-        return cls(**{name: float(values[name]) for name in names if name in values})
+        """The rules under a plan's `exclusion`; what it does not name keeps its default."""
+        given = plan.get("exclusion", {})
+        return cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given})
 
 
 DEFAULT_RULES: Final = Rules()
@@ -82,11 +83,7 @@ def clean_ratings(
     raw = tuple(row for row in latest if row.trial_kind == "main")
     catch = _catch_scores(latest)
     excluded = _excluded(raw, catch, rules, assigned or {})
-    clean = tuple(
-        row
-        for row in raw
-        if row.rater_id not in excluded and not _too_fast(row) and not _unseen(row, rules)
-    )
+    clean = tuple(row for row in raw if row.rater_id not in excluded and not _is_out(row, rules))
     return Cleaned(
         raw, clean, rows_read=len(rows), unanswered=len(rows) - len(answered),
         superseded=len(answered) - len(latest), too_fast=sum(map(_too_fast, raw)),
@@ -130,6 +127,10 @@ def _excluded(
         if 0 < done[rater] < least and rater not in out:
             out[rater] = f"answered {done[rater]} of {count} trials"
     return dict(sorted(out.items()))
+
+
+def _is_out(row: Rating, rules: Rules) -> bool:
+    return (rules.rt_at_least_video_length and _too_fast(row)) or _unseen(row, rules)
 
 
 def _too_fast(row: Rating) -> bool:

@@ -23,6 +23,7 @@ from render_jobs.study.tallies import LABELS, majority_labels
 Facts = dict[str, Any]
 _THIRDS: Final = 3
 _RANKING_DRAWS: Final = 400
+_BAD_DRAWS: Final = 0.05
 
 
 def details(main: Sequence[Rating], target: str, seed: int = 0) -> Facts:
@@ -148,10 +149,13 @@ def ranking_bootstrap(
     )
     item_times = rng.multinomial(len(items), np.full(len(items), 1 / len(items)), _RANKING_DRAWS)
     drawn = np.einsum("cori,dr,di->dco", counts, rater_times, item_times, optimize=True)
-    fits = [fit_davidson(_cells(kinds, one)) for one in drawn if one.sum(axis=1).all()]
-    good = [fit.log_strength for fit in fits if fit is not None and not fit.note]
-    if len(good) < 0.95 * _RANKING_DRAWS:
-        return None
+    good: list[NDArray[np.float64]] = []
+    for number, one in enumerate(drawn):
+        fit = fit_davidson(_cells(kinds, one)) if one.sum(axis=1).all() else None
+        if fit is not None and not fit.note:
+            good.append(fit.log_strength)
+        if number + 1 - len(good) > _BAD_DRAWS * _RANKING_DRAWS:
+            return None
     low, high = np.percentile(np.array(good), [2.5, 97.5], axis=0)
     systems = systems_of(_cells(kinds, drawn[0]))
     return {n: [float(a), float(b)] for n, a, b in zip(systems, low, high, strict=True)}

@@ -126,6 +126,8 @@ def _is_infinite(design: Floats, counts: Floats) -> bool:
     That is so when a direction exists along which every observed outcome stays the likeliest of
     its comparison, and one of them gains on another.
     """
+    if counts.all():  # then every outcome would have to stay the likeliest, so none gains
+        return False
     gains = [
         design[row, seen] - design[row, rival]
         for row in range(len(counts))
@@ -133,8 +135,6 @@ def _is_infinite(design: Floats, counts: Floats) -> bool:
         for rival in range(counts.shape[1])
         if rival != seen
     ]
-    if not gains:
-        return False
     rows = np.array(gains)
     found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1))
     return bool(-found.fun > _SEPARATE)

@@ -23,6 +23,7 @@ from render_jobs.study.sources import Source
 from render_jobs.study.wording import (
     agreement_words,
     cautions,
+    headline_interval,
     interval,
     p_value,
     pair_caution,
@@ -126,7 +127,7 @@ def _one_line(facts: Facts) -> str:
     pairs = facts["pair_majority"]
     return (
         f"overall {percent(facts['rating_level']['overall'])} "
-        f"({interval(facts['cluster_ci95_t'])}), cluster t p {p_value(facts['p_cluster_t'])}; "
+        f"({interval(headline_interval(facts))}), cluster t p {p_value(facts['p_cluster_t'])}; "
         f"pairs: win {percent(pairs['win'])}, tie {percent(pairs['tie'])}, overall "
         f"{percent(pairs['overall'])}, MMF {percent(facts['mmf_macro'])} (chance "
         f"{percent(facts['mmf_expected_independent'])})"

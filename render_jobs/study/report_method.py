@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from exomni_core import __version__
 from render_jobs.study.cleaning import Cleaned
-from render_jobs.study.document import Bullets, Section
+from render_jobs.study.document import Bullets, Section, Text
 from render_jobs.study.plan import plan_hash
 from render_jobs.study.sources import Source
 
@@ -68,10 +68,8 @@ def _size(source: Source, cleaned: Cleaned, days: list[str]) -> str:
 
 def method_section(facts: Facts, about_facts: Facts) -> Section:
     """How ratings became numbers: the plan's hash, exclusions with reasons, definitions."""
-    return Section(
-        "How it was counted",
-        (Bullets((*_plan_lines(about_facts), *_cleaning_lines(facts, about_facts), *_SOURCES)),),
-    )
+    lines = (*_plan_lines(about_facts), *_cleaning_lines(facts, about_facts))
+    return Section("How it was counted", (Bullets(lines), Text("Formulas:"), Bullets(_SOURCES)))
 
 
 def _plan_lines(about_facts: Facts) -> list[str]:
@@ -89,6 +87,11 @@ def _plan_lines(about_facts: Facts) -> list[str]:
     )
     for name, words in about_facts["system_descriptions"].items():
         lines.append(f"System {name}: {words or 'no description'}.")
+    for name, value in about_facts["plan"].items():
+        words = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
+        lines.append(f"Planned {name.replace('_', ' ')}: {words}.")
     for language, words in about_facts["protocol"].items():
         lines.append(f"Question put to raters ({language}): {words}")
     if dropped := about_facts["dropped_items"]:

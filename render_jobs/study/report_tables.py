@@ -8,7 +8,16 @@ from typing import Any, Final
 
 from render_jobs.study import plots
 from render_jobs.study.document import Block, Figure, Section, Table, Text
-from render_jobs.study.wording import counts, interval, number, p_value, percent, title, versus
+from render_jobs.study.wording import (
+    counts,
+    headline_interval,
+    interval,
+    number,
+    p_value,
+    percent,
+    title,
+    versus,
+)
 
 Facts = Mapping[str, Any]
 SETS: Final = (("raw", "all ratings"), ("clean", "after exclusions"))
@@ -52,11 +61,12 @@ def forest_figure(facts: Facts) -> Figure:
                 if language != "all" and which == "raw":
                     continue
                 overall = one["rating_level"]["overall"]
-                low, high = one["cluster_ci95_t"] or (None, None)
+                low, high = headline_interval(one) or (None, None)
                 label = words if which == "raw" else title(name)
                 label = f"{language} only" if language != "all" else label
                 pale = which == "raw" or language != "all"
-                note = f"{100 * overall:.1f} %  ({interval(one['cluster_ci95_t'])[:-2]})"
+                ends = interval(headline_interval(one)).removesuffix(" %")
+                note = f"{100 * overall:.1f} % ({ends})"
                 rows.append(plots.Estimate(label, overall, low, high, pale, note))
     caption = (
         "Overall = (wins + half the ties) / ratings of the first-named system, with the 95 % "
@@ -118,7 +128,7 @@ def tests_section(facts: Facts, more: Facts) -> Section:
             ttest = one["rater_ttest"] or {"p": None}
             head.append((
                 title(name), words, percent(one["rating_level"]["overall"]),
-                interval(one["cluster_ci95_t"]), str(one["cluster_df"]),
+                interval(headline_interval(one)), str(one["cluster_df"]),
                 p_value(one["p_cluster_t"]), p_value(adjusted.get(name)),
                 interval(one["bootstrap_ci95_approx"]),
             ))  # fmt: skip

@@ -33,6 +33,14 @@ def interval(ends: Sequence[float] | None) -> str:
     return f"{low:.1f} to {high:.1f} %"
 
 
+def headline_interval(facts: Facts) -> Sequence[float] | None:
+    """The 95 % interval of the headline test; None where there is no test, though a formula gives
+    one of no width.
+    """
+    ends: Sequence[float] | None = facts["cluster_ci95_t"]
+    return None if facts["p_cluster_t"] is None else ends
+
+
 def p_value(p: float | None) -> str:
     """`0.016`, `< 0.001`; a dash when there is none."""
     if p is None:
@@ -80,11 +88,11 @@ def verdict(name: str, facts: Facts, adjusted_p: float | None, of: int) -> tuple
             f"Nothing can be said about {target} and {other} beyond these answers: {found}.",
             f"Too few raters or pairs for a test, or all answers alike; {size}.",
         )
-    found += f", 95 % interval {interval(facts['cluster_ci95_t'])}"
+    found += f", 95 % interval {interval(headline_interval(facts))}"
     basis = f"Two-way cluster-robust t, {p_equals(p)}"
     if adjusted_p is not None and of > 1:
         basis += f", Holm-adjusted over {of} comparisons {p_equals(adjusted_p)}"
-    basis += f"; {size}."
+    basis += f"; bootstrap interval {interval(facts['bootstrap_ci95_approx'])}; {size}."
     if (p if adjusted_p is None else adjusted_p) < ALPHA:
         better, worse = (target, other) if overall > 0.5 else (other, target)
         return f"{better} was preferred to {worse}: {found}.", basis
@@ -137,6 +145,12 @@ def cautions(facts: Facts, more: Facts) -> list[str]:
         out.append(
             f"{facts['cluster_df']} degrees of freedom (the smaller of raters and pairs, less 1) "
             "make the interval wide and rough."
+        )
+    p, ends = facts["p_cluster_t"], facts["bootstrap_ci95_approx"]
+    if p is not None and p < ALPHA and ends[0] <= 0.5 <= ends[1]:
+        out.append(
+            f"The bootstrap interval ({interval(ends)}) holds 50 % though the headline test does "
+            "not: with few raters or pairs they can differ, so take this as not settled."
         )
     thirds = [third["overall"] for third in more["by_third"]]
     if all(value is not None for value in thirds) and max(thirds) - min(thirds) > 0.2:
