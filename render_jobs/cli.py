@@ -42,6 +42,7 @@ from render_jobs.cli_pairs import pairs
 from render_jobs.cli_reply import reply
 from render_jobs.cli_serve import serve
 from render_jobs.cli_study import study
+from render_jobs.cli_systems import systems
 from render_jobs.cli_templates import templates
 
 
@@ -108,6 +109,7 @@ main.add_command(reply)
 main.add_command(serve)
 main.add_command(templates)
 main.add_command(study)
+main.add_command(systems)
 
 
 @main.command()

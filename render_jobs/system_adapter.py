@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 from exomni_core.errors import InputError
 from exomni_core.files import write_text
 from render_jobs.system_program import end_group, environment, last_words
-from render_jobs.systems import AdapterSystem
+from render_jobs.systems import ORDERS, AdapterSystem
 
 JOB_VERSION: Final = 1
 PROVENANCE: Final = "provenance.json"
@@ -161,6 +161,7 @@ def _job(system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path) -> dict[
         "checkout": str(system.checkout.resolve()),
         "checkpoint": system.checkpoint,
         "options": dict(system.options),
+        "orders": {name: list(channels) for name, channels in ORDERS.items()},
         "provenance": str((work / PROVENANCE).resolve()),
         "items": [
             {"id": job.item_id, "wav": str(job.wav.resolve()), "out": str(job.out.resolve()),

@@ -21,7 +21,8 @@ MAY_NOT_IMPORT = {
 BLENDER = {"bpy", "gpu", "bmesh", "mathutils", "bpy_extras", "gpu_extras", "aud", "blf"}
 BLENDER_DOORS = ("blender_addon/", "render_jobs/", "templates/", "exomni_core/keyframes.py")
 NEURAL = {"torch", "transformers", "safetensors", "huggingface_hub", "torchaudio"}
-NEURAL_DOORS = ("exomni_core/omni/",)
+# Drivers run in the Python of somebody else's checkout.
+NEURAL_DOORS = ("exomni_core/omni/", "render_jobs/outside/")
 # The interface of all engines and the command line must start at once, and anywhere.
 HEAVY = ("bpy", "torch", "transformers", "soundfile", "soxr", "pocketsphinx", "espeakng_loader",
          "scipy", "imageio_ffmpeg", "ffmpeg", "PIL")  # fmt: skip
