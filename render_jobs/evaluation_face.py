@@ -57,7 +57,9 @@ def evaluate_face(
     preds = read_items(run.pred, system=run.system)
     refs = read_items(run.ref, system=run.ref_system or _same_system(run))
     config = one_config(refs)
-    jobs = plan_jobs(pair_up(preds, refs), seed=run.seed)
+    jobs = plan_jobs(
+        pair_up(preds, refs, single=_is_file(run.pred) and _is_file(run.ref)), seed=run.seed
+    )
     rows: list[Row] = []
     for row in run_jobs(jobs, head.basis, options, run.workers):
         rows.append(row)
@@ -80,9 +82,12 @@ def evaluate_face(
 def run_jobs(
     jobs: Sequence[Job], basis: FaceBasis, options: Options, workers: int = 0
 ) -> Iterator[Row]:
-    """Rows of all jobs, in order; in `workers` processes (0: one per core, at most 8)."""
+    """Rows of all jobs, in order; in `workers` processes (0: one per core, at most 8).
+
+    Whether processes are used depends on the jobs alone: sums over threads round in another way.
+    """
     count = workers or min(os.cpu_count() or 1, 8)
-    if count == 1 or len(jobs) <= _INLINE:
+    if len(jobs) <= _INLINE:
         yield from score_jobs(jobs, basis, options)
         return
     chunks = [jobs[k : k + _CHUNK] for k in range(0, len(jobs), _CHUNK)]
@@ -122,6 +127,10 @@ def _start(basis: FaceBasis, options: Options) -> None:
 
 def _score_chunk(jobs: Sequence[Job]) -> list[Row]:
     return list(score_jobs(jobs, _work["basis"], _work["options"]))
+
+
+def _is_file(place: Path) -> bool:
+    return place.is_file() and place.suffix.lower() != ".jsonl"
 
 
 def _same_system(run: FaceRun) -> str:

@@ -42,7 +42,7 @@ def to_rate(weights: Array, fps: float, to_fps: float = FPS) -> Array:
     if fps == to_fps or len(weights) == 1:
         return weights
     count = math.floor((len(weights) - 1) / fps * to_fps + 1e-9) + 1
-    position = np.minimum(np.arange(count) / to_fps * fps, len(weights) - 1.0)
+    position = np.minimum(np.arange(count) * (fps / to_fps), len(weights) - 1.0)
     before = position.astype(np.intp)
     after = np.minimum(before + 1, len(weights) - 1)
     share = (position - before)[:, None]

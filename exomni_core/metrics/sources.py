@@ -70,13 +70,14 @@ def read_items(place: Path, *, system: str = "") -> tuple[Item, ...]:
 
 
 def pair_up(
-    preds: Sequence[Item], refs: Sequence[Item]
+    preds: Sequence[Item], refs: Sequence[Item], *, single: bool = False
 ) -> list[tuple[str, Item | None, Item | None]]:
     """(id, prediction, reference) of every id that either side knows, by id.
 
-    Two single files belong together whatever they are called. Raises InputError if no id is shared.
+    single: two files that belong together whatever they are called. Raises InputError if no id is
+    shared.
     """
-    if len(preds) == len(refs) == 1:
+    if single:
         return [(preds[0].id, preds[0], refs[0])]
     left, right = {i.id: i for i in preds}, {i.id: i for i in refs}
     if not left.keys() & right.keys():
