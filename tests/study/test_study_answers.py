@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import sqlite3
 import stat
 
@@ -26,6 +25,10 @@ from render_jobs.study.store import Store, export_ratings
 def served(study_copy):
     with serving(study_copy(), completion_code="C0DE") as running:
         yield running
+
+
+def run(verb, *arguments):
+    return CliRunner().invoke(main, ["study", verb, *map(str, arguments)])
 
 
 def answers_in(folder):
@@ -234,7 +237,7 @@ def test_what_raters_write_stays_text(served, tmp_path):
     page = request(served.port, "GET", f"/admin/{served.admin_token}")
     assert b"evil.example" not in page.body
     out = tmp_path / "out"
-    done = CliRunner().invoke(main, ["study", "export", str(served.folder), "-o", str(out)])
+    done = run("export", str(served.folder), "-o", str(out))
     assert done.exit_code == 0, done.output
     with open(out / "ratings.csv", encoding="utf-8", newline="") as source:
         comments = [row["comment"] for row in csv.DictReader(source)]
@@ -287,9 +290,7 @@ def test_newcomers_get_seats_and_are_known_by_a_hash(study_copy):
         assert state["redirect"] == "https://app.prolific.com/submissions/complete?cc=PDONE"
         for path in folder.iterdir():
             assert path.is_dir() or b"SESSION" not in path.read_bytes()
-    done = CliRunner().invoke(
-        main, ["study", "status", str(folder), "--prolific-id", "p2", "--json"]
-    )
+    done = run("status", str(folder), "--prolific-id", "p2", "--json")
     assert [r["rater_id"] for r in json.loads(done.output)["raters"]] == ["R02"]
     assert "p2" not in (folder / "prolific.csv").read_text()
 
@@ -312,14 +313,14 @@ def test_a_seat_left_unfinished_is_given_anew(study_copy):
 def test_close_takes_no_more_answers_at_once(served):
     rater = served.rater(0)
     state = rater.enter()
-    done = CliRunner().invoke(main, ["study", "close", str(served.folder)])
+    done = run("close", str(served.folder))
     assert done.exit_code == 0, done.output
     reply = rater.post("answer", **answer_body(state["trial"], "left"))
     assert reply.status == 403
     assert "closed" in reply.json["error"]
     assert rater.state("open")["step"] == "closed"
     assert [e["event"] for e in read_events(served.folder)][-2] == "closed"
-    again = CliRunner().invoke(main, ["study", "close", str(served.folder), "--json"])
+    again = run("close", str(served.folder), "--json")
     assert json.loads(again.output)["closed_at"] in done.output
 
 
@@ -342,23 +343,20 @@ def test_one_server_for_a_study(served):
 def test_a_changed_study_is_not_served(study_copy):
     folder = study_copy()
     video = next((folder / "videos").iterdir())
-    os.chmod(video, 0o644)
     video.write_bytes(video.read_bytes() + b"\0")
-    done = CliRunner().invoke(main, ["study", "serve", str(folder), "--port", "0"])
+    done = run("serve", str(folder), "--port", "0")
     assert done.exit_code == 2
     assert "was changed" in done.output
     folder = study_copy()
     plan = (folder / "study.json").read_text(encoding="utf-8")
     (folder / "study.json").write_text(plan.replace('"break_every": 20', '"break_every": 21'))
-    done = CliRunner().invoke(main, ["study", "serve", str(folder), "--port", "0"])
+    done = run("serve", str(folder), "--port", "0")
     assert done.exit_code == 2
     assert "study.json was changed" in done.output
 
 
 def test_a_taken_port_is_one_sentence(served, study_copy):
-    done = CliRunner().invoke(
-        main, ["study", "serve", str(study_copy()), "--port", str(served.port)]
-    )
+    done = run("serve", str(study_copy()), "--port", str(served.port))
     assert done.exit_code == 2
     assert done.output.startswith("Error: port: port")
     assert done.output.count("\n") == 1
@@ -382,7 +380,5 @@ def test_serve_says_where_and_ends_with_a_polite_kill(study_copy):
     assert served.admin_token not in log
     assert "127.0.0.1" not in log
     assert "Traceback" not in log
-    done = CliRunner().invoke(
-        main, ["study", "links", str(folder), "--base-url", "https://x.org/s/"]
-    )
+    done = run("links", str(folder), "--base-url", "https://x.org/s/")
     assert f"R01,https://x.org/s/r/{served.keys.rater_token(0)}\n" in done.output
