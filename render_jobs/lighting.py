@@ -62,6 +62,7 @@ def apply_look(scene: Any, look: Look, colours: str, where: str) -> None:
         shading.color_type = "SINGLE"
         shading.single_color = look.single_colour
     shading.show_specular_highlight = True
+    scene.render.dither_intensity = 0.0  # noise: black would not be black, and videos grow
 
 
 def _studio_light(look: Look) -> str:
