@@ -170,7 +170,9 @@ def _raw_of(template: Template, reader: BlenderReader) -> RawHead:
         return read_head(template.mesh_path, reader)[0]
     mesh = load_mesh(template)
     keys = sum(bool(row.any()) for row in mesh.shapes)
-    made_of = {str(c): str(made) for c, made in dict(template.origin.get("shapes", {})).items()}
+    made_of = {
+        c: ((str(made), 1.0),) for c, made in dict(template.origin.get("shapes", {})).items()
+    }
     stand_ins = tuple(template.origin.get("stand_ins", ()))
     origin = Origin("template", keys, made_of, stand_ins, unit_hint=template.unit_m)
     return RawHead(mesh, origin)
@@ -192,6 +194,10 @@ def _origin(data: dict[str, Any]) -> Origin:
     """What came over the wire, with its lists as tuples again."""
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     plain["shared"] = tuple((left, right) for left, right in plain["shared"])
+    plain["made_of"] = {
+        channel: tuple((name, weight) for name, weight in parts)
+        for channel, parts in plain["made_of"].items()
+    }
     plain["colours"] = {k: (v[0], v[1], v[2]) for k, v in plain["colours"].items()}
     return Origin(**plain)
 
@@ -204,7 +210,7 @@ def _told(path: Path, origin: Origin, ready: Prepared) -> dict[str, Any]:
         told["sha256"] = sha256_file(path)
     told |= {"unit": report.unit, "axes": report.axes, "families": list(origin.families)}
     told["coverage"] = report.coverage
-    told["shapes"] = {c: made for c, made in origin.made_of.items() if made != c}
+    told["shapes"] = {c: origin.recipe(c) for c in origin.made_of if origin.recipe(c) != c}
     told["stand_ins"] = list(origin.stand_ins)
     told["notes"] = list(ready.notes)
     return {name: value for name, value in told.items() if value}
@@ -213,10 +219,10 @@ def _told(path: Path, origin: Origin, ready: Prepared) -> dict[str, Any]:
 def _renamed(origin: Origin) -> dict[str, Any]:
     """channel -> key, for those keys that a .blend template would not find by ARKit's names."""
     chosen: dict[str, Any] = {}
-    for channel, made in origin.made_of.items():
-        if canonical_name(made) != channel:
-            parts = [part.rpartition("*") for part in made.split(" + ")]
-            chosen[channel] = [[key, float(weight) if star else 1.0] for weight, star, key in parts]
+    for channel, parts in origin.made_of.items():
+        (name, weight), *more = parts
+        if more or weight != 1 or canonical_name(name) != channel:
+            chosen[channel] = name if not more and weight == 1 else [list(part) for part in parts]
     return chosen
 
 

@@ -162,15 +162,14 @@ def _stage_from_blend(template: Template, look: Look | None) -> Stage:
         keys = item.data.shape_keys if item.type == "MESH" else None
         if keys is None:
             continue
-        names = [key.name for key in keys.key_blocks]
-        key_names += names
+        keys.animation_data_clear()  # drivers and old keys would fight ours
+        key_names += [key.name for key in keys.key_blocks]
         with contextlib.suppress(InputError):
-            faces.append((keys, match_channels(names)))
+            faces.append((keys, _matched(item, template)))
             points.append(_world_points(item))
     if not faces:
         match_channels(key_names)  # raises the sentence that lists what the file has
     for keys, matching in faces:
-        keys.animation_data_clear()  # drivers and old keys would fight ours
         for name in matching.key_of.values():
             keys.key_blocks[name].value = 0.0
             keys.key_blocks[name].mute = False
@@ -182,6 +181,42 @@ def _stage_from_blend(template: Template, look: Look | None) -> Stage:
         apply_look(scene, look, "FILE", f"template {template.name!r}")
     shown = np.concatenate(points)
     return Stage(template, scene, faces, shown, own_camera, look=look or template.look)
+
+
+def _matched(item: Any, template: Template) -> Matching:
+    """Which channel moves which key of a mesh: as the template says, else by ARKit's names.
+
+    A channel that is a sum of keys gets a key of its own, mixed from them.
+    """
+    blocks = item.data.shape_keys.key_blocks
+    names = [key.name for key in blocks]
+    chosen = {}
+    for channel, parts in template.shape_sums.items():
+        here = [(name, weight) for name, weight in parts if name in names]
+        if here:
+            alone = len(here) == 1 and here[0][1] == 1.0
+            chosen[channel] = here[0][0] if alone else _mixed_key(item, channel, here)
+    if not chosen:
+        return match_channels(names)
+    targets: dict[str, Any] = dict(chosen)
+    with contextlib.suppress(InputError):
+        targets = {**match_channels(names).targets, **chosen}
+    return Matching(targets)
+
+
+def _mixed_key(item: Any, channel: str, parts: Sequence[tuple[str, float]]) -> str:
+    """The name of a new key that is the sum of `parts` at their weights."""
+    blocks = item.data.shape_keys.key_blocks
+    for block in blocks:
+        block.value, block.mute = 0.0, False
+    for name, weight in parts:
+        block = blocks[name]
+        block.slider_min, block.slider_max = min(block.slider_min, weight), max(1.0, weight)
+        block.value = weight
+    made = item.shape_key_add(name=channel, from_mix=True)
+    for block in blocks:
+        block.value = 0.0
+    return str(made.name)
 
 
 def _world_points(item: Any) -> FloatArray:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bpy_scripts.samples import flash_clip
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.clip import Clip, save_clip
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from render_jobs.encode import find_ffmpeg
 from render_jobs.import_head import BlenderReader, add_template, check_head, read_head
@@ -89,18 +89,27 @@ def add(files, name, reader, **wishes):
     return add_template(files / name, label, Wishes(**wishes), reader, sheet=False)
 
 
-def draws_an_open_mouth(renderer, template, folder):
-    """Whether the picture of the mouth's half changes when the jaw opens, and the face is there."""
-    clip = flash_clip(folder / "jaw.clip", [4], seconds=0.4, fps=30.0, hold_s=0.2)
+def changes(renderer, template, folder, channel):
+    """(96, 64) how much the picture changes, in grey levels, when a channel goes to 1."""
+    weights = np.zeros((12, 52), np.float32)
+    weights[6:, CHANNEL_INDEX[channel]] = 1.0
+    clip = folder / "one.clip"
+    save_clip(Clip(np.zeros(6400), 16_000, weights, fps=30.0), clip)
     settings = RenderSettings(template=str(template), width=64, height=96, engine="workbench")
-    video = folder / "jaw.mp4"
+    video = folder / "one.mp4"
     request = {"clip": str(clip), "video": str(video), "settings": settings.to_json()}
     renderer.ask(request)
     command = [find_ffmpeg(), "-v", "error", "-i", str(video), "-f", "rawvideo"]
     raw = subprocess.run([*command, "-pix_fmt", "gray", "-"], capture_output=True, check=True)
     frames = np.frombuffer(raw.stdout, np.uint8).reshape(-1, 96, 64).astype(int)
-    change = abs(frames[6] - frames[0])
-    return frames[0].std() > 10 and change[40:].max() > 40 and change[:20].max() < 12
+    assert frames[0].std() > 10  # there is a face
+    return abs(frames[8] - frames[0])
+
+
+def draws_an_open_mouth(renderer, template, folder):
+    """Whether the jaw's half of the picture changes when the jaw opens, and the brow's does not."""
+    change = changes(renderer, template, folder, "jawOpen")
+    return change[40:].max() > 40 and change[:20].max() < 12
 
 
 @pytest.mark.parametrize(("name", "family", "lost_m"), GOOD)
@@ -165,6 +174,10 @@ def test_scene_of_a_paper_is_kept_as_it_is(files, library, reader, renderer, tmp
     assert template.engine == "workbench"
     assert (added.folder / "head.blend").read_bytes() == (files / "render.blend").read_bytes()
     assert draws_an_open_mouth(renderer, added.folder, tmp_path)
+    # One channel of ours, two keys of the file's: both move.
+    assert set(template.channels) == {"browInnerUp", "cheekPuff"}
+    change = changes(renderer, added.folder, tmp_path, "cheekPuff")
+    assert min(change[:, :32].max(), change[:, 32:].max()) > 12
 
 
 def test_thirty_of_52_work_and_the_rest_is_named(files, library, reader, renderer, tmp_path):

@@ -107,7 +107,7 @@ def _coverage(mesh: TemplateMesh, origin: Origin) -> Iterator[Finding]:
         names = ", ".join(mesh.missing_shapes)
         yield Finding("warning", "missing", f"missing, they stay at rest: {names}")
     if origin.stand_ins:
-        made = (f"{c} ({origin.made_of[c]})" for c in origin.stand_ins if c in origin.made_of)
+        made = (f"{channel} ({origin.recipe(channel)})" for channel in origin.stand_ins)
         yield Finding("note", "stand_ins", f"other shapes stand in for {', '.join(made)}")
     if origin.shared:
         names = ", ".join(left[:-4] for left, _ in origin.shared)

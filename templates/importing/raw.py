@@ -49,7 +49,7 @@ class Origin:
     """Where a head came from and how it was read; plain data.
 
     format: `npz`, `ict`, `gltf`, `fbx` or `blend`. keys: how many shape keys the file had.
-    made_of: channel -> what makes it, such as `JawOpen` or `0.5*a + 0.5*b`. stand_ins: channels
+    made_of: channel -> the keys that are summed for it, with their weights. stand_ins: channels
     that only other channels' shapes make. shared: pairs of channels that one key makes.
     families: the naming families that were recognised. left_out: names without a meaning here.
     unit_hint: metres per unit as the file says, or None. colours: part -> scene-linear RGB.
@@ -58,7 +58,7 @@ class Origin:
 
     format: str
     keys: int = 0
-    made_of: Mapping[str, str] = field(default_factory=dict)
+    made_of: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     stand_ins: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
     families: tuple[str, ...] = ()
@@ -68,6 +68,11 @@ class Origin:
     licence: str = ""
     source: str = ""
     notes: tuple[str, ...] = ()
+
+    def recipe(self, channel: str) -> str:
+        """What makes a channel, for a person: `JawOpen`, `0.5*a + 0.5*b`, or its own name."""
+        parts = self.made_of.get(channel, ((channel, 1.0),))
+        return " + ".join(name if w == 1 else f"{w:g}*{name}" for name, w in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +172,7 @@ def _told(found: Matching, keys: int) -> dict[str, Any]:
     users: dict[tuple[str, str], set[str]] = {}
     for channel, targets in found.targets.items():
         # Several meshes take part under one name: said once.
-        parts = dict.fromkeys((target.key, target.weight) for target in targets)
-        made_of[channel] = " + ".join(n if w == 1 else f"{w:g}*{n}" for n, w in parts)
+        made_of[channel] = tuple(dict.fromkeys((t.key, t.weight) for t in targets))
         if all(target.how == "fallback" for target in targets):
             stand_ins.append(channel)
         for target in targets:
@@ -201,7 +205,7 @@ def refuse_not_finite(mesh: TemplateMesh, origin: Origin, where: str) -> None:
         )
     for channel, shape in zip(ARKIT_52, mesh.shapes, strict=True):
         if bad := int((~np.isfinite(shape)).any(axis=1).sum()):
-            name = origin.made_of.get(channel, channel)
+            name = origin.recipe(channel)
             raise InputError(
                 f"{where}: shape {name!r} has coordinates that are no finite numbers (NaN) at "
                 f"{bad} vertices; export that shape again"

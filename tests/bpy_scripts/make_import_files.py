@@ -204,7 +204,7 @@ def save(path):
 
 def paper_scene(head):
     """An object called `face`, a camera and a light of its own, as EmoTalk's render.blend has."""
-    item = scene(head, lambda channel: (channel,), whole=True)
+    item = scene(head, underscored, whole=True)
     item.name = "face"
     world = bpy.context.scene
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
