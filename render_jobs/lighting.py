@@ -13,11 +13,17 @@ from render_jobs import blender_compat
 from templates.looks import GENERATED, Look
 from templates.matcaps import write_matcap
 
+# Name, strength, colour, and Euler angles: from the upper left, the right, and behind.
+_SUNS: Final = (
+    ("Key", 2.3, (1.0, 0.95, 0.88), (0.85, 0.0, -0.6)),
+    ("Fill", 0.9, (0.88, 0.93, 1.0), (1.35, 0.0, 0.75)),
+    ("Rim", 1.0, (0.9, 0.95, 1.0), (-1.0, 0.0, -0.6)),
+)
 _OURS: Final = "exomni_"  # what the names of our studio lights begin with
 
 
 def build_light(scene: Any, look: Look, suns: bool = True) -> None:
-    """A world and two suns, for the engines that need light; Workbench brings its own."""
+    """A world and suns, for the engines that need light; Workbench brings its own."""
     world = bpy.data.worlds.new("World")
     world.color = look.world_colour
     background = blender_compat.node_tree_of(world).nodes.get("Background")
@@ -26,9 +32,10 @@ def build_light(scene: Any, look: Look, suns: bool = True) -> None:
     scene.world = world
     if not suns:
         return
-    for name, strength, angles in (("Key", 1.6, (1.0, 0.0, -0.5)), ("Fill", 0.6, (1.2, 0.0, 0.7))):
+    for name, strength, colour, angles in _SUNS:
         light = bpy.data.objects.new(name, bpy.data.lights.new(name, "SUN"))
         light.data.energy = strength
+        light.data.color = colour
         light.data.angle = 0.6  # radians: a soft shadow under the nose
         light.rotation_euler = angles
         scene.collection.objects.link(light)
