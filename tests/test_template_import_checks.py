@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Importing without Blender: axes, unit, sides, odd shapes, regions, OBJ folders, keeping."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
+from exomni_core.errors import InputError
+from render_jobs.cli import main
+from templates.importing import checks, clean, orient, regions
+from templates.importing.ict_source import read_folder
+from templates.importing.npz_source import read_npz
+from templates.importing.part_colours import part_colours
+from templates.importing.prepare import Wishes, prepare
+from templates.importing.raw import Origin, RawHead, RawMesh, join
+from templates.importing.store import Label, keep_mesh, remove
+from templates.library import find_template, list_user_templates, load_mesh, user_folder
+from templates.mesh import TemplateMesh, axes_matrix, ids_sha256, save_npz
+
+
+@pytest.fixture(scope="module")
+def head():
+    """The built-in head without what it says about itself."""
+    mesh = load_mesh(find_template("head"))
+    return TemplateMesh(
+        mesh.vertices, mesh.polygons, mesh.polygon_part, mesh.part_names, mesh.shapes
+    )
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXOMNI_TEMPLATES", str(tmp_path / "library"))
+    return tmp_path / "library"
+
+
+def ready(mesh, tmp_path, origin=None, **wishes):
+    raw = RawHead(mesh, origin or Origin("npz"))
+    return prepare(raw, Wishes(**wishes), name="x", path=tmp_path / "x.npz")
+
+
+def codes(prepared):
+    return {finding.code for finding in prepared.report.findings}
+
+
+def changed(mesh, **channels):
+    """The mesh with some shapes replaced: name -> (V, 3)."""
+    shapes = mesh.shapes.copy()
+    for name, shape in channels.items():
+        shapes[CHANNEL_INDEX[name]] = shape
+    return replace(mesh, shapes=shapes)
+
+
+def shape(mesh, name):
+    return mesh.shapes[CHANNEL_INDEX[name]]
+
+
+@pytest.mark.parametrize(
+    ("up", "forward"),
+    [p for p in itertools.product(orient._AXES, repeat=2) if p[0][1] != p[1][1]],
+)
+def test_axes_are_found_from_what_the_shapes_move(up, forward, head):
+    matrix = axes_matrix(up, forward)
+    as_file = replace(head, vertices=head.vertices @ matrix, shapes=head.shapes @ matrix)
+    assert orient.axes_of(as_file) == (up, forward)
+    turned = orient.turn(as_file, up, forward)
+    assert np.allclose(turned.vertices, head.vertices, atol=1e-6)
+
+
+@pytest.mark.parametrize(("factor", "metres"), [(1, 1.0), (100, 0.01), (1000, 0.001)])
+def test_unit_is_guessed_and_told(factor, metres, head, tmp_path):
+    prepared = ready(orient.scale(head, factor), tmp_path)
+    assert "guessed" in prepared.report.unit
+    assert np.ptp(prepared.mesh.vertices[:, 1]) == pytest.approx(np.ptp(head.vertices[:, 1]), 1e-5)
+    assert orient.find_unit(orient.scale(head, factor), None, None, "x").metres == metres
+
+
+def test_unit_of_a_file_counts_if_it_makes_a_head(head, tmp_path):
+    told = orient.find_unit(orient.scale(head, 100), None, 0.01, "x")
+    assert (told.metres, "as the file says" in told.how) == (0.01, True)
+    wrong = orient.find_unit(orient.scale(head, 100), None, 1.0, "x")
+    assert (wrong.metres, "though the file says m" in wrong.how) == (0.01, True)
+    with pytest.raises(InputError, match=r"say --unit m, cm, mm .* here about 0\.\d+"):
+        orient.find_unit(orient.scale(head, 10), None, 0.01, "x")
+    with pytest.raises(InputError, match="no head: choose another --unit"):
+        orient.find_unit(head, 0.01, None, "x")
+    assert orient.find_unit(head, 0.01, None, "x", force=True).metres == 0.01
+
+
+def test_a_body_below_the_head_spoils_neither_unit_nor_axes(head):
+    foot = head.vertices[:4] - [0, 1.5, 0]
+    whole = replace(
+        head,
+        vertices=np.vstack([head.vertices, foot]).astype(np.float32),
+        shapes=np.concatenate([head.shapes, np.zeros((52, 4, 3), np.float32)], axis=1),
+    )
+    assert orient.axes_of(whole) == ("+Y", "+Z")
+    assert orient.find_unit(whole, None, None, "x").metres == 1.0
+
+
+def test_swapped_sides_are_refused_and_can_be_exchanged(head, tmp_path):
+    order = [CHANNEL_INDEX[mirror_of(name)] for name in ARKIT_52]
+    swapped = replace(head, shapes=head.shapes[order])
+    with pytest.raises(InputError, match=r"left and right are swapped.*--swap-sides"):
+        ready(swapped, tmp_path)
+    mended = ready(swapped, tmp_path, swap=True)
+    assert np.array_equal(shape(mended.mesh, "jawLeft"), shape(head, "jawLeft"))
+    assert "swapped" not in codes(mended)
+    assert "swapped" in codes(ready(swapped, tmp_path, force=True))
+
+
+def test_dead_doubled_and_huge_shapes_are_found(head, tmp_path):
+    odd = changed(
+        head,
+        cheekPuff=shape(head, "cheekPuff") * 1e-4,
+        mouthFrownLeft=shape(head, "mouthSmileLeft"),
+    )
+    prepared = ready(odd, tmp_path)
+    assert prepared.report.missing == ("cheekPuff",)
+    assert any("move nothing" in f.text and "cheekPuff" in f.text for f in prepared.report.findings)
+    (twins,) = [f for f in prepared.report.findings if f.code == "duplicates"]
+    assert "mouthFrownLeft and mouthSmileLeft" in twins.text
+    with pytest.raises(InputError, match="further than half the face is large: mouthPucker"):
+        ready(changed(head, mouthPucker=shape(head, "mouthPucker") * 100), tmp_path)
+
+
+def test_a_head_without_jaw_or_with_few_shapes_is_refused(head, tmp_path):
+    with pytest.raises(InputError, match="no jawOpen"):
+        ready(changed(head, jawOpen=0), tmp_path)
+    few = replace(head, shapes=head.shapes * (np.arange(52) < 9)[:, None, None])
+    with pytest.raises(InputError, match="only 9 of 52"):
+        ready(few, tmp_path)
+
+
+def test_mouth_close_of_audio2face_is_made_an_ordinary_one(head, tmp_path):
+    assert not checks.claire_close(head)
+    claire = changed(head, mouthClose=shape(head, "mouthClose") + shape(head, "jawOpen"))
+    assert checks.claire_close(claire)
+    prepared = ready(claire, tmp_path)
+    assert np.allclose(shape(prepared.mesh, "mouthClose"), shape(head, "mouthClose"), atol=1e-6)
+    assert "no_closure" not in codes(prepared)
+    gone = changed(head, mouthClose=shape(head, "mouthClose") * 0.1)
+    assert "no_closure" in codes(ready(gone, tmp_path))
+
+
+def test_a_hollow_head_is_noticed(head, tmp_path):
+    assert "no_interior" not in codes(ready(head, tmp_path))
+    words = ("teeth", "tongue", "gums", "mouth_bag", "bag")
+    skin = [i for i, name in enumerate(head.part_names) if not name.startswith(words)]
+    keep = np.isin(head.polygon_part, skin)
+    hollow = replace(head, polygons=head.polygons[keep], polygon_part=head.polygon_part[keep])
+    assert "no_interior" in codes(ready(hollow, tmp_path))
+
+
+def test_regions_of_ict_are_where_people_put_them(shared, tmp_path):
+    """The inner-lip pair that was chosen by hand is found; most listed lips are."""
+    path = shared / "heads" / "ict_facekit.npz"
+    raw = read_npz(path)
+    listed = prepare(raw, Wishes(), name="ict", path=path)
+    assert listed.report.landmarks == 68
+    assert not listed.report.lips_auto
+    assert listed.report.lips_sha256 == ids_sha256(raw.mesh.lips)
+    assert raw.origin.unit_hint == 0.01
+    empty = np.empty(0, np.int32)
+    bare = replace(
+        raw.mesh, lips=empty, upper_lip=empty, lower_lip=empty, lip_aperture_pair=empty,
+        landmarks68=empty,
+    )  # fmt: skip
+    found = prepare(RawHead(bare, raw.origin), Wishes(), name="ict", path=path)
+    assert found.report.lips_auto
+    assert found.mesh.lip_aperture_pair.tolist() == raw.mesh.lip_aperture_pair.tolist()
+    assert np.isin(raw.mesh.lips, found.mesh.lips).mean() > 0.95
+    for side in ("L", "R"):
+        eye = found.mesh.vertices[found.mesh.vertex_groups[f"eye_{side}"]].mean(axis=0)
+        assert eye[0] * (1 if side == "L" else -1) > 0.02
+
+
+def write_obj(path, points, faces):
+    rows = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points]
+    rows += ["f " + " ".join(f"{i + 1}/1/1" for i in face if i >= 0) for face in faces]
+    path.write_text("\n".join(rows) + "\n")
+
+
+def test_folder_of_objs_as_ict_has_it(head, tmp_path):
+    folder = tmp_path / "FaceXModel"
+    folder.mkdir()
+    thin = clean.drop_loose_vertices(head)
+    write_obj(folder / "generic_neutral_mesh.obj", thin.vertices * 100, thin.polygons)
+    for name in ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "browInnerUp", "mouthPucker"):
+        whole = (thin.vertices + shape(thin, name)) * 100
+        stem = name.replace("Left", "_L").replace("Right", "_R")
+        if name != "browInnerUp":
+            write_obj(folder / f"{stem}.obj", whole, thin.polygons)
+            continue
+        left = (thin.vertices[:, :1] > 0).astype(float)
+        for side, share in (("L", left), ("R", 1 - left)):
+            half = (thin.vertices + share * shape(thin, name)) * 100
+            write_obj(folder / f"{stem}_{side}.obj", half, thin.polygons)
+    write_obj(folder / "identity000.obj", thin.vertices * 90, thin.polygons)
+    raw = read_folder(tmp_path)  # the folder above works too
+    assert raw.origin.made_of["browInnerUp"] == (("browInnerUp_L", 1.0), ("browInnerUp_R", 1.0))
+    assert "identity000" not in raw.origin.left_out
+    prepared = prepare(raw, Wishes(force=True), name="x", path=folder)
+    assert "cm, as the file says" in prepared.report.unit
+    assert prepared.report.coverage - len(prepared.report.stand_ins) == 5
+    assert "mouthClose" in prepared.report.stand_ins  # lifts the jaw
+    for name in ("browInnerUp", "eyeBlinkLeft"):
+        assert np.allclose(shape(prepared.mesh, name), shape(thin, name), atol=2e-5)
+    (folder / "jawOpen.obj").write_text("v 0 0 0\n")
+    with pytest.raises(InputError, match=r"jawOpen\.obj has 1 vertices, but generic_neutral"):
+        read_folder(folder)
+
+
+def test_one_key_for_both_sides_is_split_down_the_middle():
+    points = np.array([[-0.03, 0, 0], [0, 0, 0], [0.03, 0, 0]], np.float32)
+    push = np.full((3, 3), 0.01, np.float32)
+    raw = RawMesh(
+        "Face", points, np.array([[0, 1, 2, -1]], np.int32), np.zeros(1, np.int32), ("a",),
+        ("eyesClosed", "jawOpen"), lambda name: push,
+    )  # fmt: skip
+    joined, told = join([raw], "x")
+    assert told["shared"] == (("eyeBlinkLeft", "eyeBlinkRight"),)
+    split = clean.split_sides(joined, told["shared"])
+    left, right = shape(split, "eyeBlinkLeft"), shape(split, "eyeBlinkRight")
+    assert np.allclose(left + right, push)
+    assert left[:, 0].tolist() == pytest.approx([0, 0.005, 0.01])
+
+
+def test_cleaning_drops_what_blender_rejects_and_welds_seams():
+    rng = np.random.default_rng(0)
+    points = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0], [9, 9, 9]], float)
+    shapes = np.zeros((52, 6, 3), np.float32)
+    shapes[0] = rng.random((6, 3))
+    shapes[0, 4] = shapes[0, 1]  # the twin of vertex 1
+    quads = np.array([[0, 1, 2, 3], [0, 4, 2, 3], [0, 1, 1, 3], [0, 1, 0, 3], [2, 3, 0, -1]])
+    mesh = TemplateMesh(
+        points.astype(np.float32), quads.astype(np.int32), np.zeros(5, np.uint8), ("a",), shapes
+    )
+    welded = clean.weld(mesh, np.zeros(6, np.int32))
+    assert len(welded.vertices) == 5
+    kept, dropped = clean.drop_broken_faces(welded)
+    # The doubled quad and the one that folds back on itself are gone; one became a triangle.
+    assert kept.polygons.tolist() == [[0, 1, 2, 3], [0, 1, 3, -1], [2, 3, 0, -1]]
+    assert dropped == 2
+    assert len(clean.drop_loose_vertices(kept).vertices) == 4
+    apart = clean.weld(mesh, np.array([0, 0, 0, 0, 1, 0], np.int32))
+    assert len(apart.vertices) == 6  # layers of two meshes stay apart
+
+
+def test_absolute_shapes_in_an_npz_are_taken_apart(head, tmp_path):
+    path = tmp_path / "whole.npz"
+    names = np.array([b"_neutral", *(name.encode() for name in ARKIT_52)])
+    whole = np.concatenate([head.vertices[None], head.vertices + head.shapes])
+    np.savez(path, meanshape=head.vertices, blendshape=whole, bs_names=names, quads=head.polygons)
+    raw = read_npz(path)
+    assert np.allclose(raw.mesh.shapes, head.shapes, atol=1e-6)
+    assert any("whole faces" in note for note in raw.origin.notes)
+
+
+def test_emotalk_needs_no_names_and_others_do(head, tmp_path):
+    arrays = {"meanshape": head.vertices, "blendshape": head.shapes, "quads": head.polygons}
+    np.savez(tmp_path / "EmoTalk.npz", **arrays)
+    assert read_npz(tmp_path / "EmoTalk.npz").origin.keys == 52
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(InputError, match="doesn't name its blendshapes"):
+        read_npz(tmp_path / "other.npz")
+
+
+def test_colours_come_from_the_file_or_from_names():
+    given = {"Skin": (0.5, 0.4, 0.3), "Teeth_upper": (0.8, 0.8, 0.8)}
+    chosen = part_colours(["Skin", "Teeth_upper", "Eye_Iris", "cloth"], given)
+    assert chosen["Skin"] == (0.5, 0.4, 0.3)
+    assert chosen["Teeth_upper"][2] < chosen["Teeth_upper"][0]  # grey meant nothing
+    assert chosen["Eye_Iris"][2] > chosen["Eye_Iris"][0]
+    assert "cloth" not in chosen
+
+
+# ------------------------------------------------------------------ keeping and the command line
+
+
+def exorender(*words):
+    return CliRunner().invoke(main, ["templates", *map(str, words)])
+
+
+@pytest.fixture
+def npz(head, tmp_path):
+    save_npz(orient.scale(head, 100), tmp_path / "mine.npz")
+    return tmp_path / "mine.npz"
+
+
+def test_add_list_check_and_remove(npz, library, tmp_path):
+    lips = tmp_path / "lips.txt"
+    lips.write_text("12, 5 5\n900")
+    done = exorender("add", npz, "--name", "mine", "--licence", "CC0", "--lip-ids", lips,
+                     "--no-sheet", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.output)["report"]
+    assert (report["coverage"], report["lips"], report["lips_auto"]) == (52, 3, False)
+    template = find_template("mine")
+    assert (template.folder, template.licence) == (library / "mine", "CC0")
+    assert template.lips_sha256 == ids_sha256(np.array([5, 12, 900]))
+    assert "lips" not in template.derived
+    assert template.origin["unit"].startswith("cm, guessed")
+    listed = exorender()
+    assert "mine" in listed.output
+    assert "52 of 52" in listed.output
+    assert "CC0" in listed.output
+    rows = json.loads(exorender("--json").output)["templates"]
+    assert [(r["name"], r["kind"]) for r in rows][-1] == ("mine", "yours")
+    again = exorender("add", npz, "--name", "mine", "--no-sheet")
+    assert again.exit_code == 2
+    checked = exorender("check", "mine")
+    assert checked.exit_code == 0
+    assert "52 of 52" in checked.output
+    assert exorender("remove", "mine").exit_code == 0
+    assert list_user_templates() == ((), ())
+    assert not list(library.iterdir())
+    assert exorender("remove", "mine").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".hidden", "x" * 65, "head", "ä b"])
+def test_names_never_leave_the_folder(name, npz, library, tmp_path):
+    done = exorender("add", npz, "--name", name, "--no-sheet")
+    assert done.exit_code == 2, done.output
+    with pytest.raises(InputError):
+        remove(name)
+    assert not library.exists()
+    assert user_folder() == library
+
+
+def test_remove_and_force_touch_only_templates(head, library, tmp_path):
+    (library / "photos").mkdir(parents=True)
+    (library / "photos" / "a.txt").write_text("x")
+    with pytest.raises(InputError, match="no template 'photos'"):
+        remove("photos")
+    label = Label("photos", "", "", replace=True)
+    with pytest.raises(InputError, match="is there and no template"):
+        keep_mesh(label, head, colours={}, derived=(), origin={"file": "x"})
+    assert (library / "photos" / "a.txt").is_file()
+
+
+def test_a_descriptor_from_elsewhere_reaches_nothing(head, library):
+    label = Label("mine", "", "")
+    folder = keep_mesh(label, head, colours={}, derived=(), origin={"file": "x"})
+    data = json.loads((folder / "template.json").read_text())
+    for changes, words in (
+        ({"mesh": "../../secret.npz"}, "mesh must be a file in the template's own folder"),
+        ({"mesh": "/etc/passwd.npz"}, "mesh must be a file in the template's own folder"),
+        ({"lips": "..\\lips.npy"}, "lips must be a file"),
+        ({"channels": {"jawOpens": "x"}}, r"channels\.jawOpens must be under one of"),
+        ({"channels": {"jawOpen": [["a", "b"]]}}, r"channels\.jawOpen must be a shape's name"),
+        ({"derived": ["nose"]}, "derived must be a list out of lips"),
+        ({"engine": "unreal"}, "engine must be one of auto"),
+        ({"lips_sha256": "0" * 64}, "lips_sha256"),
+    ):
+        (folder / "template.json").write_text(json.dumps(data | changes))
+        with pytest.raises(InputError, match=words):
+            load_mesh(find_template("mine"))
+    _, faults = list_user_templates()
+    assert faults == ()  # a wrong hash is found when the mesh is read
+    (folder / "template.json").write_text("{")
+    assert len(list_user_templates()[1]) == 1
+    assert exorender().exit_code == 0
+
+
+def test_channels_of_a_descriptor_are_followed(head, library):
+    folder = keep_mesh(Label("mine", "", ""), head, colours={}, derived=(), origin={"file": "x"})
+    data = json.loads((folder / "template.json").read_text())
+    wish = {"mouthFunnel": "mouthPucker", "cheekPuff": [["jawOpen", 0.25], ["jawLeft", -1]]}
+    (folder / "template.json").write_text(json.dumps(data | {"channels": wish}))
+    mesh = load_mesh(find_template("mine"))
+    assert np.array_equal(shape(mesh, "mouthFunnel"), shape(head, "mouthPucker"))
+    wanted = 0.25 * shape(head, "jawOpen") - shape(head, "jawLeft")
+    assert np.allclose(shape(mesh, "cheekPuff"), wanted, atol=1e-7)
+    data["channels"] = {"jawOpen": "nobody"}
+    (folder / "template.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"no blendshape 'nobody', which its channels\.jawOpen"):
+        load_mesh(find_template("mine"))
+
+
+def test_unusable_paths_and_lists_are_one_sentence(tmp_path, library, npz):
+    (tmp_path / "x.obj").write_text("v 0 0 0")
+    (tmp_path / "lips.json").write_text('["a"]')
+    for words, sentence in (
+        (("add", tmp_path / "x.obj", "--name", "a"), "the kinds are .npz, .glb"),
+        (("add", tmp_path, "--name", "a"), "is no head; give"),
+        (("add", npz, "--name", "a", "--lip-ids", tmp_path / "lips.json"), "whole numbers"),
+        (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is no unit"),
+        (("check", "nobody"), "there is no template 'nobody'"),
+    ):
+        done = exorender(*words)
+        assert done.exit_code == 2
+        assert sentence in done.output, done.output
+        assert done.output.count("\n") == 1
+
+
+def test_regions_of_the_built_in_head(head):
+    found, derived = regions.with_regions(head)
+    assert derived == ("lips", "aperture_pairs", "vertex_groups")
+    assert len(found.aperture_pairs) >= 5
+    assert regions.opening(found, found.aperture_pairs).max() < 0.003
+    assert regions.opening(found, found.aperture_pairs, jawOpen=1.0).max() > 0.02
