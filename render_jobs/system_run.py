@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from exomni_core import __version__
 from exomni_core.arkit import ARKIT_52
-from exomni_core.clip import Clip, load_clip, save_clip
+from exomni_core.clip import Clip, load_clip, load_face, save_clip
 from exomni_core.errors import ClipError, EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.files import remove_leftovers, sha256_file, write_text
 from exomni_core.formats import FaceTrack, clip_from_face, read_face
@@ -258,7 +258,7 @@ class _Run:
         clip = made.clip
         if clip is None:
             assert made.track is not None
-            clip = clip_from_face(made.track, made.name, made.sound)
+            clip = clip_from_face(made.track, made.name, self._sound_file(made.sound))
         clip = replace(
             clip,
             text=clip.text or item.text,
@@ -278,6 +278,14 @@ class _Run:
             notes=(*row.notes, *_clip_notes(clip)),
             sha256={"clip": sha256},
         )
+
+    def _sound_file(self, sound: Path | None) -> Path | None:
+        """A file that holds sound alone; a clip's is taken out as it is."""
+        if sound is None or sound.suffix != ".clip":
+            return sound
+        flac = self.folder.work / f"{sound.stem}.flac"
+        flac.write_bytes(load_face(sound).flac)
+        return flac
 
     def _store_video(self, row: Row, made: Path) -> Row:
         from render_jobs.encode import probe

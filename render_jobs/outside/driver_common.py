@@ -57,8 +57,9 @@ class Driver:
         """Do everything; returns the exit code."""
         started = time.time()
         predict = prepare(self)
-        self._tell({"event": "ready", "seconds": round(time.time() - started, 3)})
-        self._write_provenance(time.time() - started)
+        load_s = time.time() - started
+        self._tell({"event": "ready", "seconds": round(load_s, 3)})
+        self._write_provenance(load_s)  # now, in case an item brings us down
         for item in self.job["items"]:
             began = time.time()
             try:
@@ -69,6 +70,7 @@ class Driver:
                 self._tell({"id": item["id"], "error": sentence(error)})
             else:
                 self._tell({"id": item["id"], "seconds": round(time.time() - began, 3)})
+        self._write_provenance(load_s)  # some facts are only known afterwards
         return 0
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -76,12 +78,12 @@ class Driver:
         self._out.flush()
 
     def _write_provenance(self, load_s: float) -> None:
+        if "checkpoint_sha256" not in self.provenance and self.job["checkpoint"]:
+            checkpoint = self.checkout / self.job["checkpoint"]
+            self.provenance["checkpoint_sha256"] = sha256(checkpoint)
         facts = {
             **self.provenance,
             "checkout_revision": git_revision(self.checkout),
-            "checkpoint_sha256": sha256(self.checkout / self.job["checkpoint"])
-            if self.job["checkpoint"]
-            else "",
             "python": platform.python_version(),
             "versions": {name: version_of(name) for name in ("torch", "transformers", "numpy")},
             "load_seconds": round(load_s, 3),
