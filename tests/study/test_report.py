@@ -321,3 +321,43 @@ def test_a_study_without_answers_says_what_to_do(study_copy):
     done = run(study_copy())
     assert done.exit_code == 2
     assert "exorender study serve" in done.stderr
+
+
+def whole_session(served, seat):
+    """One rater who prefers the target, over HTTP like the page does it."""
+    trials = {trial.trial_id: trial for trial in served.study.seats[seat].trials}
+    rater = served.rater(seat)
+    rater.state("open")
+    state = rater.enter()
+    while state["step"] != "comment":
+        if state["step"] != "trial":
+            state = rater.go_on(state)
+            continue
+        trial = trials[state["trial"]["id"]]
+        side = "left" if trial.left == served.study.target else "right"
+        state = rater.answer(state, trial.expected or side)
+    rater.state("finish", comment="")
+
+
+def test_a_served_study_is_reported_from_its_own_store(study_copy, tmp_path):
+    from study_client import serving
+
+    with serving(study_copy()) as served:
+        for seat in range(3):
+            whole_session(served, seat)
+        done = run(served.folder, "--json", "-o", tmp_path)
+        target = served.study.target
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    (name,) = facts["raw"]["comparisons"]
+    entry = facts["raw"]["comparisons"][name]
+    assert name.startswith(f"{target}__vs__")
+    assert entry["all"]["counts"] == {"win": 18, "tie": 0, "loss": 0}
+    assert entry.keys() == {"all", "en", "zh"}
+    cleaning = facts["cleaning"]
+    assert cleaning["catch"] == {f"R0{n}": {"passed": 2, "total": 2} for n in (1, 2, 3)}
+    assert cleaning["excluded_why"] == {}
+    # nobody can have watched: the server's clock caps what these hasty raters claim
+    assert (cleaning["too_fast_main"], facts["clean"]["comparisons"]) == (18, {})
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "The exclusion rules leave no rating" in text
