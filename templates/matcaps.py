@@ -33,7 +33,8 @@ class Lamp:
     colour: scene-linear RGB, the radiance of white where it stands overhead.
     wrap: how far it reaches round the ball for red, green and blue, 0 (a point) to 1 (all round);
     red beyond blue is how light bleeds through skin.
-    gloss: radiance of its reflection; sharpness: the reflection's Blinn exponent.
+    gloss: radiance of its reflection, the same on every colour, so a broad one would fill a dark
+    mouth with haze. sharpness: a quarter of the reflection's Blinn exponent.
     """
 
     towards: Colour
@@ -78,8 +79,8 @@ MATCAPS: Final[Mapping[str, Matcap | Phong]] = {
     "phong": Phong(),
     "clay": Matcap(
         lamps=(
-            Lamp((-0.55, 0.7, 0.55), (0.86, 0.83, 0.79), (0.12, 0.11, 0.10),
-                 (0.05, 0.05, 0.05), 4.0),
+            Lamp((-0.55, 0.7, 0.55), (0.91, 0.88, 0.84), (0.12, 0.11, 0.10),
+                 (0.03, 0.03, 0.03), 12.0),
             Lamp((0.9, 0.1, 0.35), (0.13, 0.145, 0.17), (0.2, 0.2, 0.2)),
         ),
         sky=(0.17, 0.175, 0.185),
@@ -90,10 +91,8 @@ MATCAPS: Final[Mapping[str, Matcap | Phong]] = {
     ),
     "skin": Matcap(
         lamps=(
-            Lamp((-0.55, 0.6, 0.62), (0.86, 0.81, 0.74), (0.30, 0.13, 0.08),
-                 (0.05, 0.047, 0.043), 4.0),
-            Lamp((-0.4, 0.6, 0.75), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0),
-                 (0.085, 0.083, 0.08), 22.0),
+            Lamp((-0.55, 0.6, 0.62), (0.87, 0.82, 0.755), (0.30, 0.13, 0.08),
+                 (0.105, 0.102, 0.098), 14.0),
             Lamp((0.95, 0.1, 0.3), (0.13, 0.14, 0.17), (0.2, 0.2, 0.2)),
         ),
         sky=(0.13, 0.125, 0.13),
