@@ -58,6 +58,24 @@ _face_options = _chain(
 )  # fmt: skip
 
 
+_sync_options = _chain(
+    click.option("--texts", type=FILE, metavar="JSONL",
+                 help="Lines of id and reference, transcript or text: what is said."),
+    click.option("--audio", type=FOLDER, help="Folder of sounds by id, for files without one."),
+    click.option("--phones", type=FOLDER,
+                 help="Folder of ID.TextGrid, .ctm or .json: which sound is when."),
+    click.option("--realign", is_flag=True,
+                 help="Align the known text even where a clip tells its sounds."),
+    click.option("--language", default="", metavar="CODE", help="For clips that name none."),
+    click.option("--fps", type=click.FloatRange(1, 240), metavar="RATE",
+                 help="Rows per second of arrays and CSV files, if they don't tell."),
+    click.option("--system", default="", metavar="NAME", help="Which system's lines of a list."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="For the intervals."),
+    click.option("--blender", type=FILE, help="Read .blend files with this Blender program."),
+)  # fmt: skip
+
+
 @click.group(name="eval")
 def evaluate() -> None:
     """Measure faces and speech: tables with baselines, intervals and hashes."""
@@ -146,3 +164,27 @@ def finish(result: dict[str, Any], markdown: str, lines: list[str], chosen: dict
             click.echo(f"wrote {path}")
     if result["counts"]["n_failed"] or not result["counts"]["n_scored"]:
         sys.exit(EXIT_SOME_FAILED)
+
+
+@evaluate.command(short_help="Measure lip-sync without a reference: closures, lag, smoothness.")
+@click.argument("clips", type=PLACE)
+@_sync_options
+@workers_option
+@output_option
+@json_option
+def sync(clips: Path, **chosen: Any) -> None:
+    """Measure how the mouths in CLIPS go with their own speech; no reference face is needed.
+
+    CLIPS is a file (.clip, .blend, or coefficients), a folder of them, a batch run, or a
+    responses.jsonl. What is said comes from the clip or the list, or by --texts, --phones, --audio.
+    """
+    from render_jobs.console import ProgressLine
+    from render_jobs.evaluation_sync import SyncRun, evaluate_sync
+    from render_jobs.evaluation_sync_text import sync_lines, sync_markdown
+
+    names = ("system", "texts", "audio", "phones", "realign", "language", "fps", "seed",
+             "workers", "blender")  # fmt: skip
+    run = SyncRun(clips, **{name: chosen[name] for name in names})
+    with ProgressLine(quiet=chosen["as_json"], unit="clips") as line:
+        result = evaluate_sync(run, line.frames)
+    finish(result, sync_markdown(result), sync_lines(result), chosen)
