@@ -149,8 +149,10 @@ def _words(text: str) -> str:
 
 def _html_table(block: Table) -> str:
     def cell(tag: str, place: int, text: str) -> str:
-        mark = "" if place < block.names else ' class="n"'
-        return f"<{tag}{mark}>{html.escape(text)}</{tag}>"
+        if place >= block.names:
+            return f'<{tag} class="n">{html.escape(text)}</{tag}>'
+        # long_names_like_these may break after an underscore
+        return f"<{tag}>{html.escape(text).replace('_', '_<wbr>')}</{tag}>"
 
     def line(tag: str, cells: Sequence[str]) -> str:
         return "<tr>" + "".join(cell(tag, p, text) for p, text in enumerate(cells)) + "</tr>"

@@ -28,6 +28,7 @@ h2 {
   font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: .9rem;
   border-top: 1px solid var(--line);
 }
+h1, p { overflow-wrap: anywhere; }
 p, ul { max-width: 46rem; margin: .5rem 0; }
 ul { padding-left: 1.2rem; }
 li { margin: .3rem 0; overflow-wrap: anywhere; }
@@ -35,10 +36,14 @@ li { margin: .3rem 0; overflow-wrap: anywhere; }
 p.soft { color: var(--soft); font-size: .93rem; margin-top: .15rem; }
 .wide { overflow-x: auto; margin-top: .9rem; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .34rem .5rem; text-align: left; white-space: nowrap; vertical-align: bottom; }
-th { font-weight: 600; border-bottom: 2px solid var(--line); white-space: normal; }
+th, td { padding: .34rem .5rem; text-align: left; white-space: nowrap; vertical-align: top; }
+th {
+  vertical-align: bottom; font-weight: 600; border-bottom: 2px solid var(--line);
+  white-space: normal;
+}
 td { border-bottom: 1px solid var(--line); }
 th.n, td.n { text-align: right; }
+td:first-child { white-space: normal; min-width: 9rem; max-width: 17rem; overflow-wrap: anywhere; }
 tbody tr:nth-child(even) { background: var(--shade); }
 .caption, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
 .caption { margin: .45rem 0 1.4rem; }
@@ -48,6 +53,7 @@ figcaption { margin-top: .4rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; padding: .3rem 0; }
 svg text { fill: var(--ink); font-size: 13px; font-family: inherit; }
+svg .small { font-size: 11.5px; }
 svg .soft { fill: var(--soft); }
 svg .end { text-anchor: end; }
 svg .middle { text-anchor: middle; }

@@ -17,6 +17,7 @@ _RIGHT: Final = 640.0  # where it ends; values stand after it
 _ROW: Final = 30.0
 _TOP: Final = 14.0
 _FOOT: Final = 44.0
+_LONGEST: Final = 30  # characters of a label
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def forest(rows: Sequence[Estimate], axis: str) -> str:
     parts = _grid(bottom, axis)
     for number, row in enumerate(rows):
         y = _TOP + _ROW * (number + 0.5)
-        parts.append(_text(_LABEL - 14, y + 4, row.label, "end soft" if row.pale else "end"))
+        parts.append(_label(y + 4, row.label, "end soft" if row.pale else "end"))
         if row.low is not None and row.high is not None:
             low, high = max(0.0, row.low), min(1.0, row.high)
             kind = "whisker pale" if row.pale else "whisker"
@@ -65,7 +66,7 @@ def stacked(rows: Sequence[Shares], axis: str) -> str:
     parts = _grid(bottom, axis)
     for number, row in enumerate(rows):
         y = _TOP + _ROW * number + 5
-        parts.append(_text(_LABEL - 14, y + 14, row.label, "end"))
+        parts.append(_label(y + 14, row.label))
         left = 0.0
         for kind, share in (("win", row.win), ("tie", row.tie), ("loss", row.loss)):
             x, width = _x(left), share * (_RIGHT - _LABEL)
@@ -84,23 +85,32 @@ def raters(rows: Mapping[str, Mapping[str, float]], out: Sequence[str], axis: st
 
     Dots of equal value are stacked upwards, so that none hides another.
     """
-    height = 58.0
+    stacks = {label: _stack(values) for label, values in rows.items()}
+    most = max((level for stack in stacks.values() for _, level in stack.values()), default=0)
+    height = 48.0 + 10 * most
     bottom = _TOP + height * len(rows)
     parts = _grid(bottom, axis)
-    for number, (label, values) in enumerate(rows.items()):
+    for number, (label, stack) in enumerate(stacks.items()):
         base = _TOP + height * (number + 1) - 12
-        parts.append(_text(_LABEL - 14, base, label, "end"))
+        parts.append(_label(base, label))
         parts.append(_line(_LABEL, base + 6, _RIGHT, base + 6, "axis"))
-        level: dict[int, int] = {}
-        for rater, value in sorted(values.items(), key=lambda entry: (entry[1], entry[0])):
-            place = round(value * 50)  # a dot is about as wide as a fiftieth of the axis
-            y = base - 1 - 10 * level.get(place, 0)
-            level[place] = level.get(place, 0) + 1
+        for rater, (value, level) in stack.items():
             kind = "ring" if rater in out else "dot"
             title = f"<title>{html.escape(rater)}: {value:.1%}</title>"
-            parts.append(_circle(_x(value), y, 4.5, kind, title))
-        parts.append(_text(_RIGHT + 14, base, f"{len(values)} raters", "soft"))
+            parts.append(_circle(_x(value), base - 1 - 10 * level, 4.5, kind, title))
+        parts.append(_text(_RIGHT + 14, base, f"{len(stack)} raters", "soft"))
     return _svg(parts, bottom + _FOOT, axis)
+
+
+def _stack(values: Mapping[str, float]) -> dict[str, tuple[float, int]]:
+    """Rater -> value and level; a dot is about as wide as a fiftieth of the axis."""
+    levels: dict[int, int] = {}
+    placed = {}
+    for rater, value in sorted(values.items(), key=lambda entry: (entry[1], entry[0])):
+        place = round(value * 50)
+        placed[rater] = (value, levels.get(place, 0))
+        levels[place] = levels.get(place, 0) + 1
+    return placed
 
 
 def histogram(values: Sequence[float], axis: str, width: float = 0.1, last: float = 3.0) -> str:
@@ -144,12 +154,27 @@ def strengths(rows: Sequence[Estimate], axis: str) -> str:
     parts.append(_text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
     for number, row in enumerate(rows):
         y = _TOP + _ROW * (number + 0.5)
-        parts.append(_text(_LABEL - 14, y + 4, row.label, "end"))
+        parts.append(_label(y + 4, row.label))
         if row.low is not None and row.high is not None:
             parts.append(_line(x(row.low), y, x(row.high), y, "whisker"))
         parts.append(_circle(x(row.value), y, 5, "dot"))
         parts.append(_text(_RIGHT + 14, y + 4, row.note, ""))
     return _svg(parts, bottom + _FOOT, axis)
+
+
+def _label(y: float, label: str, kind: str = "end") -> str:
+    """`label` left of the plot; a long `A vs B` on two lines, and longer names cut."""
+    if len(label) <= _LONGEST:
+        return _text(_LABEL - 14, y, label, kind)
+    first, versus, second = label.partition(" vs ")
+    if not versus:
+        return _text(_LABEL - 14, y, _cut(label), kind)
+    lines = (y - 6.5, _cut(first)), (y + 6.5, _cut(f"vs {second}"))
+    return "".join(_text(_LABEL - 14, at, line, f"{kind} small") for at, line in lines)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _x(share: float) -> float:

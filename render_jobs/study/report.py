@@ -8,7 +8,7 @@ sensitivity, agreement, ranking, raters and sides, times, every prompt, and how 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,17 @@ def _answer(facts: Facts, more: Facts, facts_about: Facts) -> Section:
         for text in (pair_caution(name, entry), *cautions(entry, extra["comparisons"][name])):
             warnings.setdefault(text, []).append(title(name))
     told = [
-        f"{'All comparisons' if 1 < len(about) == len(names) else ', '.join(about)}: {text}"
+        text if len(names) == 1 else f"{_all_or(about, names)}: {text}"
         for text, about in sorted(warnings.items(), key=lambda entry: len(entry[1]))
     ]
     blocks += [tables.forest_figure(facts), Bullets(told)]
     if which == "raw":
         blocks.append(Text("The exclusion rules leave no rating, so all ratings are shown here."))
     return Section("What the study shows", blocks)
+
+
+def _all_or(about: Sequence[str], names: Sequence[str]) -> str:
+    return "All comparisons" if len(about) == len(names) else ", ".join(about)
 
 
 def summary_lines(facts: Facts, target: str) -> list[str]:

@@ -212,7 +212,7 @@ def test_mmf_is_told_beside_chance():
 class Balance(HTMLParser):
     """Collects tags and refuses one that closes what is not open."""
 
-    VOID = ("meta", "br")
+    VOID = ("meta", "wbr")
 
     def __init__(self, text):
         super().__init__()
