@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A .blend file in, the weights that Blender shows at each frame out; read by a Blender beside us."""
+"""A .blend file in, the weights that Blender shows at each frame out; by a process of its own."""
 
 from __future__ import annotations
 

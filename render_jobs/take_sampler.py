@@ -2,7 +2,7 @@
 """A .blend file in, its character's shape keys frame by frame as an npz out; runs inside Blender.
 
 Started as `python -m render_jobs.take_sampler FILE OUT` (bpy as a module), or inside a user's own
-Blender with `blender --background --factory-startup --python render_jobs/take_sampler.py -- FILE OUT`.
+Blender as `blender --background --factory-startup --python THIS_FILE -- FILE OUT`.
 The npz: `coef` (T, 52), `names`, `fps`, `missing`, and `clip`, the bytes of the clip that the take
 was made from, if the file holds them. A sentence that says why not stands in `error` instead.
 """
@@ -50,7 +50,7 @@ def sample(blend: Path) -> dict[str, Any]:
         matching = match(names, stand_ins=False)
     except InputError as error:
         raise InputError(f"{blend}: {error}") from error
-    first, last = _range(scene, [meshes[name].data.shape_keys for name in matching.keys], blend)
+    first, last = _range([meshes[name].data.shape_keys for name in matching.keys], blend)
     weights = _read(scene, meshes, matching, range(first, last + 1))
     found: dict[str, Any] = {
         "coef": weights,
@@ -62,8 +62,8 @@ def sample(blend: Path) -> dict[str, Any]:
     return found | ({"clip": np.frombuffer(clip, np.uint8)} if clip else {})
 
 
-def _range(scene: Any, keys: list[Any], blend: Path) -> tuple[int, int]:
-    """First and last frame of what is keyed on the shape keys; the scene's where nothing is."""
+def _range(keys: list[Any], blend: Path) -> tuple[int, int]:
+    """First and last frame of what is keyed on the shape keys; InputError where nothing is."""
     spans = [span for key in keys for span in _spans(key)]
     if not spans:
         raise InputError(f"{blend}: nothing is keyed on its shape keys, so there is no take")
