@@ -43,7 +43,7 @@ th {
 }
 td { border-bottom: 1px solid var(--line); }
 th.n, td.n { text-align: right; }
-td:first-child { white-space: normal; min-width: 9rem; max-width: 17rem; overflow-wrap: anywhere; }
+td:first-child { white-space: normal; min-width: 11rem; max-width: 17rem; overflow-wrap: anywhere; }
 tbody tr:nth-child(even) { background: var(--shade); }
 .caption, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
 .caption { margin: .45rem 0 1.4rem; }
