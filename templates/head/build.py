@@ -105,7 +105,7 @@ def _landmarks(half: topology.Half, points: Array, twin: Ints, skin: npt.NDArray
 
 def _aperture_pairs(line: Ints, twin: Ints, corner: int) -> npt.NDArray[np.int32]:
     """Inner-lip vertices that face each other, from the right corner to the left one."""
-    left = np.stack([line[:corner], line[: corner : -1]], -1)
+    left = np.stack([line[:corner], line[:corner:-1]], -1)
     result: npt.NDArray[np.int32] = np.concatenate([twin[left[:0:-1]], left]).astype(np.int32)
     return result
 

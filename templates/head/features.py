@@ -244,7 +244,7 @@ def _form_nose(half: Half, p: Array, table: Ints, mask: Array) -> None:
         p[half.nostril[k]] = nose.settle(outer + (rim - outer) * k / (free + 1), field)
     for k, (size, deep) in enumerate(((1.0, 0.0), (0.86, 0.12), (0.62, 0.45), (0.3, 0.75))):
         p[half.nostril[free + 1 + k]] = nose.nostril_rim(angle, size, deep)
-    p[half.nostril[free + 1]] = rim + [0.0, 0.02, 0.0]
+    p[half.nostril[free + 1]] = rim + np.array([0.0, 0.02, 0.0])
     # Even out within the surface; towards the edge of the region nothing moves.
     edge = np.minimum(np.minimum(2.3 - base[:, 1], base[:, 1] + 5.6), 2.7 - np.abs(base[:, 0]))
     strength = 0.5 * np.clip(edge / 0.5, 0, 1) * region
@@ -283,9 +283,31 @@ def _soften(half: Half, p: Array, table: Ints, mask: Array) -> Array:
     near_ear[half.ear[3:]] = 0.0
     strength = np.maximum(strength, 0.35 * near_ear)
     strength[half.ear[3:]] = 0.12
-    strength[half.ear[2:5]] = 0.35
+    strength[half.ear[2:5]] = 0.3
     smooth = relax(p, table, mask, strength, 3)
     return relax(smooth, table, mask, 0.5 * near_ear, 4)
+
+
+def _untangle(
+    p: Array, polygons: Ints, table: Ints, mask: Array, own: npt.NDArray[np.bool_]
+) -> Array:
+    """`p` with faces that point against their surroundings smoothed out, where `own` allows it."""
+    near = polygons[(polygons >= 0).all(1) & own[np.maximum(polygons, 0)].any(1)]
+    for _ in range(24):
+        a, b, c, d = (p[near[:, i]] for i in range(4))
+        normal = np.cross(c - a, d - b)
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        vertex = np.zeros_like(p)
+        for i in range(4):
+            np.add.at(vertex, near[:, i], normal)
+        mean = vertex[near].sum(1) - 4 * normal
+        bad = near[(mean * normal).sum(1) < 0.15 * np.linalg.norm(mean, axis=1)]
+        if not len(bad):
+            break
+        strength = np.zeros(len(p))
+        strength[bad.ravel()] = 0.4
+        p = relax(p, table, mask, strength * own, 1)
+    return p
 
 
 def form(half: Half) -> Array:
@@ -298,8 +320,11 @@ def form(half: Half) -> Array:
     _form_nose(half, p, table, mask)
     _form_lips(half, p)
     _form_lids(half, p)
-    form_ear(half, p, skin_at)
+    form_ear(half, p)
     smooth = _soften(half, p, table, mask)
+    own = np.zeros(len(p), bool)
+    own[half.ear[1:]] = True
+    smooth = _untangle(smooth, half.polygons, table, mask, own)
     smooth[half.seam, 0] = 0.0
     return smooth
 

@@ -23,7 +23,9 @@ _LINE = np.array([
     [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45], [180, 8.6],
 ])  # fmt: skip
 # How thick it is (cm), and how steeply it ends.
-_THICK = np.array([[0, 1.35], [25, 1.2], [50, 0.8], [75, 0.42], [100, 0.42], [140, 0.55], [180, 0.6]])
+_THICK = np.array([
+    [0, 1.35], [25, 1.2], [50, 0.8], [75, 0.42], [100, 0.42], [140, 0.55], [180, 0.6],
+])  # fmt: skip
 _CROWN = 0.85
 _STEEP = np.array([[0, 7.0], [30, 6.5], [50, 4.0], [75, 3.0], [180, 2.6]])
 
@@ -79,7 +81,7 @@ def hair_part() -> Part:
     at = surface.relief(at, normal)
     points = at + normal * height[..., None]
     points[:, [0, -1], 0] = 0.0
-    top = surface.loft(np.zeros(1), np.zeros(1)) + [0.0, float(height[0].mean()), 0.0]
+    top = surface.loft(np.zeros(1), np.zeros(1)) + np.array([0.0, height[0].mean(), 0.0])
     flat = np.concatenate([top, points.reshape(-1, 3)])
     colours = np.concatenate([np.ones((1, 3)), tint.reshape(-1, 3)])
     ring = 1 + np.arange(COLUMNS)

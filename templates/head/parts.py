@@ -43,7 +43,8 @@ def _white_tint(p: Array) -> Array:
     top = np.clip((p[:, 1] - 0.05) / 0.6, 0, 1) ** 1.2
     side = np.clip((np.abs(p[:, 0]) - 0.75) / 0.6, 0, 1)
     shade = (1 - 0.34 * top) * (1 - 0.16 * side)
-    return shade[:, None] * (1 - side[:, None] * np.array([0.0, 0.08, 0.09]))
+    tint: Array = shade[:, None] * (1 - side[:, None] * np.array([0.0, 0.08, 0.09]))
+    return tint
 
 
 def eye_parts() -> list[Part]:
@@ -68,7 +69,11 @@ def eye_parts() -> list[Part]:
     parts = [
         Part("pupil", pupil, np.concatenate([cap, sheet(2, segments, True) + 1]), "eye"),
         Part(
-            "iris", iris_points, sheet(len(iris), segments, True), "eye", tint=_iris_tint(iris, turn)
+            "iris",
+            iris_points,
+            sheet(len(iris), segments, True),
+            "eye",
+            tint=_iris_tint(iris, turn),
         ),
         Part(
             "sclera",
@@ -249,4 +254,12 @@ def caruncle_part() -> Part:
 
 def all_parts(half: Half, face: Array) -> list[Part]:
     """Every part of the half head beside the skin."""
-    return [*eye_parts(), *teeth_parts(), tongue_part(), brow_part(), lash_part(half, face), caruncle_part(), hair_part()]
+    return [
+        *eye_parts(),
+        *teeth_parts(),
+        tongue_part(),
+        brow_part(),
+        lash_part(half, face),
+        caruncle_part(),
+        hair_part(),
+    ]

@@ -134,16 +134,21 @@ def _jaw_field(
     bag: Array,
     lip_values: Array,
     first: float,
-    ramus: tuple[float, float] = (-1.8, 4.2),
+    slides: bool = False,
 ) -> Array:
     """Share of the jaw's motion; `first` is the angle under the hinge line where it sets in."""
     rel = points - HINGE
     angle = np.rad2deg(np.arctan2(-rel[:, 1], np.maximum(rel[:, 2], 0.01)))
     angle += 3.0 * np.exp(-((points[:, 0] / 1.6) ** 2)) * (points[:, 1] < -7)
-    weight = smooth(angle, first, 43) * smooth(points[:, 2], *ramus)
+    weight = smooth(angle, first, 43) * smooth(
+        points[:, 2], *((-1.0, 8.0) if slides else (-1.8, 4.2))
+    )
     weight *= smooth(np.hypot(rel[:, 1], rel[:, 2]), 0.5, 4.5)
     weight *= smooth(points[:, 1], -14.6, -10.9) * (points[:, 1] < HINGE[1])
     lips = around(lip_values, nu)
+    if slides:  # the corner is carried as one piece
+        corner = lip_values[np.where(np.cos(nu) > 0, 0, 4)]
+        lips = corner + (lips - corner) * smooth(np.abs(np.sin(nu)), 0.0, 0.3)
     near = np.exp(-((distance / 1.15) ** 2))
     weight = weight + (lips - weight) * near
     # Deep in the mouth the floor follows the jaw, the roof stays, the cheeks share.
@@ -157,7 +162,7 @@ def make_rig(half: Half, points: Array, twin: Ints, moved_by: npt.NDArray[np.str
     nu, distance, depth, bag = _mouth_fields(half, points, twin)
     distance = np.where(skin, distance, 99.0)
     jaw = _jaw_field(points, nu, distance, bag, _JAW_LIPS, 19.0) * skin
-    slide = _jaw_field(points, nu, distance, bag, _SLIDE_LIPS, 12.0, (-1.0, 8.0)) * skin
+    slide = _jaw_field(points, nu, distance, bag, _SLIDE_LIPS, 12.0, True) * skin
     for field in (jaw, slide):
         field[(moved_by == "jaw") | (moved_by == "tongue")] = 1.0
     share, side, top, low = _lid_fields(half, points, twin)

@@ -133,7 +133,8 @@ def lids(rig: Rig, upper: Array, lower: Array, aside: float = 0.0, ahead: float 
     moved[:, 2] += ahead * pull
     lidded = (rig.lid_share > 0) & (rig.points[:, 0] > 0) & (np.abs(path) + abs(aside) > 0)
     # Only what was in front of the ball needs the clearance; the inner loops keep their depth.
-    pushed = np.where((rig.lid_share < 1.0)[:, None], _over_ball(rig, moved, LID_CLEARANCE + min(ahead, 0.0)), moved)
+    in_front = _over_ball(rig, moved, LID_CLEARANCE + min(ahead, 0.0))
+    pushed = np.where((rig.lid_share < 1.0)[:, None], in_front, moved)
     return np.where(lidded[:, None], pushed - rig.points, 0.0)
 
 

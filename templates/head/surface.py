@@ -9,6 +9,7 @@ cheeks, chin, nose) is added on top. Frame: eyes at y = 0, x to the subject's le
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -166,9 +167,18 @@ _FOLDS: tuple[tuple[tuple[float, float], tuple[float, float], float, float], ...
 
 
 # The edge of the jaw and the hollow under it: points in space, width, height.
-_JAW: tuple[tuple[tuple[tuple[float, float, float], ...], float, float], ...] = (
-    (((2.2, -10.3, 8.0), (3.9, -9.3, 5.8), (5.1, -8.0, 2.8), (5.8, -6.4, 0.9), (6.3, -4.2, 0.5)), 0.9, 0.11),
-    (((0.0, -11.8, 6.2), (2.4, -11.5, 5.2), (4.2, -10.6, 2.6), (5.1, -9.4, 0.0), (5.8, -7.0, -1.6)), 1.0, -0.20),
+_Line = tuple[tuple[float, float, float], ...]
+_JAW: tuple[tuple[_Line, float, float], ...] = (
+    (
+        ((2.2, -10.3, 8.0), (3.9, -9.3, 5.8), (5.1, -8.0, 2.8), (5.8, -6.4, 0.9), (6.3, -4.2, 0.5)),
+        0.9,
+        0.11,
+    ),
+    (
+        ((0, -11.8, 6.2), (2.4, -11.5, 5.2), (4.2, -10.6, 2.6), (5.1, -9.4, 0), (5.8, -7, -1.6)),
+        1.0,
+        -0.20,
+    ),
 )
 
 
@@ -195,7 +205,7 @@ def _ridge(p: Array, a: tuple[float, float], b: tuple[float, float], width: floa
 def _along(p: Array, line: Array, width: float) -> Array:
     q = np.stack([np.abs(p[..., 0]), p[..., 1], p[..., 2]], -1)
     near = np.full(p.shape[:-1], np.inf)
-    for a, b in zip(line[:-1], line[1:], strict=True):
+    for a, b in pairwise(line):
         t = np.clip((q - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
         near = np.minimum(near, ((q - a - t[..., None] * (b - a)) ** 2).sum(-1))
     result: Array = np.exp(-near / width**2)
@@ -213,5 +223,3 @@ def relief(p: Array, normals: Array) -> Array:
     for a, b, width, amount in _RIDGES:
         height += amount * _ridge(p, a, b, width)
     return p + normals * height[..., None]
-
-

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing in -> the quads of half a head: a loft grid with loops around mouth, eye, nostril and ear.
+"""Nothing in -> the quads of half a head: a grid with loops around mouth, eye, nostril and ear.
 
 The grid has four rectangular holes. Each is filled with concentric loops of as many vertices as
 the rim of the hole has, so that edges run around the openings as in a hand-made face. The half
