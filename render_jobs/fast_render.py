@@ -21,7 +21,6 @@ from render_jobs.fast_mesh import FastMesh, FloatArray, plan_mesh
 from render_jobs.light_bake import bake_light
 from render_jobs.settings import RenderSettings
 from render_jobs.stage import Stage, to_blender
-from templates.colours import polygon_colours
 
 # Takes a frame's buffer (RGBA, rows from the top) and gives back one that is free again, or None.
 Sink = Callable[[Any], Any | None]
@@ -159,9 +158,10 @@ def _prepare(stage: Stage) -> Prepared:
 def _plan(stage: Stage) -> FastMesh:
     mesh = stage.mesh
     assert mesh is not None
+    assert stage.colours is not None
     return plan_mesh(
         to_blender(mesh.vertices, stage.unit_m),
         to_blender(mesh.shapes, stage.unit_m),
         mesh.polygons,
-        polygon_colours(stage.template, mesh, stage.look),
+        stage.colours,
     )

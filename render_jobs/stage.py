@@ -37,6 +37,7 @@ class Stage:
     own_camera: the camera came with a .blend and stays where it stands.
     mesh: the head as arrays, in mesh units of `unit_m` metres; None for a .blend.
     look: how the scene shows it (a .blend keeps its own light).
+    colours: (Q, 4, 3) of each polygon corner of `mesh` in this look, scene-linear.
     prepared: what a render engine keeps of it between clips, by the engine's name.
     """
 
@@ -48,6 +49,7 @@ class Stage:
     mesh: TemplateMesh | None = None
     look: Look = field(default_factory=Look)
     unit_m: float = 1.0
+    colours: FloatArray | None = None
     prepared: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,16 +66,19 @@ def load_stage(template: Template, look: str = "") -> Stage:
     points = to_blender(mesh.vertices, unit_m)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    face = _build_object(template, mesh, chosen, unit_m)
+    colours = polygon_colours(template, mesh, chosen)
+    face = _build_object(template, mesh, chosen, unit_m, colours)
     scene.collection.objects.link(face)
     wish = look_camera(template, chosen)
     _build_camera(scene, wish)
     build_light(scene, chosen)
-    colours = "VERTEX" if is_tinted(mesh, chosen) else "MATERIAL"
-    apply_look(scene, chosen, colours, f"template {template.name!r}")
+    source = "VERTEX" if is_tinted(mesh, chosen) else "MATERIAL"
+    apply_look(scene, chosen, source, f"template {template.name!r}")
     faces = [(face.data.shape_keys, match_channels(ARKIT_52))]
     shown = shown_points(mesh, points, wish, chosen)
-    return Stage(template, scene, faces, shown, mesh=mesh, look=chosen, unit_m=unit_m)
+    return Stage(
+        template, scene, faces, shown, mesh=mesh, look=chosen, unit_m=unit_m, colours=colours
+    )
 
 
 def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
@@ -82,7 +87,9 @@ def to_blender(points: npt.NDArray[Any], unit_m: float) -> FloatArray:
     return np.ascontiguousarray(turned * unit_m, np.float32)
 
 
-def _build_object(template: Template, mesh: TemplateMesh, look: Look, unit_m: float) -> Any:
+def _build_object(
+    template: Template, mesh: TemplateMesh, look: Look, unit_m: float, colours: FloatArray
+) -> Any:
     points = to_blender(mesh.vertices, unit_m)
     quads = mesh.polygons
     used = quads >= 0
@@ -102,9 +109,8 @@ def _build_object(template: Template, mesh: TemplateMesh, look: Look, unit_m: fl
     for name, colour in zip(mesh.part_names, part_colours(template, mesh, look), strict=True):
         data.materials.append(_build_material(name, colour.tolist(), tinted))
     if tinted:
-        corner_colours = polygon_colours(template, mesh, look)[used]
         layer = data.color_attributes.new(COLOUR_LAYER, "FLOAT_COLOR", "CORNER")
-        layer.data.foreach_set("color", np.insert(corner_colours, 3, 1.0, axis=1).ravel())
+        layer.data.foreach_set("color", np.insert(colours[used], 3, 1.0, axis=1).ravel())
         data.color_attributes.active_color = layer
     data.update(calc_edges=True)
     if data.validate():

@@ -79,21 +79,22 @@ def _visible_share(points: FloatArray, polygons: IntArray, steps: IntArray) -> F
     normals = vertex_normals(points, polygons)
     samples = _surface_samples(points, _four(polygons), steps)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    radius = float(np.linalg.norm(points - middle, axis=1).max()) * 1.01
+    radius = float(np.linalg.norm(points - middle, axis=1).max()) * 1.01 + 1e-9
     cell = 2.0 * radius / _CELLS
+    place, sample = (np.ascontiguousarray(((p - middle) / cell).T) for p in (points, samples))
     light = np.zeros(len(points), np.float32)
     whole = np.zeros(len(points), np.float32)
     for towards in _sphere(_DIRECTIONS):
         turn = _basis(towards)
-        cosine = normals @ towards
+        cosine = _turned(towards[None], normals.T)[0]
         depth_map = np.full(_CELLS * _CELLS, -np.inf, np.float32)
-        flat = (samples - middle) @ turn.T
-        np.maximum.at(depth_map, _cells(flat, radius), flat[:, 2])
+        flat = _turned(turn, sample)
+        np.maximum.at(depth_map, _cells(flat), flat[2])
         facing = np.flatnonzero(cosine > 0.1)
-        own = (points[facing] - middle) @ turn.T
+        own = _turned(turn, place[:, facing])
         # A slanting surface rises within one cell; it must not shade itself.
         slope = np.sqrt(1.0 - np.minimum(cosine[facing], 1.0) ** 2) / cosine[facing]
-        free = own[:, 2] + cell * (0.7 + 1.2 * slope) >= depth_map[_cells(own, radius)]
+        free = own[2] + 0.7 + 1.2 * slope >= depth_map[_cells(own)]
         light[facing] += cosine[facing] * free
         whole[facing] += cosine[facing]
     return np.divide(light, whole, out=np.ones_like(light), where=whole > 0)
@@ -120,10 +121,19 @@ def _surface_samples(points: FloatArray, corners: IntArray, steps: IntArray) -> 
     return np.concatenate(found).astype(np.float32)
 
 
-def _cells(flat: FloatArray, radius: float) -> npt.NDArray[np.intp]:
-    place = ((flat[:, :2] / radius + 1.0) * (0.5 * _CELLS)).astype(np.intp)
-    np.clip(place, 0, _CELLS - 1, out=place)
-    return place[:, 1] * _CELLS + place[:, 0]
+def _turned(turn: FloatArray, places: FloatArray) -> FloatArray:
+    """turn @ places, (k, 3) by (3, n); term by term, as a library's product may round otherwise
+    on another number of threads.
+    """
+    x, y, z = places
+    return np.stack([row[0] * x + row[1] * y + row[2] * z for row in turn])
+
+
+def _cells(flat: FloatArray) -> npt.NDArray[np.int32]:
+    """(3, n) places in cells, from the middle -> (n,) index into a depth map; all lie inside."""
+    across, along = (flat[:2] + 0.5 * _CELLS).astype(np.int32)
+    index: npt.NDArray[np.int32] = along * np.int32(_CELLS) + across
+    return index
 
 
 def _sphere(count: int) -> FloatArray:
