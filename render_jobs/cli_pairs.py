@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from render_jobs.cli_options import (
     HeadedCommand,
@@ -18,6 +19,7 @@ from render_jobs.cli_options import (
     report_options,
 )
 
+_PICTURE = ("template", "look", "render_engine", "size", "fps", "samples")
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -68,7 +70,8 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
 
     A RUN is a folder that exorender batch or exorender systems run made, or a folder of clips
     (.clip) or of videos named by prompt id. The first is the target; each other is compared with
-    it. Clips without a video are rendered with the options under Picture.
+    it. Clips without a video are rendered with the options under Picture, by default as the other
+    runs were.
 
     The result is frozen: study.json names every video by its hash, the order of every rater, the
     protocol, the analysis and the rules of exclusion. Serve it with exorender study serve.
@@ -80,9 +83,13 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
     given = {name: chosen[name] for name in (
         "count", "raters", "seed", "audio", "stimulus", "target", "all_pairs", "title", "min_s",
         "max_s", "force", "texts", "contact", "storage", "blender", "workers")}  # fmt: skip
+    context = click.get_current_context()
+    asked = any(
+        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _PICTURE
+    )
     options = PairOptions(
         runs=runs, out=out, languages=_split(chosen["languages"]), names=_split(chosen["names"]),
-        settings=render_settings(chosen), **given,
+        settings=render_settings(chosen) if asked else None, **given,
     )  # fmt: skip
     with _Steps(quiet=chosen["quiet"] or chosen["as_json"]) as steps:
         built = build_study(options, steps.tell)
@@ -93,8 +100,12 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
         click.echo(f"Note: {note}", err=True)
     if chosen["quiet"]:
         return
+    reasons: dict[str, list[str]] = {}
     for one in built.study.dropped:
-        click.echo(f"left out {one.item}: {one.reason}")
+        reasons.setdefault(one.reason, []).append(one.item)
+    for reason, items in reasons.items():
+        shown = ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+        click.echo(f"left out {shown}: {reason}")
     for what, much in balance_table(built.study.balance):
         click.echo(f"{what:30} {much}")
     click.echo(f"plan {built.study.plan_sha256}")

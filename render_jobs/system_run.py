@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,28 +18,25 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.arkit import ARKIT_52
 from exomni_core.clip import Clip, load_clip, load_face, save_clip
-from exomni_core.errors import ClipError, EnvironmentProblem, ExOmniError, InputError, WorkerError
-from exomni_core.files import remove_leftovers, sha256_file, write_text
-from exomni_core.formats import FaceTrack, clip_from_face, read_face
+from exomni_core.errors import ClipError, ExOmniError, InputError, WorkerError
+from exomni_core.files import remove_leftovers, sha256_file
+from exomni_core.formats import clip_from_face
 from exomni_core.prompt import BadLine
 from render_jobs.manifest import BatchFolder, Journal, Row, content_key, lock_folder, write_run
 from render_jobs.settings import RenderSettings
-from render_jobs.system_adapter import AdapterJob, run_adapter
+from render_jobs.system_engine import run_engine
 from render_jobs.system_items import (
-    MODEL_RATE_HZ,
     SystemItem,
     read_items,
     sound_hash,
-    write_item_wav,
 )
-from render_jobs.system_program import run_program
+from render_jobs.system_making import Made, Maker
 from render_jobs.system_render import RenderJob, render_clips
 from render_jobs.systems import (
     AdapterSystem,
     ClipsSystem,
     CoefficientsSystem,
     EngineSystem,
-    ProgramSystem,
     System,
     kind_of,
 )
@@ -65,18 +60,6 @@ class SystemOptions:
     limit: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class _Made:
-    """What a system made of an item: coefficients with a sound, a clip, or a video."""
-
-    track: FaceTrack | None = None
-    clip: Clip | None = None
-    video: Path | None = None
-    name: str = ""
-    sound: Path | None = None
-    notes: tuple[str, ...] = ()
-
-
 RowCallback = Callable[[Row], None]
 
 
@@ -88,7 +71,7 @@ def run_system(
     Raises InputError (prompts, folder, a program that can't be started), EnvironmentProblem.
     """
     if isinstance(system, EngineSystem):
-        return _run_engine(system, options, on_row or (lambda _: None))
+        return run_engine(system, options, on_row or (lambda _: None))
     folder = BatchFolder(options.out)
     items, bad = read_items(options.prompts, options.audio_from)
     if options.limit:
@@ -119,6 +102,7 @@ class _Run:
         self, system: System, options: SystemOptions, folder: BatchFolder, on_row: RowCallback
     ) -> None:
         self.system, self.options, self.folder, self.on_row = system, options, folder, on_row
+        self.maker = Maker(system, folder)
         self.rows: dict[int, Row] = {}
 
     def finish(self, items: Sequence[SystemItem], bad: Sequence[BadLine]) -> list[Row]:
@@ -162,7 +146,7 @@ class _Run:
                 todo.append(item)
             else:
                 yield finished
-        for item, result, seconds in self._make(todo):
+        for item, result, seconds in self.maker.make(todo):
             if isinstance(result, ExOmniError):
                 yield self._failed(item, result)
                 continue
@@ -171,87 +155,7 @@ class _Run:
             except InputError as error:
                 yield self._failed(item, error)
 
-    def _make(
-        self, items: Sequence[SystemItem]
-    ) -> Iterator[tuple[SystemItem, _Made | ExOmniError, float]]:
-        system = self.system
-        if isinstance(system, AdapterSystem):
-            yield from self._make_by_adapter(system, items)
-            return
-        workers = system.workers if isinstance(system, ProgramSystem) else 1
-        with ThreadPoolExecutor(max(1, workers)) as threads:
-            yield from zip(items, *_unzip(threads.map(self._make_one, items)), strict=True)
-
-    def _make_one(self, item: SystemItem) -> tuple[_Made | ExOmniError, float]:
-        started = time.perf_counter()
-        try:
-            made: _Made | ExOmniError = self._made(item)
-        except EnvironmentProblem:
-            raise
-        except ExOmniError as error:
-            made = error
-        return made, round(time.perf_counter() - started, 3)
-
-    def _made(self, item: SystemItem) -> _Made:
-        if isinstance(self.system, ClipsSystem):
-            path = self.system.folder / f"{item.item_id}.clip"
-            return _Made(clip=load_clip(path), name=path.name, sound=item.sound)
-        if isinstance(self.system, CoefficientsSystem):
-            return _from_files(self.system, item)
-        assert isinstance(self.system, ProgramSystem)
-        return self._by_program(self.system, item)
-
-    def _by_program(self, system: ProgramSystem, item: SystemItem) -> _Made:
-        work = self.folder.work / item.item_id
-        values = {"id": item.item_id, "text": item.text, "language": item.language, "audio": ""}
-        if any("{audio}" in part for part in system.command):
-            values["audio"] = str(write_item_wav(item, work, None).resolve())
-        log = self.folder.root / "logs" / f"{item.item_id}.log"
-        result = run_program(system, values, work.resolve(), log)
-        notes = (f"it took {result.attempts} attempts",) if result.attempts > 1 else ()
-        # What it was heard to speak; asked to move lips to a given sound, it keeps to that.
-        sound = result.audio or item.sound
-        name = f"{item.item_id}{system.output}"
-        if system.output == ".clip":
-            return _Made(clip=load_clip(result.out), name=name, sound=sound, notes=notes)
-        if system.output == ".mp4":
-            return _Made(video=result.out, name=name, notes=notes)
-        track = read_face(result.out, fps=system.fps, names=system.names or None)
-        return _Made(track=track, name=name, sound=sound, notes=notes)
-
-    def _make_by_adapter(
-        self, system: AdapterSystem, items: Sequence[SystemItem]
-    ) -> Iterator[tuple[SystemItem, _Made | ExOmniError, float]]:
-        work = self.folder.work / "adapter"
-        jobs, by_id = [], {}
-        for item in items:
-            try:
-                wav = write_item_wav(item, work / "wav", MODEL_RATE_HZ)
-            except InputError as error:
-                yield item, error, 0.0
-                continue
-            by_id[item.item_id] = item
-            jobs.append(AdapterJob(item.item_id, wav, work / "out" / f"{item.item_id}.npz",
-                                   item.text, item.language))  # fmt: skip
-        (work / "out").mkdir(parents=True, exist_ok=True)
-        errors: dict[str, str] = {}
-        started = time.perf_counter()
-        if jobs:
-            facts = run_adapter(system, jobs, work, errors.__setitem__)
-            self._keep_books(work, facts)
-        seconds = round((time.perf_counter() - started) / max(1, len(jobs)), 3)
-        for job in jobs:
-            item = by_id[job.item_id]
-            yield item, _adapter_result(job, item, errors[job.item_id]), seconds
-
-    def _keep_books(self, work: Path, facts: Mapping[str, Any]) -> None:
-        """The driver's log and provenance, beside the manifest."""
-        with contextlib.suppress(OSError):
-            shutil.copyfile(work / "driver.log", self.folder.root / "driver.log")
-        text = json.dumps(dict(facts), ensure_ascii=False, indent=1)
-        write_text(self.folder.root / "provenance.json", text + "\n")
-
-    def _store(self, item: SystemItem, made: _Made, key: str, seconds: float) -> Row:
+    def _store(self, item: SystemItem, made: Made, key: str, seconds: float) -> Row:
         row = self._row(item, key, seconds, made.notes)
         if made.video is not None:
             return self._store_video(row, made.video)
@@ -363,38 +267,6 @@ class _Run:
             )
 
 
-def _unzip(pairs: Iterator[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    listed = list(pairs)
-    return [a for a, _ in listed], [b for _, b in listed]
-
-
-def _from_files(system: CoefficientsSystem, item: SystemItem) -> _Made:
-    path = system.folder / system.files.format(id=item.item_id)
-    if not path.is_file():
-        raise InputError(f"{path} is missing; make it, then run the same command again")
-    sound = item.sound
-    if system.audio and not item.from_run:
-        sound = system.folder / system.audio.format(id=item.item_id)
-    if sound is None:
-        raise InputError(
-            "there is no speech for these coefficients; give the prompt audio, name a pattern "
-            "audio in systems.toml, or take another run's speech with --audio-from",
-            field="audio",
-        )
-    track = read_face(path, fps=system.fps, names=system.names or None)
-    return _Made(track=track, name=path.name, sound=sound)
-
-
-def _adapter_result(job: AdapterJob, item: SystemItem, error: str) -> _Made | ExOmniError:
-    if error:
-        return WorkerError(error)
-    try:
-        track = read_face(job.out)
-    except InputError as problem:
-        return problem
-    return _Made(track=track, name=job.out.name, sound=item.sound)
-
-
 def _key(system: System, item: SystemItem) -> str:
     """What a clip is made of. Files of others are known by size and date."""
     facts: dict[str, Any] = {
@@ -438,59 +310,6 @@ def _clip_notes(clip: Clip) -> list[str]:
         if facts.get(name, 0) > 3:
             notes.append(f"the last {facts[name]} frames are {word} to fit the sound")
     return notes
-
-
-def _run_engine(system: EngineSystem, options: SystemOptions, on_row: RowCallback) -> list[Row]:
-    """Let `batch` do it, on prompts that carry the system's fields and the other run's speech."""
-    from render_jobs.batch import Observer, run_batch
-    from render_jobs.batch_plan import BatchOptions
-
-    class Watch(Observer):
-        def row(self, row: Row) -> None:
-            on_row(row)
-
-    items, bad = read_items(options.prompts, options.audio_from)
-    raw = options.prompts.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    lines = {item.line: _engine_line(system, item, options, raw[item.line - 1]) for item in items}
-    for line in bad:  # it stays a bad one, so that it is counted
-        lacking = json.dumps({"id": line.id, "mode": "lipsync"})
-        lines[line.line] = lacking if line.field == "audio" and line.id else _text(raw, line.line)
-    prompts = options.out / "prompts.jsonl"
-    write_text(prompts, "".join(lines[number] + "\n" for number in sorted(lines)))
-    batch = BatchOptions(
-        prompts=prompts,
-        out=options.out,
-        engine=system.engine,
-        engine_options=system.options,
-        settings=options.settings,
-        workers=options.workers or 1,
-        video=options.video,
-        overwrite=options.overwrite,
-        limit=options.limit,
-        blender=options.blender,
-    )
-    return list(run_batch(batch, Watch()).rows)
-
-
-def _engine_line(system: EngineSystem, item: SystemItem, options: SystemOptions, raw: bytes) -> str:
-    """The line of the prompts file for this engine: its own fields, paths made absolute."""
-    line: dict[str, Any] = {**json.loads(raw), **system.prompt}
-    if item.from_run:
-        for name in ("text", "voice", "rate", "history"):
-            line.pop(name, None)
-        wav = write_item_wav(item, options.out / "audio", None)
-        line |= {"mode": "lipsync", "audio": str(wav.resolve())}
-        line |= {"transcript": item.text} if item.text else {}
-        line |= {"language": item.language} if item.language else {}
-        return json.dumps(line, ensure_ascii=False)
-    for part in (line, *line.get("history", ())):
-        if isinstance(part, dict) and part.get("audio"):
-            part["audio"] = str((options.prompts.parent / part["audio"]).resolve())
-    return json.dumps(line, ensure_ascii=False)
-
-
-def _text(raw: Sequence[bytes], line: int) -> str:
-    return raw[line - 1].decode("utf-8", "replace").strip()
 
 
 @contextlib.contextmanager

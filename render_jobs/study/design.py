@@ -185,6 +185,11 @@ def _extras(
     each = min(catch_count(main_trials), len(items) + len(spare))
     systems = list(dict.fromkeys(system for pair in comparisons for system in pair))
     wanted = PRACTICE_TRIALS + 2 * each
+    if each < CATCH_EACH:
+        held = f"only {each} catch trial of each kind" if each else "no catch trials"
+        notes.append(
+            f"a session of {main_trials} trials holds {held}, so a rater who only clicks may pass"
+        )
     if len(spare) < wanted:
         notes.append(
             f"{len(spare)} items lie outside the sample where {wanted} would serve as practice and "

@@ -8,7 +8,6 @@ goes on where it was; the same seed and the same inputs give the same bytes.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -36,6 +35,7 @@ from render_jobs.study.eligibility import (
     first_look,
     make_ready,
 )
+from render_jobs.study.pictures import choose_settings
 from render_jobs.study.plan import (
     STUDY_FILE,
     VIDEO_FOLDER,
@@ -47,6 +47,7 @@ from render_jobs.study.plan import (
     Trial,
     write_study,
 )
+from render_jobs.study.remarks import Asked, remarks
 from render_jobs.study.runs import Run, read_runs
 from render_jobs.study.stimuli import Workshop
 from render_jobs.study.texts import Texts, analysis_plan, read_texts
@@ -65,7 +66,7 @@ class PairOptions:
     comparison, over all languages. names: what the systems are called in the study.
     all_pairs: compare every two systems, not only the target with each. min_s, max_s: of an item.
     texts: own protocol and consent; contact, storage: what the consent says of them.
-    settings, blender: for clips that have no video yet.
+    settings, blender: for clips that have no video yet; None is as the other runs were rendered.
     """
 
     runs: tuple[Path, ...]
@@ -86,7 +87,7 @@ class PairOptions:
     texts: Path | None = None
     contact: str = ""
     storage: str = ""
-    settings: RenderSettings = RenderSettings()
+    settings: RenderSettings | None = None
     blender: Path | None = None
     workers: int = 0
 
@@ -179,9 +180,12 @@ def _ready_design(
 ) -> tuple[Design, tuple[str, ...]]:
     """A design whose every item is rendered and checked; what fails on the way is drawn anew."""
     renderer = Renderer(
-        options.settings, folder / "rendered", options.blender, options.workers,
+        choose_settings(options.settings, intake.runs),
+        folder / "rendered",
+        options.blender,
+        options.workers,
         on_frames=lambda count: tell(f"+{count}"),
-    )  # fmt: skip
+    )
     names = [run.name for run in intake.runs]
     pairs = [(names[0], other) for other in names[1:]]
     if options.all_pairs:
@@ -265,7 +269,8 @@ def _encode(
         plan=analysis_plan(target, options.audio),
     )
     study = replace(study, balance=check_balance(study))
-    return study, (*design.notes, *_notes(options, canvas, sources, study, intake.runs))
+    asked = Asked(options.settings, bool(options.contact or options.texts))
+    return study, (*design.notes, *remarks(asked, canvas, sources, study, intake.runs))
 
 
 def _canvas(sources: Sequence[Source]) -> Canvas:
@@ -291,49 +296,6 @@ def _facts(
         clip = items[run][item_id].clip
         sound = sha256_file(clip) if clip and source.sound is not None else "-"
         yield f"{run} {item_id} {sha256_file(source.video)} {sound}"
-
-
-def _notes(
-    options: PairOptions,
-    canvas: Canvas,
-    sources: Mapping[tuple[str, str], Source],
-    study: Study,
-    runs: Sequence[Run],
-) -> list[str]:
-    """What the maker should mend or know before the first rater comes."""
-    notes = []
-    others = {run for (run, _), s in sources.items()
-              if (s.info.width, s.info.height) != (canvas.width, canvas.height)}  # fmt: skip
-    if others:
-        notes.append(
-            f"{', '.join(sorted(others))} holds pictures of another size, fitted into "
-            f"{canvas.width}x{canvas.height}; raters may tell the sides apart by it"
-        )
-    if abs({s.rate.fps for s in sources.values()}.pop() - canvas.rate.fps) > 0.01 or len(
-        {round(s.rate.fps, 2) for s in sources.values()}) > 1:  # fmt: skip
-        notes.append(f"the runs differ in frame rate; all is shown at {canvas.rate} per second")
-    if different := _different_settings(runs):
-        notes.append(
-            f"the runs were rendered with another {', '.join(different)}; raters may tell the "
-            "sides apart by it"
-        )
-    if len(study.seats) % 2:
-        notes.append("an even number of raters would show every pair both ways equally often")
-    if not options.contact and options.texts is None:
-        notes.append("the consent names nobody to ask; give --contact")
-    notes += [f"balance: {problem}" for problem in study.balance["problems"]]
-    return notes
-
-
-def _different_settings(runs: Sequence[Run]) -> list[str]:
-    """Names of the picture settings in which batch runs differ, as far as they tell."""
-    told = []
-    for run in runs:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["settings"]
-            told.append(dict(record.get("settings") or record["options"]["settings"]))
-    names = {name for one in told for name in one}
-    return sorted(n for n in names if len({json.dumps(one.get(n)) for one in told}) > 1)
 
 
 @contextlib.contextmanager

@@ -120,13 +120,14 @@ def test_catch_trials_are_about_a_tenth_of_long_sessions():
 
 
 def test_practice_and_catches_come_from_outside_the_sample_where_they_can():
-    design = design_of(count=10, pool=items(20))
+    design = design_of(count=12, pool=items(20))
     sampled = {item.item_id for item, _ in design.main.values()}
     others = {s.item_id for seat in design.seats for s in seat if s.kind != "main"}
     assert not sampled & others
     assert design.notes == ()
     tight = design_of(count=10, pool=items(10))
-    assert "repeat items" in tight.notes[0]
+    assert "only 1 catch trial of each kind" in tight.notes[0]
+    assert "repeat items" in tight.notes[1]
 
 
 def test_every_seat_has_its_own_order_and_the_seed_decides_it():

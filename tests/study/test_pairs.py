@@ -20,10 +20,12 @@ from exomni_core.clip import save_clip
 from exomni_core.errors import InputError
 from render_jobs.cli_pairs import pairs as pairs_command
 from render_jobs.encode import find_ffmpeg, probe
+from render_jobs.settings import RenderSettings
 from render_jobs.study import pairs as pairs_module
 from render_jobs.study.balance import check_balance
 from render_jobs.study.composite import DIVIDER_PX, FILE_TIME_S, LEAD_IN_S
 from render_jobs.study.pairs import PairOptions, build_study
+from render_jobs.study.pictures import choose_settings
 from render_jobs.study.plan import (
     check_files,
     plan_hash,
@@ -31,7 +33,7 @@ from render_jobs.study.plan import (
     study_files,
     write_study,
 )
-from render_jobs.study.runs import read_run
+from render_jobs.study.runs import read_run, read_runs
 from render_jobs.study.sound import LOUDNESS_LUFS, integrated_loudness
 
 NAMES = ("velvet_otter", "copper_heron", "amber_lynx")
@@ -249,6 +251,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(two_runs, tmp_path, s
     assert [pair.item_id for pair in built.study.pairs] == ["en_04"]
     assert any("another size" in note for note in built.notes)
     assert any("frame rate" in note for note in built.notes)
+    assert any("looks other than velvet_otter" in note for note in built.notes)
     info = probe(tmp_path / "s" / "videos" / built.study.pairs[0].stimuli["AB"].files["both"])
     assert (info.width, info.height) == (96 * 2 + DIVIDER_PX, 128)
 
@@ -340,6 +343,17 @@ def test_refusals_are_one_sentence(two_runs, tmp_path):
     with pytest.raises(InputError, match=r"no manifest.jsonl, no .clip and no .mp4"):
         build_study(options([two_runs[0], tmp_path / "empty"], tmp_path / "s"))
     assert {p.name for p in tmp_path.iterdir()} == {"empty"}
+
+
+def test_runs_rendered_unlike_are_told(two_runs, tmp_path):
+    runs = [Path(shutil.copytree(two_runs[0], tmp_path / name)) for name in NAMES[:2]]
+    assert build_study(options(runs, tmp_path / "alike", count=1)).notes[1:] == ()
+    for run, look in zip(runs, ("clay", "skin"), strict=True):
+        settings = dataclasses.asdict(RenderSettings(look=look))
+        (run / "run.json").write_text(json.dumps({"settings": {"settings": settings}}))
+    notes = build_study(options(runs, tmp_path / "unlike", count=1)).notes
+    assert any("rendered with another look" in note for note in notes)
+    assert choose_settings(None, read_runs(runs)).look == "clay"
 
 
 def test_own_texts_are_taken_and_checked(two_runs, tmp_path):

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prompts in, what a system makes of each out: a face with its sound, a clip or a video.
+
+Finished files are read, programs run, models driven; a fault stays with its own prompt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exomni_core.clip import Clip, load_clip
+from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.files import write_text
+from exomni_core.formats import FaceTrack, read_face
+from render_jobs.manifest import BatchFolder
+from render_jobs.system_adapter import AdapterJob, run_adapter
+from render_jobs.system_items import MODEL_RATE_HZ, SystemItem, write_item_wav
+from render_jobs.system_program import run_program
+from render_jobs.systems import (
+    AdapterSystem,
+    ClipsSystem,
+    CoefficientsSystem,
+    ProgramSystem,
+    System,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a system made of an item: coefficients with a sound, a clip, or a video."""
+
+    track: FaceTrack | None = None
+    clip: Clip | None = None
+    video: Path | None = None
+    name: str = ""
+    sound: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Maker:
+    """Has one system make things. Logs and provenance go beside the manifest of `folder`."""
+
+    def __init__(self, system: System, folder: BatchFolder) -> None:
+        self._system, self._folder = system, folder
+
+    def make(
+        self, items: Sequence[SystemItem]
+    ) -> Iterator[tuple[SystemItem, Made | ExOmniError, float]]:
+        """Each item with what was made of it, or the error about it, and the seconds it took."""
+        system = self._system
+        if isinstance(system, AdapterSystem):
+            yield from self._make_by_adapter(system, items)
+            return
+        workers = system.workers if isinstance(system, ProgramSystem) else 1
+        with ThreadPoolExecutor(max(1, workers)) as threads:
+            yield from zip(items, *_unzip(threads.map(self._make_one, items)), strict=True)
+
+    def _make_one(self, item: SystemItem) -> tuple[Made | ExOmniError, float]:
+        started = time.perf_counter()
+        try:
+            made: Made | ExOmniError = self._made(item)
+        except EnvironmentProblem:
+            raise
+        except ExOmniError as error:
+            made = error
+        return made, round(time.perf_counter() - started, 3)
+
+    def _made(self, item: SystemItem) -> Made:
+        if isinstance(self._system, ClipsSystem):
+            path = self._system.folder / f"{item.item_id}.clip"
+            return Made(clip=load_clip(path), name=path.name, sound=item.sound)
+        if isinstance(self._system, CoefficientsSystem):
+            return _from_files(self._system, item)
+        assert isinstance(self._system, ProgramSystem)
+        return self._by_program(self._system, item)
+
+    def _by_program(self, system: ProgramSystem, item: SystemItem) -> Made:
+        work = self._folder.work / item.item_id
+        values = {"id": item.item_id, "text": item.text, "language": item.language, "audio": ""}
+        if any("{audio}" in part for part in system.command):
+            values["audio"] = str(write_item_wav(item, work, None).resolve())
+        log = self._folder.root / "logs" / f"{item.item_id}.log"
+        result = run_program(system, values, work.resolve(), log)
+        notes = (f"it took {result.attempts} attempts",) if result.attempts > 1 else ()
+        # What it was heard to speak; asked to move lips to a given sound, it keeps to that.
+        sound = result.audio or item.sound
+        name = f"{item.item_id}{system.output}"
+        if system.output == ".clip":
+            return Made(clip=load_clip(result.out), name=name, sound=sound, notes=notes)
+        if system.output == ".mp4":
+            return Made(video=result.out, name=name, notes=notes)
+        track = read_face(result.out, fps=system.fps, names=system.names or None)
+        return Made(track=track, name=name, sound=sound, notes=notes)
+
+    def _make_by_adapter(
+        self, system: AdapterSystem, items: Sequence[SystemItem]
+    ) -> Iterator[tuple[SystemItem, Made | ExOmniError, float]]:
+        work = self._folder.work / "adapter"
+        jobs, by_id = [], {}
+        for item in items:
+            try:
+                wav = write_item_wav(item, work / "wav", MODEL_RATE_HZ)
+            except InputError as error:
+                yield item, error, 0.0
+                continue
+            by_id[item.item_id] = item
+            jobs.append(AdapterJob(item.item_id, wav, work / "out" / f"{item.item_id}.npz",
+                                   item.text, item.language))  # fmt: skip
+        (work / "out").mkdir(parents=True, exist_ok=True)
+        errors: dict[str, str] = {}
+        started = time.perf_counter()
+        if jobs:
+            facts = run_adapter(system, jobs, work, errors.__setitem__)
+            self._keep_books(work, facts)
+        seconds = round((time.perf_counter() - started) / max(1, len(jobs)), 3)
+        for job in jobs:
+            item = by_id[job.item_id]
+            yield item, _adapter_result(job, item, errors[job.item_id]), seconds
+
+    def _keep_books(self, work: Path, facts: Mapping[str, Any]) -> None:
+        """The driver's log and provenance, beside the manifest."""
+        with contextlib.suppress(OSError):
+            shutil.copyfile(work / "driver.log", self._folder.root / "driver.log")
+        text = json.dumps(dict(facts), ensure_ascii=False, indent=1)
+        write_text(self._folder.root / "provenance.json", text + "\n")
+
+
+def _unzip(pairs: Iterator[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    listed = list(pairs)
+    return [a for a, _ in listed], [b for _, b in listed]
+
+
+def _from_files(system: CoefficientsSystem, item: SystemItem) -> Made:
+    path = system.folder / system.files.format(id=item.item_id)
+    if not path.is_file():
+        raise InputError(f"{path} is missing; make it, then run the same command again")
+    sound = item.sound
+    if system.audio and not item.from_run:
+        sound = system.folder / system.audio.format(id=item.item_id)
+    if sound is None:
+        raise InputError(
+            "there is no speech for these coefficients; give the prompt audio, name a pattern "
+            "audio in systems.toml, or take another run's speech with --audio-from",
+            field="audio",
+        )
+    track = read_face(path, fps=system.fps, names=system.names or None)
+    return Made(track=track, name=path.name, sound=sound)
+
+
+def _adapter_result(job: AdapterJob, item: SystemItem, error: str) -> Made | ExOmniError:
+    if error:
+        return WorkerError(error)
+    try:
+        track = read_face(job.out)
+    except InputError as problem:
+        return problem
+    return Made(track=track, name=job.out.name, sound=item.sound)
