@@ -6,9 +6,8 @@ about 10 s; `ratio` is seconds of speech per second, from the median run. `espea
 espeak-ng's own process takes of that.
 
 Mouth: sentences are synthesised, espeak-ng's own events are the truth (with the closure before a
-voiceless burst put back to the stop), and the mouth is driven by each route. A closure is hit if
-jawOpen - mouthClose is below 0.03 in one frame of a p, b or m (strictly, or one frame around it);
-a false closure is that in the middle of a vowel longer than 60 ms.
+voiceless burst put back to the stop), and the mouth is driven by each route. Measured as
+`exorender eval sync` measures any clip (exomni_core/metrics/sync.py).
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 TEXT = (
     "The quick brown fox jumps over the lazy dog, and my mother bakes plum pies for people who "
@@ -123,68 +124,73 @@ MANDARIN = (
     "请你慢慢说明白一点。",
     "母亲把窗户打开了。",
 )
+GERMAN = (
+    "Guten Morgen, wie geht es dir heute?",
+    "Meine Mutter backt am Samstag Apfelkuchen.",
+    "Bitte bring mir ein Paket aus der Post mit.",
+    "Der braune Bär liebt süßen Honig.",
+    "Wir fahren übermorgen mit dem Bus nach Bremen.",
+    "Das Problem ist schwieriger, als man vermutet.",
+    "Im Sommer schwimmen die Buben im warmen Fluss.",
+    "Kannst du mir bitte die Lampe geben?",
+    "Viele Besucher finden das Dorf ohne Plan nicht.",
+    "Neun Bäume stehen hinter dem alten Bauernhof.",
+    "Sie möchte eine Tasse Kaffee und etwas Obst.",
+    "Mein Bruder repariert gern alte Fahrräder.",
+    "Am Abend wurde es plötzlich sehr kühl.",
+    "Fünf Mäuse liefen über den Boden.",
+    "Papa hat vorhin beim Arzt angerufen.",
+    "Der Zug kommt um halb acht am Bahnhof an.",
+)
 ENGLISH_VOICES = ("en-us", "en-us+f2", "en-us+m3", "en+m7")
 MANDARIN_VOICES = ("cmn", "cmn+f2")
+GERMAN_VOICES = ("de", "de+f2")
 FPS = 30
-CLOSED = 0.03
 
 
 @dataclass
 class Tally:
-    """Counts of one row of the table, and the curves for the lag."""
+    """The clips of one row of the table, measured as `exorender eval sync` does."""
 
-    hits: list[bool] = field(default_factory=list)
-    near_hits: list[bool] = field(default_factory=list)
-    false_closures: list[bool] = field(default_factory=list)
-    routes: dict[str, int] = field(default_factory=dict)
-    jaws: list[object] = field(default_factory=list)
-    levels: list[object] = field(default_factory=list)
-    largest_step: float = 0.0
-    largest_third_difference: float = 0.0
+    clips: list[Any] = field(default_factory=list)
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, Any]:
         """The measured shares, rounded, as plain data."""
+        from exomni_core.metrics.sync_table import summarise
 
-        def share(values: Sequence[bool]) -> float | None:
-            return round(sum(values) / len(values), 3) if values else None
+        group = summarise([replace(c, language="", route="") for c in self.clips], seed=0)[0]
+        shares, aperture, offset = group["shares"], group["aperture"], group["offset"]
+
+        def share(name: str) -> float | None:
+            value = shares[name]["value"]
+            return None if value is None else round(value, 3)
 
         return {
-            "closures": len(self.hits),
-            "hit": share(self.hits),
-            "hit_within_a_frame": share(self.near_hits),
-            "vowels": len(self.false_closures),
-            "false_closure": share(self.false_closures),
-            "lag_ms": lag_ms(self.jaws, self.levels),
-            "largest_step": round(self.largest_step, 3),
-            "largest_third_difference": round(self.largest_third_difference, 3),
-            "routes": self.routes,
+            "closures": shares["closure_hit"]["of"],
+            "hit": share("closure_hit"),
+            "hit_within_a_frame": share("closure_hit_within_a_frame"),
+            "vowels": shares["false_closure"]["of"],
+            "false_closure": share("false_closure"),
+            "hit_if_shifted": round(shares["closure_hit"]["if_shifted"], 3),
+            "tuck_hit": share("tuck_hit"),
+            "false_tuck": share("false_tuck"),
+            "rounding_hit": share("rounding_hit"),
+            "false_rounding": share("false_rounding"),
+            "viseme_recall": share("viseme_recall"),
+            "viseme_recall_if_shifted": round(shares["viseme_recall"]["if_shifted"], 3),
+            "viseme_groups": {
+                g: round(v["value"], 2) for g, v in group["viseme_groups"].items() if v["of"]
+            },
+            "vowel_openings": {v: round(m, 3) for v, m in aperture["means"].items()},
+            "vowel_pairs_in_order": f"{aperture['in_order']} of {aperture['pairs']}",
+            "lag_ms": None if offset["ms"] is None else round(offset["ms"], 1),
+            "lag_quartiles_ms": [round(q, 1) for q in offset["quartiles_ms"] or ()],
+            "lag_correlation": None if offset["r"] is None else round(offset["r"], 3),
+            "largest_step": round(group["smoothness"]["largest_step"], 3),
+            "largest_third_difference": round(group["smoothness"]["largest_third_difference"], 3),
+            "aperture_jerk": round(group["smoothness"]["aperture_jerk"]),
+            "routes": dict(Counter(clip.route for clip in self.clips)),
         }
-
-
-def lag_ms(jaws: Iterable[object], levels: Iterable[object]) -> float | None:
-    """By how much the jaw follows the loudness, pooled over clips: negative means it leads.
-
-    The time of the parabola through the largest sums of products of both curves' deviations.
-    """
-    import numpy as np
-
-    reach = 9
-    total = np.zeros(2 * reach + 1)
-    for jaw, level in zip(jaws, levels, strict=True):
-        a, b = np.asarray(jaw, float), np.asarray(level, float)
-        if len(a) < 4 * reach or a.std() == 0.0 or b.std() == 0.0:
-            continue
-        a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
-        for k, shift in enumerate(range(-reach, reach + 1)):
-            total[k] += np.mean(
-                a[max(0, shift) : len(a) + min(0, shift)]
-                * b[max(0, -shift) : len(b) - max(0, shift)]
-            )
-    best = int(np.argmax(total))
-    if not total.any() or not 0 < best < 2 * reach:
-        return None
-    left, top, right = total[best - 1 : best + 2]
-    return round((best - reach + 0.5 * (left - right) / (left - 2 * top + right)) / FPS * 1000, 1)
 
 
 def measure(
@@ -193,19 +199,23 @@ def measure(
     """Add every sentence in every voice to `tally`; route: events, transcript or none (no text)."""
     jobs = [(sentence, voice) for voice in voices for sentence in sentences]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for job in pool.map(lambda j: one(*j, route, language), jobs):
-            add(tally, *job)
+        tally.clips += pool.map(lambda j: one(*j, route, language), jobs)
 
 
-def one(text: str, voice: str, route: str, language: str | None):
-    """Synthesise one sentence and animate it; returns (truth, weights, level_db, route)."""
+def one(text: str, voice: str, route: str, language: str | None) -> Any:
+    """Synthesise one sentence, animate it by what the route finds in the sound, and measure it.
+
+    The truth is what espeak-ng itself says about when it spoke what.
+    """
     import numpy as np
 
-    from exomni_core.clip import Phone, frame_count
+    from exomni_core.clip import Phone
     from exomni_core.embedded import espeak
     from exomni_core.embedded.listen import listen
-    from exomni_core.embedded.loudness import loudness_db
     from exomni_core.embedded.track import Track, make_face
+    from exomni_core.metrics.offset import correlations
+    from exomni_core.metrics.sync import measure_mouth, shifted, smoothness
+    from exomni_core.metrics.sync_table import Measured
 
     speech = espeak.speak(text, voice)
     rate = speech.sample_rate_hz
@@ -223,43 +233,25 @@ def one(text: str, voice: str, route: str, language: str | None):
             budget_s=120.0,
         )  # fmt: skip
     weights = make_face(track, samples, rate, style="neutral", seed=0)
-    level_db = loudness_db(samples, rate, frame_count(len(samples) / rate, FPS), FPS)
-    return truth, weights, level_db, track.route
+    return Measured(
+        id=text, language=language or "en", route=track.route, engine="embedded", truth="events",
+        duration_s=len(weights) / FPS, fps=FPS, smoothness=smoothness(weights, FPS),
+        mouth=measure_mouth(weights, FPS, truth),
+        shifted=measure_mouth(shifted(weights), FPS, truth),
+        correlations=correlations(weights, FPS, samples, rate),
+    )  # fmt: skip
 
 
-def add(tally: Tally, truth, weights, level_db, route: str) -> None:
-    """Count the closures and vowels of one clip."""
-    import numpy as np
+def mouth_table(quick: bool, only: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Measure every route; quick takes a few sentences and two voices of each language.
 
-    from exomni_core.arkit import CHANNEL_INDEX
-    from exomni_core.embedded.phones import is_closure, is_vowel
-    from exomni_core.retime import lip_gap
-
-    gap = lip_gap(weights)
-    tally.routes[route] = tally.routes.get(route, 0) + 1
-    for phone in truth:
-        if phone.symbol and is_closure(phone.symbol):
-            first = round(phone.start_s * FPS)
-            last = max(first, round(phone.end_s * FPS))
-            tally.hits.append(bool(gap[first : last + 1].min() < CLOSED))
-            tally.near_hits.append(bool(gap[max(0, first - 1) : last + 2].min() < CLOSED))
-        elif phone.symbol and is_vowel(phone.symbol) and phone.end_s - phone.start_s > 0.06:
-            middle = min(round((phone.start_s + phone.end_s) / 2 * FPS), len(gap) - 1)
-            tally.false_closures.append(bool(gap[middle] < CLOSED))
-    tally.jaws.append(weights[:, CHANNEL_INDEX["jawOpen"]])
-    tally.levels.append(np.maximum(level_db, level_db.max() - 45.0))
-    tally.largest_step = max(tally.largest_step, float(np.abs(np.diff(weights, axis=0)).max()))
-    tally.largest_third_difference = max(
-        tally.largest_third_difference, float(np.abs(np.diff(weights, 3, axis=0)).max())
-    )
-
-
-def mouth_table(quick: bool) -> dict[str, dict[str, object]]:
-    """Measure every route; quick takes a few sentences and two voices of each language."""
+    only: routes to measure (events, transcript, none).
+    """
     english = (HELD_OUT[:6], ENGLISH_VOICES[:2]) if quick else (HELD_OUT, ENGLISH_VOICES)
     tuned = (TUNED[:6], ENGLISH_VOICES[:2]) if quick else (TUNED, ENGLISH_VOICES)
     mandarin = (MANDARIN[:6], MANDARIN_VOICES[:1]) if quick else (MANDARIN, MANDARIN_VOICES)
-    table: dict[str, dict[str, object]] = {}
+    german = (GERMAN[:6], GERMAN_VOICES[:1]) if quick else (GERMAN, GERMAN_VOICES)
+    table: dict[str, dict[str, Any]] = {}
     for name, (sentences, voices), route, language in (
         ("en events, held out", english, "events", "en"),
         ("en transcript, held out", english, "transcript", "en"),
@@ -268,11 +260,16 @@ def mouth_table(quick: bool) -> dict[str, dict[str, object]]:
         ("zh events", mandarin, "events", "zh"),
         ("zh transcript", mandarin, "transcript", "zh"),
         ("zh no transcript", mandarin, "none", "zh"),
+        ("de events", german, "events", "de"),
+        ("de transcript", german, "transcript", "de"),
+        ("de no transcript", german, "none", "de"),
     ):
+        if route not in only:
+            continue
         tally = Tally()
         measure(sentences, voices, route, language, tally)
         table[name] = tally.row()
-        print(f"{name:28}", json.dumps(table[name]), flush=True)
+        print(f"{name:28}", json.dumps(table[name], ensure_ascii=False), flush=True)
     return table
 
 
@@ -327,17 +324,21 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mouth", action="store_true", help="measure the mouth instead of speed")
+    parser.add_argument("--routes", default="events,transcript,none", help="which to measure")
     parser.add_argument("--quick", action="store_true", help="few sentences and voices")
     parser.add_argument("--runs", type=int, default=7, help="how many fresh processes to time")
     parser.add_argument("--json", type=Path, help="also write the result there")
     arguments = parser.parse_args()
     if arguments.mouth:
-        report = {"benchmark": "embedded mouth", "table": mouth_table(arguments.quick)}
+        report = {
+            "benchmark": "embedded mouth",
+            "table": mouth_table(arguments.quick, arguments.routes.split(",")),
+        }
     else:
         report = speed(arguments.runs)
     print(json.dumps(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report) + "\n")
+        arguments.json.write_text(json.dumps(report, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ COUNTS: Final = (
 class Mouth:
     """Counts of one or many clips.
 
-    shares: by name of COUNTS. apertures: lip gaps in the middle of long vowels a, o, e, i, u.
+    shares: by name of COUNTS. apertures: lip gaps in the middle of long plain vowels a, o, e, i, u.
     groups: viseme recall by group.
     """
 
@@ -122,7 +122,9 @@ def _measure_poses(
 ) -> None:  # fmt: skip
     """Rounding, tucks, apertures and recall, for each part of a sound that has its own pose."""
     visemes = viseme_table().visemes
-    for key, start_s, end_s in _parts(phone):
+    parts = list(_parts(phone))
+    single = len(parts) == 1  # half a diphthong is on its way elsewhere
+    for key, start_s, end_s in parts:
         first = round(start_s * fps)
         last = min(len(gap) - 1, max(first, round(end_s * fps)))
         if first > last:
@@ -140,7 +142,7 @@ def _measure_poses(
             mouth.shares["viseme_recall"].add(right)
             mouth.groups[viseme.group].add(right)
         for vowel, keys in VOWELS.items():
-            if key in keys and end_s - start_s > LONG_S:
+            if key in keys and single and end_s - start_s > LONG_S:
                 mouth.apertures[vowel].append(float(gap[middle]))
 
 
