@@ -25,11 +25,12 @@ from templates.mesh import TemplateMesh, axes_matrix, ids_sha256, save_npz
 
 @pytest.fixture(scope="module")
 def head():
-    """The built-in head without what it says about itself."""
+    """The built-in head without what it says about itself, but for its landmarks."""
     mesh = load_mesh(find_template("head"))
     return TemplateMesh(
-        mesh.vertices, mesh.polygons, mesh.polygon_part, mesh.part_names, mesh.shapes
-    )
+        mesh.vertices, mesh.polygons, mesh.polygon_part, mesh.part_names, mesh.shapes,
+        landmarks68=mesh.landmarks68,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -174,6 +175,14 @@ def test_regions_of_ict_are_where_people_put_them(shared, tmp_path):
     assert found.report.lips_auto
     assert found.mesh.lip_aperture_pair.tolist() == raw.mesh.lip_aperture_pair.tolist()
     assert np.isin(raw.mesh.lips, found.mesh.lips).mean() > 0.95
+    # Landmarks come from the built-in head: all but the jaw's contour are near the published ones.
+    gaps = (
+        found.mesh.vertices[found.mesh.landmarks68] - raw.mesh.vertices[raw.mesh.landmarks68] / 100
+    )
+    apart_mm = np.linalg.norm(gaps[17:], axis=1) * 1000
+    assert apart_mm.mean() < 6
+    assert apart_mm.max() < 16
+    assert "landmarks68" in found.report.derived
     for side in ("L", "R"):
         eye = found.mesh.vertices[found.mesh.vertex_groups[f"eye_{side}"]].mean(axis=0)
         assert eye[0] * (1 if side == "L" else -1) > 0.02
