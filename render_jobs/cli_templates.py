@@ -37,6 +37,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
         return
     from render_jobs.console import print_json
     from templates.library import list_templates, list_user_templates, user_folder
+    from templates.looks import list_looks
 
     own, faults = list_user_templates()
     rows = [_row(t, "bundled") for t in list_templates()] + [_row(t, "yours") for t in own]
@@ -51,6 +52,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(f"Note: {fault}", err=True)
     click.echo("A path works too: --template /path/to/head.npz, a .blend, or a template folder.")
     click.echo("Your own head: exorender templates add PATH --name NAME")
+    click.echo(f"Looks for --look: {', '.join(look.name for look in list_looks())}")
 
 
 @templates.command()

@@ -30,7 +30,7 @@ _SPEECH_SIZE: Final = (300, 378)
 _LOOK_SIZE: Final = (384, 484)
 _FINER: Final = 2  # drawn so many times larger, then made smaller
 _CLOSER: Final = 3  # instead, where only the part that moves is kept
-_STRAYS: Final = 0.01  # the share of what moves that may be cut off at each side
+_STRAYS: Final = 0.015  # the share of what moves that may be cut off at each side
 _PAD: Final = 0.1  # round what moves, as a share of its size
 _MOVES: Final = 12  # of 255: a smaller difference is noise at an edge
 
@@ -147,7 +147,8 @@ def crop_to_motion(pictures: Sequence[Pixels]) -> list[Pixels]:
     height, width, _ = first.shape
     moved = np.zeros((height, width))
     for picture in pictures[1:]:
-        moved += np.abs(picture - first).max(axis=2) > _MOVES
+        change = np.abs(picture - first).max(axis=2)
+        moved += np.where(change > _MOVES, change, 0)
     if not moved.any():
         return list(pictures)
     top, bottom = _bulk(moved.sum(axis=1))
