@@ -32,13 +32,15 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-// Paragraphs are parted by empty lines; lines that start with "- " become a list.
+// Paragraphs are parted by empty lines; a first line of its own is their heading, and lines that
+// start with "- " become a list.
 export function paragraphs(text) {
   const made = [];
   for (const block of text.split(/\n\s*\n/)) {
     const lines = block.split("\n").map((line) => line.trim()).filter(Boolean);
     const plain = lines.filter((line) => !line.startsWith("- "));
     const items = lines.filter((line) => line.startsWith("- "));
+    if (lines.length > 1 && plain[0] === lines[0] && !/[.!?:;,。！？：；，]$/.test(plain[0])) made.push(el("h2", {}, plain.shift()));
     if (plain.length) made.push(el("p", {}, plain.join(" ")));
     if (items.length) made.push(el("ul", {}, ...items.map((line) => el("li", {}, line.slice(2)))));
   }

@@ -98,7 +98,7 @@ class Running {
         if (this.closed.signal.aborted) return;
         this.readyAt ??= this.now();
         notice("");
-        this.offer(t("play"), t("watch_first"));
+        this.offer(t("play"), this.unlocked ? "" : t("watch_first"));
         return;
       } catch {
         if (!(await this.mayRetry())) return;
