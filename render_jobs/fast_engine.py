@@ -47,8 +47,7 @@ def run_with_gl(camera: Any, job: Job) -> None:
     camera: any camera object; Blender renders nothing without one.
     FastUnavailableError if Blender doesn't call the job.
     """
-    if not _FastEngine.is_registered:
-        bpy.utils.register_class(_FastEngine)
+    bpy.utils.register_class(_FastEngine)
     scene = bpy.data.scenes.new("exomni-fast")  # empty: nothing to evaluate
     scene.camera = camera
     scene.render.engine = ENGINE
@@ -69,6 +68,7 @@ def run_with_gl(camera: Any, job: Job) -> None:
         raised = _FastEngine.error
         _FastEngine.job = _FastEngine.error = None
         bpy.data.scenes.remove(scene)
+        bpy.utils.unregister_class(_FastEngine)  # Blender 4.5 hangs at its end if it finds one
     if raised is not None:
         raise raised
     if not called:
