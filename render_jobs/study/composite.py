@@ -131,8 +131,8 @@ def _free_atom(size: int, key: bytes, label: str) -> bytes:
 
 def _side_filter(side: Side, frames: int, canvas: Canvas) -> str:
     """The chain that turns a video into `frames` frames of one half of the picture."""
-    # By time stamps, from the file's start: a picture that begins late is held back to there.
-    steps = [f"fps={_rate(canvas.rate)}:start_time=0"]
+    # By time stamps from the first picture on; one that begins late is part of `delay`.
+    steps = ["setpts=PTS-STARTPTS", f"fps={_rate(canvas.rate)}:start_time=0"]
     if (side.width, side.height) != (canvas.width, canvas.height):
         steps.append(
             f"scale={canvas.width}:{canvas.height}:force_original_aspect_ratio=decrease:"

@@ -101,8 +101,10 @@ class Workshop:
 
     def _side(self, show: Show, side: str, start: int, frames: int) -> Side:
         source = self.sources[show.left if side == "left" else show.right, show.item.item_id]
-        late = round(DESYNC_S * self.canvas.rate.fps) if show.delay == side else 0
         info = source.info
+        late_s = max(0.0, info.video_start_s - (info.audio_start_s or 0.0))
+        late_s += DESYNC_S if show.delay == side else 0.0
+        late = round(late_s * self.canvas.rate.fps)
         return Side(source.video, info.width, info.height, start, frames, late)
 
     def _made(self, label: str, suffix: str) -> Path:
