@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -236,6 +235,7 @@ def video_options(chosen: Chosen) -> VideoOptions:
 def batch_options(prompts: Path, chosen: Chosen) -> BatchOptions:
     """What a batch run does; InputError."""
     from render_jobs.batch_plan import BatchOptions
+    from render_jobs.cores import usable_cores
 
     named = prompts.with_name(prompts.stem if prompts.suffix else f"{prompts.name}-out")
     return BatchOptions(
@@ -244,7 +244,7 @@ def batch_options(prompts: Path, chosen: Chosen) -> BatchOptions:
         engine=chosen["engine"],
         engine_options=engine_settings(chosen),
         settings=render_settings(chosen),
-        workers=chosen["workers"] or min(os.cpu_count() or 1, _MOST_WORKERS),
+        workers=chosen["workers"] or min(usable_cores(), _MOST_WORKERS),
         video=not chosen["no_video"],
         overwrite=chosen["overwrite"],
         limit=chosen["limit"],

@@ -27,6 +27,7 @@ from exomni_core.errors import (
     InputError,
     WorkerError,
 )
+from render_jobs.cores import Share, bound_to, share_of
 from render_jobs.wire import MARK, Message
 
 Task = Callable[["Worker"], Any]
@@ -39,6 +40,7 @@ class WorkerCommand:
     name: for messages ("render worker"). argv: the program. env: added to ours.
     ready_s: how long its start may take. fatal_hint: what to tell a user if it dies while starting.
     recycle_after: tasks before it is replaced by a fresh process (memory growth).
+    own_cores: workers of a pool get cores of their own and draw with as many threads.
     """
 
     name: str
@@ -47,6 +49,7 @@ class WorkerCommand:
     ready_s: float = 300.0
     fatal_hint: str = ""
     recycle_after: int = 200
+    own_cores: bool = False
 
 
 class Worker:
@@ -55,21 +58,27 @@ class Worker:
     The thread that makes it must outlive it: on Linux the process dies with that thread.
     """
 
-    def __init__(self, command: WorkerCommand) -> None:
-        """Start the process, don't wait for it; EnvironmentProblem if there is no such program."""
+    def __init__(self, command: WorkerCommand, slot: int = 0, of: int = 1) -> None:
+        """Start the process, don't wait for it; EnvironmentProblem if there is no such program.
+
+        slot, of: which worker of how many it is, for `own_cores`.
+        """
         self.command = command
+        share = share_of(slot, of) if command.own_cores else Share((), 1)
+        env = {**os.environ, **command.env, **(share.env if command.own_cores else {})}
         self.tasks_done = 0
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         try:
-            self._process = subprocess.Popen(
-                command.argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                env={**os.environ, **command.env},
-                start_new_session=True,  # Ctrl-C is ours to handle, in our order
-            )
+            with bound_to(share):
+                self._process = subprocess.Popen(
+                    command.argv,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    env=env,
+                    start_new_session=True,  # Ctrl-C is ours to handle, in our order
+                )
         except OSError as error:
             raise EnvironmentProblem(
                 f"{command.argv[0]} can't be started ({error.strerror}); check the path"
@@ -183,14 +192,14 @@ class Pool:
 
         Raises EnvironmentProblem.
         """
-        self.command = command
+        self.command, self.size = command, size
         self._tasks: queue.SimpleQueue[tuple[Task, Future[Any]] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._workers: set[Worker] = set()
-        first = self._start()
+        first = self._start(0)
         self._threads = [
-            threading.Thread(target=self._serve, args=(first if i == 0 else None,), daemon=True)
+            threading.Thread(target=self._serve, args=(i, first if i == 0 else None), daemon=True)
             for i in range(size)
         ]
         for thread in self._threads:
@@ -222,8 +231,8 @@ class Pool:
         with self._lock:
             return [worker.pid for worker in self._workers]
 
-    def _start(self) -> Worker:
-        worker = Worker(self.command)
+    def _start(self, slot: int) -> Worker:
+        worker = Worker(self.command, slot, self.size)
         worker.wait_ready()
         with self._lock:
             self._workers.add(worker)
@@ -238,14 +247,14 @@ class Pool:
                 self._workers.discard(worker)
             worker.stop(now=now)
 
-    def _serve(self, worker: Worker | None) -> None:
+    def _serve(self, slot: int, worker: Worker | None) -> None:
         while (item := self._tasks.get()) is not None:
             task, future = item
             for attempt in (1, 2):
                 try:
                     if self._stopping.is_set():
                         raise Cancelled("stopped at your request")
-                    worker = worker or self._start()
+                    worker = worker or self._start(slot)
                     future.set_result(task(worker))
                     break
                 except WorkerError as error:

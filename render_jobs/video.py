@@ -46,18 +46,19 @@ def render_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
     """How to start a render worker: our own bpy, or the user's Blender at `blender`.
 
     scratch: where Blender puts its temporary folder, which it leaves behind when it is killed; the
-    caller removes it. Each worker may use all cores, so that the last long clip isn't left on one.
+    caller removes it.
     """
     script = Path(__file__).with_name("worker.py")
     if blender is None:
         argv: tuple[str, ...] = (sys.executable, "-m", "render_jobs.worker")
     else:
         argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
-    env = {"TMPDIR": str(scratch.resolve())}
+    # One thread for sums: their last bits would depend on how many share the work.
+    env = {"TMPDIR": str(scratch.resolve()), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # Our root must be importable in a Blender that has never heard of us.
     root = str(script.parent.parent)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return WorkerCommand("render worker", argv, env, fatal_hint=_NO_GL)
+    return WorkerCommand("render worker", argv, env, fatal_hint=_NO_GL, own_cores=True)
 
 
 def video_key(clip_sha256: str, template_sha256: str, settings: RenderSettings) -> str:
