@@ -123,11 +123,11 @@ def _jspsych_trial(study: Study, trial: Trial, language: str) -> dict[str, Any]:
 
 def _jspsych_reader(study: Study, source: Path) -> Callable[[Row], Rating | None]:
     trials = {trial.trial_id: trial for seat in study.seats for trial in seat.trials}
+    # Where a clip is shown both as practice and for real, an answer to it counts.
     by_file = {
         name: trial
-        for trial in reversed(trials.values())
+        for trial in sorted(reversed(trials.values()), key=is_practice, reverse=True)
         for name in trial.stimulus.files.values()
-        if not is_practice(trial)
     }
     pairs = {pair.pair_id: pair for pair in study.pairs}
 
