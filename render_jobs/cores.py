@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+_QUOTAS: Final = (  # cgroups version 2 and 1
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 _MOST_THREADS: Final = 16  # that Mesa's software OpenGL takes
 
 
@@ -39,7 +42,7 @@ class Share:
 
 def usable_cores() -> int:
     """How many cores' time this process may take: its affinity, cut by a container's quota."""
-    return max(1, min(len(_allowed()), math.ceil(_quota())))
+    return max(1, math.ceil(min(len(_allowed()), _quota())))
 
 
 def share_of(slot: int, workers: int) -> Share:
@@ -79,9 +82,10 @@ def _allowed() -> list[int]:
 
 
 def _quota() -> float:
-    """The container's limit in cores (cgroup v2), or infinity."""
-    try:
-        limit, period = _QUOTA.read_text().split()
-        return float(limit) / float(period)
-    except (OSError, ValueError):  # no cgroups, another kind, or "max"
-        return math.inf
+    """The container's limit in cores, or infinity."""
+    for files in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError):  # another kind of cgroup, or "max"
+            limit, period = " ".join(Path(name).read_text() for name in files).split()
+            if float(limit) > 0:
+                return float(limit) / float(period)
+    return math.inf
