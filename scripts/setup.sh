@@ -40,6 +40,13 @@ libGL.so.1 libgl1
 libEGL.so.1 libegl1
 LIBRARIES
 
+# The tests of a study's page drive a browser; without one they are skipped. (Ubuntu has none to
+# install this way.)
+if [[ ",$extras," == *,dev,* ]] && ! command -v chromium >/dev/null && [ "$(id -u)" -eq 0 ] &&
+  grep -qs '^ID=debian' /etc/os-release; then
+  packages+=(chromium)
+fi
+
 if [ "${#packages[@]}" -gt 0 ]; then
   line="apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

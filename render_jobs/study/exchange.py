@@ -126,7 +126,7 @@ def _jspsych_reader(study: Study, source: Path) -> Callable[[Row], Rating | None
     # Where a clip is shown both as practice and for real, an answer to it counts.
     by_file = {
         name: trial
-        for trial in sorted(reversed(trials.values()), key=is_practice, reverse=True)
+        for trial in sorted(trials.values(), key=is_practice, reverse=True)
         for name in trial.stimulus.files.values()
     }
     pairs = {pair.pair_id: pair for pair in study.pairs}
