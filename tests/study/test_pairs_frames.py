@@ -21,18 +21,17 @@ STEP = 5  # of brightness from frame to frame
 def counting_video(path, fps="30", frames=40, late_s=0.0):
     """Frame k has the brightness 16 + STEP * k; with late_s, its picture starts late."""
     chain = f"color=black:size=32x32:rate={fps},format=gray,geq=lum='N*{STEP}+16',format=yuv420p"
-    if late_s:
-        chain += f",setpts=PTS+{late_s}/TB"
-    command = [find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", chain, "-f", "lavfi", "-i",
-               "anullsrc=r=16000", "-frames:v", str(frames), "-t", "3", "-c:v", "libx264",
-               "-qp", "0", "-bf", "2", "-c:a", "aac", str(path)]  # fmt: skip
+    command = [find_ffmpeg(), "-v", "error", "-y", "-itsoffset", str(late_s), "-f", "lavfi", "-i",
+               chain, "-f", "lavfi", "-i", "anullsrc=r=16000", "-frames:v", str(frames), "-t", "3",
+               "-c:v", "libx264", "-qp", "0", "-bf", "2", "-fps_mode", "passthrough", "-c:a", "aac",
+               str(path)]  # fmt: skip
     subprocess.run(command, check=True, timeout=60)
     return path
 
 
 def brightness(path):
-    command = [find_ffmpeg(), "-v", "error", "-i", str(path), "-map", "0:v", "-f", "rawvideo",
-               "-pix_fmt", "gray", "-"]  # fmt: skip
+    command = [find_ffmpeg(), "-v", "error", "-i", str(path), "-map", "0:v", "-fps_mode",
+               "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"]  # fmt: skip
     raw = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
     info = probe(path)
     return np.frombuffer(raw, np.uint8).reshape(info.frames, -1).mean(axis=1)
