@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
 from exomni_core.metrics.baselines import BASELINES
 from exomni_core.metrics.bootstrap import LEVEL, RESAMPLES, intervals
@@ -147,3 +148,26 @@ def _warnings(scored: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {"warning": first, "clips": len(ids), "example": ids[0]} for first, *ids in found.values()
     ]
+
+
+COMPARABLE: Final = (
+    "unit", "template_sha256", "lips", "lip_sha256", "upper_sha256", "reference_config",
+)  # fmt: skip
+_SAME_OPTIONS: Final = ("clip01", "ref_mouthclose")
+
+
+def check_comparable(results: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError unless the results may stand in one table.
+
+    They must share unit, template, lip list (a listed one never beside an automatic one),
+    reference, and how weights were treated.
+    """
+    for result in results[1:]:
+        first, other = results[0]["settings"], result["settings"]
+        differing = [key for key in COMPARABLE if first[key] != other[key]]
+        differing += [k for k in _SAME_OPTIONS if first["options"][k] != other["options"][k]]
+        if differing:
+            raise InputError(
+                f"these results can't stand in one table, they differ in {', '.join(differing)}: "
+                f"{first['pred']} and {other['pred']}"
+            )

@@ -20,6 +20,7 @@ from exomni_core.clip import Phone, save_clip
 from exomni_core.errors import InputError
 from exomni_core.formats import write_face
 from exomni_core.metrics.series import UNITALKER_51
+from exomni_core.metrics.table import check_comparable
 from render_jobs.cli import main
 from templates.mesh import TemplateMesh, save_npz
 
@@ -351,3 +352,30 @@ def test_numpy_alone_is_enough_for_a_fixture(tmp_path, shared, repo):
     )
     path = shared / "golden" / "lve" / "public.npz"
     subprocess.run([sys.executable, "-I", "-c", code, path, repo], check=True, timeout=60)
+
+
+def test_results_of_different_references_or_lips_share_no_table(tmp_path, score, curves):
+    write(tmp_path / "pred" / "0.npz", curves(40))
+    lips = tmp_path / "lips.txt"
+    lips.write_text("1, 2\n3")
+    a = score(tmp_path / "pred", references(tmp_path / "a", ["aa"]))
+    b = score(tmp_path / "pred", references(tmp_path / "b", ["bb"]))
+    c = score(tmp_path / "pred", tmp_path / "a", "--lip-ids", lips)
+    assert c["settings"]["lip_count"] == 3
+    check_comparable([a, a])
+    with pytest.raises(InputError, match="differ in reference_config"):
+        check_comparable([a, b])
+    with pytest.raises(InputError, match="differ in lips, lip_sha256"):
+        check_comparable([a, c])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("1 2 x", "can't be read as a list of vertex ids"), ("", "must hold one list"),
+     ("5 500", "names vertices 5 to 500, but the template has 80")],
+)  # fmt: skip
+def test_wrong_lip_lists_are_refused(tmp_path, score, curves, text, sentence):
+    write(tmp_path / "0.npz", curves(40))
+    (tmp_path / "lips.txt").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        score(tmp_path / "0.npz", tmp_path / "0.npz", "--lip-ids", tmp_path / "lips.txt")
