@@ -158,7 +158,7 @@ def test_glb_keeps_colours_textures_and_smooth_seams(files, original, library, r
     mesh = load_mesh(template)
     built_in = find_template("head").part_colours
     assert template.part_colours["lips"] == pytest.approx(built_in["lips"], abs=1e-3)
-    assert template.look.colours == "tint"
+    assert template.look.colours == "tint"  # the look that heads have by default
     skin = np.unique(mesh.polygons[mesh.polygon_part == mesh.part_names.index("face"), :3])
     assert mesh.tint[skin, 0].std() > 0.05  # redder towards the top
     assert len(mesh.uv) == len(mesh.polygons)

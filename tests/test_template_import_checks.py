@@ -407,6 +407,23 @@ def test_unusable_paths_and_lists_are_one_sentence(tmp_path, library, npz):
         assert done.output.count("\n") == 1
 
 
+def test_eyes_teeth_and_tongue_of_a_head_in_one_part_are_told(head, tmp_path):
+    bare = replace(
+        head, polygon_part=np.zeros(len(head.polygons), np.uint8), part_names=("face",)
+    )  # fmt: skip
+    prepared = ready(bare, tmp_path)
+    mesh = prepared.mesh
+    assert {"teeth", "tongue", "sclera_L", "sclera_R", "iris_L", "pupil_R"} <= set(mesh.part_names)
+    for ours, theirs in (("teeth", "teeth"), ("tongue", "tongue"), ("iris_L", "iris_L")):
+        mine = mesh.polygon_part == mesh.part_names.index(ours)
+        named = [i for i, name in enumerate(head.part_names) if name.startswith(theirs)]
+        assert np.isin(head.polygon_part, named)[mine].mean() > 0.6, ours
+    # Lips that a rule found are reddened only inside the lip's contour.
+    red = np.flatnonzero(mesh.tint[:, 1] < 0.8)
+    assert 0 < len(red) < 0.8 * len(mesh.lips)
+    assert mesh.tint.max() == 1.0
+
+
 def test_regions_of_the_built_in_head(head):
     found, derived = regions.with_regions(head)
     assert derived == ("lips", "aperture_pairs", "vertex_groups")

@@ -90,7 +90,7 @@ def _ict_parts(
     ends = [end for _, end in _ICT_PARTS]
     names = [*(name for name, _ in _ICT_PARTS), "iris_L", "pupil_L", "iris_R", "pupil_R"]
     kept = polygons[polygons.max(axis=1) < ends[-1]]
-    part = np.searchsorted(ends, kept[:, 0], side="right").astype(np.int32)
+    part = np.searchsorted(ends, kept.max(axis=1), side="right").astype(np.int32)
     middle = vertices[kept[:, :3]].mean(axis=1)
     for side in ("L", "R"):
         eye = part == names.index(f"sclera_{side}")

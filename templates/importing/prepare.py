@@ -14,6 +14,8 @@ from exomni_core.errors import InputError
 from templates.importing import checks, clean, orient, regions
 from templates.importing.checks import Finding
 from templates.importing.landmarks import find_landmarks
+from templates.importing.lip_tint import lip_tint
+from templates.importing.parts import with_parts
 from templates.importing.raw import RawHead, refuse_not_finite
 from templates.importing.report import Report, make_report
 from templates.mesh import IntArray, TemplateMesh, check_mesh
@@ -77,6 +79,11 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     mesh, derived = regions.with_regions(mesh)
     if not len(mesh.landmarks68) and len(found := find_landmarks(mesh)):
         mesh, derived = replace(mesh, landmarks68=found), (*derived, "landmarks68")
+    if "lips" in derived and not len(mesh.tint) and not _has_lip_part(mesh):
+        mesh = replace(mesh, tint=lip_tint(mesh))
+    mesh, told_apart = with_parts(mesh)
+    if told_apart:
+        notes.append(f"told apart by where they lie and what moves them: {', '.join(told_apart)}")
     check_mesh(mesh, where)
     said = [Finding("note", "told", text) for text in (*notes, *more)]
     findings = [*checks.find(mesh, origin, derived), *said]
@@ -88,6 +95,10 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
         reasons = "; ".join(finding.text for finding in report.bad)
         raise InputError(f"{where}: {reasons}; or --force it")
     return Prepared(mesh, report, tuple(notes))
+
+
+def _has_lip_part(mesh: TemplateMesh) -> bool:
+    return any("lip" in name.lower() for name in mesh.part_names)
 
 
 def _turned(mesh: TemplateMesh) -> tuple[TemplateMesh, str]:

@@ -65,8 +65,6 @@ def keep_mesh(
     """Write a template around `mesh` (in metres, our axes); returns its folder."""
     described = _described(label, MESH, origin)
     described |= {"unit_m": 1.0, "derived": list(derived), "part_colours": dict(colours)}
-    if len(mesh.tint):  # from the file's textures
-        described["look"] = {"colours": "tint"}
     if len(mesh.lips):
         described["lips_sha256"] = ids_sha256(mesh.lips)
 
