@@ -98,6 +98,8 @@ def caption(result: Mapping[str, Any]) -> str:
 
 def face_lines(result: Mapping[str, Any]) -> list[str]:
     """The few lines for a terminal: LVE among its baselines, then what matters most."""
+    if not result["counts"]["n_scored"]:
+        return [f"none of {result['counts']['n']} clips could be scored"]
     metrics = result["metrics"]
     ranked = [("this system", metrics["lve_l2_mm"]["mean"])]
     ranked += [(BASELINE_TITLES[n], b["lve_l2_mm"]) for n, b in result["baselines"].items()]
