@@ -143,7 +143,7 @@ SPEECH = (
     {**both("eyeBlink", 1.0), **both("eyeSquint", 0.6)},
     {**both("eyeBlink", 1.0), **both("cheekSquint", 1.0), **both("mouthSmile", 1.0)},
     {"mouthRollLower": 0.8, "mouthRollUpper": 0.8},
-    {"mouthRollLower": 1.0, "mouthRollUpper": 1.0, **both("mouthPress", 1.0)},
+    {"mouthRollLower": 0.8, "mouthRollUpper": 0.8, **both("mouthPress", 0.8)},
     {"mouthRollLower": 0.7, "jawOpen": 0.1, **both("mouthUpperUp", 0.3)},
     {**both("mouthPress", 0.8)},
     {"jawOpen": 0.4, "tongueOut": 1.0},

@@ -27,6 +27,7 @@ Ints = npt.NDArray[np.int64]
 MOUTH_WIDTH = 2.42  # half of it, corner to middle
 EYE_HALF_WIDTH = 1.4
 LID_THICK = 0.16
+_CORNER_DIP = 0.13  # how deep the corners of the mouth lie
 
 
 def mouth_line(x: Array) -> Array:
@@ -48,11 +49,11 @@ def _lip_angles(count: int, corner: int) -> tuple[Array, Array]:
 # Loops of the lips: share of the way from the border (1) to the mouth line (0), depth of the
 # upper and of the lower lip over the skin, and how far the corner stands out sideways.
 _LIP_LOOPS = (
-    (1.00, 0.10, 0.05, 0.17),
-    (0.84, 0.19, 0.17, 0.13),
-    (0.60, 0.27, 0.31, 0.09),
-    (0.34, 0.29, 0.36, 0.055),
-    (0.13, 0.20, 0.26, 0.025),
+    (1.00, 0.10, 0.05, 0.19),
+    (0.84, 0.19, 0.17, 0.155),
+    (0.60, 0.27, 0.31, 0.12),
+    (0.34, 0.29, 0.36, 0.085),
+    (0.13, 0.20, 0.26, 0.05),
     (0.00, 0.06, 0.06, 0.00),
     (0.00, -0.22, -0.18, -0.04),
 )
@@ -132,11 +133,11 @@ def _form_lips(half: Half, p: Array) -> None:
         x, y = _lip_curve(angle, side, share, widen)
         ids = half.mouth[MOUTH_SKIN + k]
         skin = skin_at(surface.locate(np.clip(x, 0, None), y))
-        puff = np.where(side >= 0, up, low) * c**0.8 - 0.16 * (1 - c) ** 2
+        puff = np.where(side >= 0, up, low) * c - _CORNER_DIP * (1 - c) ** 1.2
         p[ids] = np.stack([x, y, skin[:, 2] + puff], -1)
         if k == 0:  # the skin beside the corner dips in with it
             for ring, part in ((1, 0.62), (2, 0.28)):
-                p[half.mouth[MOUTH_SKIN - ring], 2] -= part * 0.16 * (1 - c) ** 2
+                p[half.mouth[MOUTH_SKIN - ring], 2] -= part * _CORNER_DIP * (1 - c) ** 1.2
         if k == len(_LIP_LOOPS) - 2:
             ref = p[ids].copy()
             p[ids, 1] -= 0.004 * side  # a hair of overlap: no light shows between closed lips

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from templates.head.parts import TUFTS
 from templates.head.topology import EYE_SKIN, MOUTH_LIP, MOUTH_SKIN, Half
 
 Array = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ OPENINGS: Final[dict[str, tuple[tuple[str, ...], int]]] = {
     "the iris' hole, and the back of the eyeball": (("sclera_L", "sclera_R"), 4),
     "the light in the eye is a disc": (("glint_L", "glint_R"), 2),
     "both ends of the flesh in the corner": (("caruncle_L", "caruncle_R"), 4),
-    "both ends of a brow": (("brow_L", "brow_R"), 4),
+    "a brow is made of tufts": (("brow_L", "brow_R"), 2 * TUFTS),
     "lashes are a sheet": (("lashes_L", "lashes_R"), 2),
     "back of the upper teeth": (("teeth_upper",), 1),
     "back of the lower teeth": (("teeth_lower",), 1),

@@ -26,7 +26,7 @@ ROLLS: Final = frozenset({"mouthRollLower", "mouthRollUpper"})
 
 LIPS: Final[dict[str, dict[str, tuple[Vector, ...]]]] = {
     "jawOpen": {
-        "um": ((0, 0, 0),), "cl": ((-4.6, 0, 0),), "ul": ((-2.2, 0, 0.4),),
+        "um": ((0, 0, 0),), "cl": ((-3.8, 0, 0),), "ul": ((-1.6, 0, 0.4),),
         "ll": ((-2.6, -4, 1),), "lm": ((0, -5, 1),),
     },
     "mouthFunnel": {

@@ -49,7 +49,7 @@ def _white_tint(p: Array) -> Array:
 
 def eye_parts() -> list[Part]:
     """Eyeball as a sphere whose pole looks forward: pupil, iris, sclera and a glint."""
-    segments = 32
+    segments = 28
     turn = np.arange(segments) / segments * 2 * np.pi
     deg = np.deg2rad([34, 42, 51, 61, 72, 85, 104, 128, 155])
     iris = np.linspace(PUPIL_ANGLE, IRIS_ANGLE, 5)
@@ -129,7 +129,7 @@ UPPER_EDGE, LOWER_EDGE = -6.92, -6.88
 
 def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, rig: str) -> Part:
     arch = UPPER_ARCH if tall > 0 else LOWER_ARCH
-    inside = np.array([0.0, 0.06, 0.2, 0.5, 0.8, 0.94])
+    inside = np.array([0.0, 0.07, 0.3, 0.7, 0.93])
     starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
     length = np.concatenate([s + w * inside for s, w in zip(starts, widths, strict=True)])
     length = np.append(length, sum(widths))
@@ -159,7 +159,7 @@ def teeth_parts() -> list[Part]:
     upper = _tooth_row("teeth_upper", (0.84, 0.66, 0.74, 0.68, 0.66, 0.9), UPPER_EDGE, 1.0, "skull")
     lower = _tooth_row("teeth_lower", (0.55, 0.58, 0.66, 0.68, 0.68, 0.9), LOWER_EDGE, -0.9, "jaw")
     parts = [upper, lower]
-    length = np.linspace(0, 4.4, 22)
+    length = np.linspace(0, 4.4, 19)
     out = np.array([-0.06, 0.05, 0.10, 0.04, -0.3, -0.75, -0.62])
     up = np.array([0.74, 0.82, 1.05, 1.4, 1.6, 1.3, 0.75])
     for edge, sign, arch, rig in (
@@ -200,28 +200,55 @@ def tongue_part() -> Part:
     return Part("tongue", points.reshape(-1, 3), sheet(stations, slots), "tongue", True, tint)
 
 
-def brow_part() -> Part:
-    """An eyebrow as a slim, slightly raised body on the brow ridge."""
-    stations, slots = 22, 8
-    s = np.linspace(0, 1, stations)
-    x = 1.30 + 3.85 * s
-    y = 1.74 + 0.82 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.50 * s**3
-    half_height = 0.27 * (np.minimum((s + 0.015) / 0.22, 1) ** 0.55) * (1 - s**1.7) ** 0.75 + 0.01
+TUFTS = 26  # of a brow
+
+
+def _on_face(x: Array, y: Array, face: Array) -> tuple[Array, Array]:
+    """Points of the formed face seen at (x, y) from the front, and normals there."""
     base, normal = skin_point(x, y)
-    along = np.gradient(base, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    across = np.cross(normal, along)
-    turn = np.arange(slots) / slots * 2 * np.pi
-    thick = 0.035 + 0.20 * half_height
-    ring = (
-        base[:, None]
-        + (half_height[:, None] * np.cos(turn))[..., None] * across[:, None]
-        + (thick[:, None] * np.sin(turn) + 0.02)[..., None] * normal[:, None]
+    flat = base.reshape(-1, 3)
+    gap = ((flat[:, None] - face[None]) ** 2).sum(-1)
+    weight = np.exp(-gap / 0.06) + 1e-12
+    off = ((face[None] - flat[:, None]) * normal.reshape(-1, 1, 3)).sum(-1)
+    lift = (weight * off).sum(1) / weight.sum(1)
+    return base + normal * lift.reshape(*x.shape, 1), normal
+
+
+def brow_part(face: Array) -> Part:
+    """An eyebrow of overlapping tufts that rise at its inner end and lie along it further out."""
+    s0 = np.linspace(0.0, 0.93, TUFTS)
+    chance = np.sin(np.arange(TUFTS) * 12.9898 + 1.7) * 43758.5453 % 1.0
+    long = np.interp(s0, [0, 0.15, 0.6, 1], [0.10, 0.17, 0.20, 0.10]) * (0.85 + 0.3 * chance)
+    low = np.interp(s0, [0, 0.2, 0.6, 1], [-0.75, -0.9, -0.8, -0.3]) + 0.25 * (chance - 0.5)
+    high = np.interp(s0, [0, 0.2, 0.5, 1], [0.9, 1.0, 0.7, 0.1])
+    t = np.linspace(0, 1, 4)
+    s = s0[:, None] + long[:, None] * t
+    across = low[:, None] + (high - low)[:, None] * np.sin(t * np.pi / 2)
+    half_height = 0.25 * np.minimum((s + 0.03) / 0.22, 1) ** 0.6 * np.clip(1 - s**2, 0.02, 1) ** 0.7
+    wide = (
+        0.085
+        * np.array([0.75, 1.0, 0.8, 0.08])
+        * np.interp(s0, [0, 0.7, 1], [1, 0.9, 0.6])[:, None]
     )
-    # The inner end lets the skin through.
-    light = 1 + 2.2 * np.exp(-s / 0.10)[:, None] + 0.25 * np.cos(s * 70)[:, None] * np.ones(slots)
-    tint = np.repeat(light.reshape(-1, 1), 3, 1)
-    return Part("brow", ring.reshape(-1, 3), sheet(stations, slots, True), "skin", tint=tint)
+    x = 1.28 + 3.85 * s
+    y = 1.78 + 0.80 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.50 * s**3
+    y = y + across * half_height
+    along = np.stack([np.gradient(x, axis=1), np.gradient(y, axis=1)], -1)
+    along /= np.linalg.norm(along, axis=-1, keepdims=True)
+    near = face[(face[:, 0] > 0.8) & (face[:, 0] < 5.8) & (face[:, 1] > 0.9) & (face[:, 1] < 3.4)]
+    rows = []
+    for side, height in ((-1.0, -0.02), (0.0, 0.075), (1.0, -0.02)):
+        base, normal = _on_face(
+            x - side * wide * along[..., 1], y + side * wide * along[..., 0], near
+        )
+        lift = height * np.array([0.6, 1.0, 1.0, 0.4]) + 0.012
+        rows.append(base + normal * lift[:, None])
+    points = np.stack(rows, 2)  # (tuft, station, edge - ridge - edge, 3)
+    one = sheet(4, 3)
+    polygons = np.concatenate([one + 12 * k for k in range(TUFTS)])[:, ::-1]
+    light = np.interp(s0, [0, 0.1, 0.3], [1.9, 1.3, 1.0]) * (0.8 + 0.5 * chance)
+    tint = np.repeat(light, 12)[:, None] * np.ones(3)
+    return Part("brow", points.reshape(-1, 3), polygons, "skin", tint=tint)
 
 
 def lash_part(half: Half, face: Array) -> Part:
@@ -258,7 +285,7 @@ def all_parts(half: Half, face: Array) -> list[Part]:
         *eye_parts(),
         *teeth_parts(),
         tongue_part(),
-        brow_part(),
+        brow_part(face),
         lash_part(half, face),
         caruncle_part(),
         hair_part(),

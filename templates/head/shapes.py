@@ -44,7 +44,8 @@ def lips(rig: Rig, name: str) -> Array:
     """The offsets that the lips hand on to the skin around them and into the mouth."""
     near = np.flatnonzero(rig.skin & (rig.lip_distance < 8.0))
     nu = rig.nu[near]
-    border, line = (_rounded(_handles(name, k), nu) for k in (0, 1))
+    wide = 0.75 if name in motions.ROLLS else 0.45
+    border, line = (_rounded(_handles(name, k), nu, wide) for k in (0, 1))
     # The corner moves as one piece: there is no room for the border to move apart from the line.
     mix = (smooth(rig.lip_depth[near], 0, 1) * smooth(np.abs(np.sin(nu)), 0.0, 0.5))[:, None]
     up, aside, down = motions.REACH.get(name, motions.REACH_USUAL)
@@ -73,11 +74,11 @@ def _off_teeth(rig: Rig, offsets: Array) -> Array:
     return out
 
 
-def _rounded(handles: Array, nu: Array) -> Array:
-    """Motion around the mouth; the corners (45 degrees of nu are 1/8) move as one piece."""
+def _rounded(handles: Array, nu: Array, wide: float) -> Array:
+    """Motion around the mouth; each corner, up to `wide` (sine of nu), moves as one piece."""
     free = around(handles, nu)
     corner = handles[np.where(np.cos(nu) > 0, 0, 4)]
-    result: Array = corner + (free - corner) * smooth(np.abs(np.sin(nu)), 0.0, 0.45)[:, None]
+    result: Array = corner + (free - corner) * smooth(np.abs(np.sin(nu)), 0.0, wide)[:, None]
     return result
 
 
