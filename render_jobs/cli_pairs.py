@@ -30,8 +30,9 @@ _read = functools.partial(click.option, cls=HeadedOption, heading="What raters r
 @click.command(cls=HeadedCommand, short_help="Make a human A/B study from two runs.")
 @click.argument("runs", nargs=-1, required=True, type=_RUN, metavar="RUN_A RUN_B [RUN_C ...]")
 @click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the study.")
-@click.option("--n", "count", type=click.IntRange(min=1), default=20, show_default=True,
-              metavar="N", help="Items in each comparison, over all languages.")  # fmt: skip
+@click.option("--n", "count", type=click.IntRange(min=1), metavar="N",
+              help="Items in each comparison, over all languages  [default: 20, or as many as "
+                   "there are].")  # fmt: skip
 @click.option("--raters", type=click.IntRange(1, 1000), default=8, show_default=True, metavar="N",
               help="Seats; an even number balances the sides of each pair.")  # fmt: skip
 @click.option("--languages", default="", metavar="CODES",

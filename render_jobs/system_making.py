@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from exomni_core.clip import Clip, load_clip
-from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.errors import Cancelled, EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.files import write_text
 from exomni_core.formats import FaceTrack, read_face
 from render_jobs.manifest import BatchFolder
 from render_jobs.system_adapter import AdapterJob, run_adapter
 from render_jobs.system_items import MODEL_RATE_HZ, SystemItem, write_item_wav
-from render_jobs.system_program import run_program
+from render_jobs.system_program import Running, run_program
 from render_jobs.systems import (
     AdapterSystem,
     ClipsSystem,
@@ -50,6 +50,7 @@ class Maker:
 
     def __init__(self, system: System, folder: BatchFolder) -> None:
         self._system, self._folder = system, folder
+        self._running = Running()
 
     def make(
         self, items: Sequence[SystemItem]
@@ -61,13 +62,21 @@ class Maker:
             return
         workers = system.workers if isinstance(system, ProgramSystem) else 1
         with ThreadPoolExecutor(max(1, workers)) as threads:
-            yield from zip(items, *_unzip(threads.map(self._make_one, items)), strict=True)
+            try:
+                for item, (made, seconds) in zip(
+                    items, threads.map(self._make_one, items), strict=True
+                ):
+                    yield item, made, seconds
+            except BaseException:
+                self._running.stop()
+                threads.shutdown(wait=True, cancel_futures=True)
+                raise
 
     def _make_one(self, item: SystemItem) -> tuple[Made | ExOmniError, float]:
         started = time.perf_counter()
         try:
             made: Made | ExOmniError = self._made(item)
-        except EnvironmentProblem:
+        except (Cancelled, EnvironmentProblem):
             raise
         except ExOmniError as error:
             made = error
@@ -88,7 +97,7 @@ class Maker:
         if any("{audio}" in part for part in system.command):
             values["audio"] = str(write_item_wav(item, work, None).resolve())
         log = self._folder.root / "logs" / f"{item.item_id}.log"
-        result = run_program(system, values, work.resolve(), log)
+        result = run_program(system, values, work.resolve(), log, self._running)
         notes = (f"it took {result.attempts} attempts",) if result.attempts > 1 else ()
         # What it was heard to speak; asked to move lips to a given sound, it keeps to that.
         sound = result.audio or item.sound
@@ -131,11 +140,6 @@ class Maker:
             shutil.copyfile(work / "driver.log", self._folder.root / "driver.log")
         text = json.dumps(dict(facts), ensure_ascii=False, indent=1)
         write_text(self._folder.root / "provenance.json", text + "\n")
-
-
-def _unzip(pairs: Iterator[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    listed = list(pairs)
-    return [a for a, _ in listed], [b for _, b in listed]
 
 
 def _from_files(system: CoefficientsSystem, item: SystemItem) -> Made:

@@ -12,12 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from exomni_core.errors import InputError, WorkerError
+from exomni_core.errors import Cancelled, InputError, WorkerError
 from render_jobs.systems import ProgramSystem
 
 MAX_OUTPUT_BYTES: Final = 1 << 30
@@ -33,14 +34,46 @@ class ProgramResult:
     attempts: int
 
 
+class Running:
+    """The programs that run now, so that Ctrl-C can end them from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """It has started."""
+        with self._lock:
+            self._processes.add(process)
+            stopped = self.stopped
+        if stopped:
+            end_group(process)
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End it with all it has started, and forget it."""
+        end_group(process)
+        with self._lock:
+            self._processes.discard(process)
+
+    def stop(self) -> None:
+        """End all of them; nothing starts any more."""
+        with self._lock:
+            self.stopped = True
+            processes = list(self._processes)
+        for process in processes:
+            with contextlib.suppress(OSError):
+                _kill(process)
+
+
 def run_program(
-    system: ProgramSystem, values: Mapping[str, str], work: Path, log: Path
+    system: ProgramSystem, values: Mapping[str, str], work: Path, log: Path, running: Running
 ) -> ProgramResult:
     """Run the program once for `values` (the placeholders), again after a failure.
 
     work: an empty folder of this item's own; {out} lies in it. Raises WorkerError in one sentence
-    that ends with the program's last words, and EnvironmentProblem's kin InputError where there is
-    no such program.
+    that ends with the program's last words, InputError where there is no such program, and
+    Cancelled after `running.stop()`.
     """
     work.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +85,9 @@ def run_program(
     for attempt in range(1, system.retries + 2):
         for old in (out, audio):
             old.unlink(missing_ok=True)
-        complaint = _once(argv, system, log)
+        if running.stopped:
+            raise Cancelled("stopped")
+        complaint = _once(argv, system, log, running)
         if not complaint:
             complaint = _check_output(out) or (_check_output(audio) if wants_audio else "")
         if not complaint:
@@ -77,11 +112,15 @@ def last_words(log: Path) -> str:
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a program that was started in a session of its own, with all that it has started."""
     with contextlib.suppress(OSError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        _kill(process)
     process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -94,7 +133,7 @@ def _python(system: ProgramSystem) -> str:
     return system.python or sys.executable
 
 
-def _once(argv: Sequence[str], system: ProgramSystem, log: Path) -> str:
+def _once(argv: Sequence[str], system: ProgramSystem, log: Path, running: Running) -> str:
     """Run it; why it counts as failed, or nothing."""
     with open(log, "wb") as words:
         try:
@@ -114,12 +153,13 @@ def _once(argv: Sequence[str], system: ProgramSystem, log: Path) -> str:
                 f"python of {system.name}",
                 field="command",
             ) from error
+        running.add(process)
         try:
             code = process.wait(system.timeout_s)
         except subprocess.TimeoutExpired:
             return f"it took more than {system.timeout_s:g} s"
         finally:
-            end_group(process)  # also what it left running
+            running.end(process)  # also what it left running
     if code < 0:
         return f"it was ended by signal {-code}"
     return f"it ended with code {code}" if code else ""

@@ -107,6 +107,15 @@ def sample_items(
     return drawn
 
 
+def fitting_count(eligible: Sequence[ItemChoice], languages: Sequence[str], most: int) -> int:
+    """The greatest number of items, up to `most`, that all languages can share evenly; at least 1.
+
+    A language without any items counts as one that lacks them: `sample_items` then says so.
+    """
+    least = min(sum(item.language == language for item in eligible) for language in languages)
+    return max(1, min(most, least * len(languages)))
+
+
 def make_design(
     eligible: Sequence[ItemChoice],
     comparisons: Sequence[Comparison],

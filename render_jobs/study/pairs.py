@@ -24,7 +24,7 @@ from render_jobs.manifest import BatchFolder, lock_folder
 from render_jobs.settings import RenderSettings
 from render_jobs.study.balance import check_balance
 from render_jobs.study.composite import Canvas, blinding_key, opaque_name
-from render_jobs.study.design import Design, make_design
+from render_jobs.study.design import Design, fitting_count, make_design
 from render_jobs.study.eligibility import (
     MAX_S,
     MIN_S,
@@ -54,6 +54,7 @@ from render_jobs.study.texts import Texts, analysis_plan, read_texts
 
 # Raise it when the same inputs would give other files.
 STUDY_VERSION: Final = 1
+USUAL_COUNT: Final = 20
 _WORK_FOLDERS: Final = ("made", "rendered")
 RATINGS_FILES: Final = ("ratings.sqlite", "events.jsonl")
 
@@ -63,15 +64,16 @@ class PairOptions:
     """What the user asked for.
 
     runs: folders; the target's first, unless `target` names another. count: items in each
-    comparison, over all languages. names: what the systems are called in the study.
-    all_pairs: compare every two systems, not only the target with each. min_s, max_s: of an item.
-    texts: own protocol and consent; contact, storage: what the consent says of them.
-    settings, blender: for clips that have no video yet; None is as the other runs were rendered.
+    comparison, over all languages; None is USUAL_COUNT, or fewer where there are no more.
+    names: what the systems are called in the study. all_pairs: compare every two systems, not only
+    the target with each. min_s, max_s: of an item. texts: own protocol and consent; contact,
+    storage: what the consent says of them. settings, blender: for clips that have no video yet;
+    None is as the other runs were rendered.
     """
 
     runs: tuple[Path, ...]
     out: Path
-    count: int = 20
+    count: int | None = None
     raters: int = 8
     languages: tuple[str, ...] = ()
     seed: int = 0
@@ -194,13 +196,28 @@ def _ready_design(
         languages = options.languages or tuple(sorted({i.language for i in intake.candidates}))
         if not intake.candidates:
             raise InputError(_nothing_left(intake), field="run")
-        design = make_design(
-            intake.candidates, pairs,
-            count=options.count, seats=options.raters, languages=languages, seed=options.seed,
-        )  # fmt: skip
+        count = options.count or fitting_count(intake.candidates, languages, USUAL_COUNT)
+        try:
+            design = make_design(
+                intake.candidates, pairs,
+                count=count, seats=options.raters, languages=languages, seed=options.seed,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"{error}{_an_example(intake)}", field=error.field) from error
         tell("making the videos ready")
         if make_ready(intake, (show.item for show in design.shows), renderer):
+            if options.count is None and count < USUAL_COUNT:
+                few = f"the study has {count} items, as many as the runs allow, not {USUAL_COUNT}"
+                design = replace(design, notes=(few, *design.notes))
             return design, languages
+
+
+def _an_example(intake: Intake) -> str:
+    """The end of a sentence about too few items: why one was left out."""
+    if not intake.dropped:
+        return ""
+    first = intake.dropped[0]
+    return f" ({len(intake.dropped)} were left out; {first.item}: {first.reason})"
 
 
 def _nothing_left(intake: Intake) -> str:

@@ -15,6 +15,7 @@ from render_jobs.study.design import (
     ItemChoice,
     catch_count,
     derived_random,
+    fitting_count,
     make_design,
     williams_square,
 )
@@ -137,6 +138,14 @@ def test_every_seat_has_its_own_order_and_the_seed_decides_it():
     assert design == design_of()
     assert design.main != design_of(seed=4).main
     assert design_of(seats=4).seats == design.seats[:4]  # one more rater changes nobody's order
+
+
+def test_as_many_items_as_the_languages_can_share():
+    pool = [*items(7), *items(4, "zh")]
+    assert fitting_count(pool, ("en",), 20) == 7
+    assert fitting_count(pool, ("en", "zh"), 20) == 8
+    assert fitting_count(pool, ("en", "zh"), 6) == 6
+    assert fitting_count(pool, ("en", "fr"), 20) == 1
 
 
 def test_too_few_items_is_one_sentence():

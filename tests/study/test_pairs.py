@@ -326,7 +326,7 @@ def test_a_batch_run_is_read_by_its_manifest(make_clip, tmp_path):
 
 def test_refusals_are_one_sentence(two_runs, tmp_path):
     cases = [
-        ({"count": 50}, "only 5 items of language 'en'"),
+        ({"count": 50}, r"only 5 items of language 'en'.*5 were left out; zh_00: its language"),
         ({"names": ("x",)}, "1 names were given for 2 runs"),
         ({"names": ("x", "x")}, "two runs are called 'x'"),
         ({"names": ("x__y", "z")}, "can't name a system"),
@@ -354,6 +354,12 @@ def test_runs_rendered_unlike_are_told(two_runs, tmp_path):
     notes = build_study(options(runs, tmp_path / "unlike", count=1)).notes
     assert any("rendered with another look" in note for note in notes)
     assert choose_settings(None, read_runs(runs)).look == "clay"
+
+
+def test_without_a_number_all_items_are_taken(two_runs, tmp_path):
+    built = build_study(options(two_runs, tmp_path / "s", count=None, languages=("zh", "en")))
+    assert len(built.study.pairs) == 10
+    assert any("10 items, as many as the runs allow" in note for note in built.notes)
 
 
 def test_own_texts_are_taken_and_checked(two_runs, tmp_path):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import signal
+import subprocess
 import sys
 import time
 import tomllib
@@ -151,13 +153,43 @@ def test_a_hanging_program_ends_with_all_it_has_started(spoken, tmp_path):
     rows = run(program(tmp_path, "hang", timeout_s=1.0), spoken, tmp_path / "run")
     assert "took more than 1 s" in rows[0].error
     assert time.perf_counter() - started < 30
-    child = int((tmp_path / "tool" / "child").read_text())
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text():
+    assert gone(int((tmp_path / "tool" / "child").read_text()))
+
+
+def test_ctrl_c_ends_the_program_and_keeps_what_is_done(spoken, tmp_path, repo):
+    text = """[systems.tool]
+kind = "program"
+command = ["{python}", "face.py", "{audio}", "{text}", "{out}", "hang2"]
+cwd = "tool"
+"""
+    program(tmp_path, "good")
+    tool = tmp_path / "tool" / "face.py"
+    hang = 'if mode == "hang2" and frames > 30: os.system("sleep 60 & echo $! > child; wait")\n'
+    tool.write_text(FACE_PROGRAM.replace('if mode == "kill"', hang + 'if mode == "kill"'))
+    where = ["-o", str(tmp_path / "run"), "--config", str(config(tmp_path, text)), "--no-video"]
+    command = [sys.executable, "-m", "render_jobs.cli", "systems", "run", "tool", str(spoken)]
+    process = subprocess.Popen([*command, *where], cwd=repo, stderr=subprocess.PIPE)
+    child = tmp_path / "tool" / "child"
+    for _ in range(600):
+        if child.exists() and child.read_text().strip():
             break
         time.sleep(0.05)
-    else:
-        pytest.fail("the child still runs")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert gone(int(child.read_text()))
+    rows = read_rows(tmp_path / "run" / "manifest.jsonl")
+    assert {key: row.status for key, row in rows.items()} == {"p0": "done"}
+    assert not (tmp_path / "run" / ".work").exists()
+
+
+def gone(pid: int) -> bool:
+    for _ in range(100):
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists() or " Z " in stat.read_text():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_a_program_that_is_not_there(spoken, tmp_path):
