@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from render_jobs.study.design import FREE_OF_CATCH, ITEM_DISTANCE, MOST_IN_A_ROW
+from render_jobs.study.design import FREE_OF_CATCH
+from render_jobs.study.ordering import ITEM_DISTANCE, MOST_IN_A_ROW
 from render_jobs.study.plan import Pair, Seat, Study, Trial
 
 

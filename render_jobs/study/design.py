@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from exomni_core.errors import InputError
+from render_jobs.study.ordering import ITEM_DISTANCE, main_order
 from render_jobs.study.plan import TrialKind
 
 PRACTICE_TRIALS: Final = 2
@@ -23,10 +24,6 @@ CATCH_EACH: Final = 2  # at least, where there are trials enough to hide them
 FEW_TRIALS: Final = 12  # fewer main trials than this hold one catch trial of each kind
 TINY_TRIALS: Final = 4  # fewer than this hold none
 FREE_OF_CATCH: Final = 2  # main trials at the start
-MOST_IN_A_ROW: Final = 2  # trials of one comparison
-ITEM_DISTANCE: Final = 5  # the same item comes again after more trials than this
-_REPAIR_ROUNDS: Final = 60
-
 Delay = Literal["", "left", "right"]
 Comparison = tuple[str, str]
 
@@ -168,17 +165,6 @@ def catch_count(main_trials: int) -> int:
     return max(CATCH_EACH, round(main_trials * CATCH_SHARE))
 
 
-def williams_square(size: int, *, mirrored: bool = False) -> list[list[int]]:
-    """A Latin square of 0..size-1 (rows by columns), each number once in every row and column.
-
-    Even sizes: each number also follows each other number exactly once (E. J. Williams 1949).
-    Odd sizes need the square and its mirror image together for that.
-    """
-    first = [(k + 1) // 2 if k % 2 else (size - k // 2) % size for k in range(size)]
-    rows = [[(value + row) % size for value in first] for row in range(size)]
-    return [row[::-1] for row in rows] if mirrored else rows
-
-
 Catch = tuple[Literal["catch_identical", "catch_desync"], ItemChoice, str]
 Practice = tuple[ItemChoice, Comparison]
 
@@ -249,7 +235,7 @@ def _seat(
     chance = derived_random(seed, "seat", number)
     spots = [
         _main_spot(items[k], k, comparisons[c], c, number)
-        for k, c in _main_order(len(items), len(comparisons), number, chance)
+        for k, c in main_order(len(items), len(comparisons), number, chance)
     ]
     spots = _with_catches(spots, catches, number, chance)
     first = [
@@ -276,52 +262,6 @@ def _main_spot(
     show = f"{pair}/{'AB' if a_left else 'BA'}"
     named = f"practice__{item.language}__{item.item_id}" if kind == "practice" else pair
     return Spot(kind, named, item.item_id, item.language, left, right, "", show)
-
-
-def _main_order(
-    items: int, comparisons: int, seat: int, chance: random.Random
-) -> list[tuple[int, int]]:
-    """(item, comparison) in order: blocks that hold every comparison once, by a Latin square."""
-    sequence: list[int] = []
-    for block in range(items):
-        mirrored = bool(comparisons % 2) and (block + seat // comparisons) % 2 == 1
-        sequence += williams_square(comparisons, mirrored=mirrored)[(seat + block) % comparisons]
-    orders = []
-    for _ in range(comparisons):
-        order = list(range(items))
-        chance.shuffle(order)
-        orders.append(order)
-    drawn = [orders[c][place // comparisons] for place, c in enumerate(sequence)]
-    _spread_items(drawn, sequence, chance)
-    return list(zip(drawn, sequence, strict=True))
-
-
-def _spread_items(drawn: list[int], sequence: Sequence[int], chance: random.Random) -> None:
-    """Swap items within their comparison until none comes again within ITEM_DISTANCE trials.
-
-    With few items that can't be; then it ends with the fewest repeats it has met.
-    """
-    places: dict[int, list[int]] = {}
-    for place, comparison in enumerate(sequence):
-        places.setdefault(comparison, []).append(place)
-
-    def crowd(place: int) -> int:
-        near = range(max(0, place - ITEM_DISTANCE), min(len(drawn), place + ITEM_DISTANCE + 1))
-        return sum(drawn[other] == drawn[place] for other in near if other != place)
-
-    for _ in range(_REPAIR_ROUNDS):
-        crowded = [place for place in range(len(drawn)) if crowd(place)]
-        if not crowded:
-            return
-        for place in crowded:
-            others = [p for p in places[sequence[place]] if p != place]
-            chance.shuffle(others)
-            for other in others:
-                before = crowd(place) + crowd(other)
-                drawn[place], drawn[other] = drawn[other], drawn[place]
-                if crowd(place) + crowd(other) < before:
-                    break
-                drawn[place], drawn[other] = drawn[other], drawn[place]
 
 
 def _with_catches(

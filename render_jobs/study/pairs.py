@@ -7,10 +7,8 @@ goes on where it was; the same seed and the same inputs give the same bytes.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,7 +18,6 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.files import sha256_file
 from exomni_core.retime import FrameRate
-from render_jobs.manifest import BatchFolder, lock_folder
 from render_jobs.settings import RenderSettings
 from render_jobs.study.balance import check_balance
 from render_jobs.study.composite import Canvas, blinding_key, opaque_name
@@ -36,9 +33,8 @@ from render_jobs.study.eligibility import (
     make_ready,
 )
 from render_jobs.study.pictures import choose_settings
+from render_jobs.study.place import building, check_place, put_in_place
 from render_jobs.study.plan import (
-    STUDY_FILE,
-    VIDEO_FOLDER,
     AudioMode,
     Pair,
     Seat,
@@ -55,8 +51,6 @@ from render_jobs.study.texts import Texts, analysis_plan, read_texts
 # Raise it when the same inputs would give other files.
 STUDY_VERSION: Final = 1
 USUAL_COUNT: Final = 20
-_WORK_FOLDERS: Final = ("made", "rendered")
-RATINGS_FILES: Final = ("ratings.sqlite", "events.jsonl")
 
 
 @dataclass(frozen=True)
@@ -113,41 +107,21 @@ def build_study(options: PairOptions, on_step: StepCallback | None = None) -> Bu
     EnvironmentProblem (no ffmpeg, nothing to render with), WorkerError (ffmpeg failed).
     """
     tell = on_step or (lambda _: None)
-    _check_place(options.out, force=options.force)
+    check_place(options.out, force=options.force)
     runs = _target_first(read_runs(options.runs, options.names), options.target)
     if len(runs) < 2:
         raise InputError("a comparison needs two runs; name another", field="run")
     texts = read_texts(options.texts, options.audio)
     _check_words(options, texts, runs)
-    with _building(options.out) as folder:
+    with building(options.out) as folder:
         tell("looking at the runs")
         rules = Rules(options.audio, options.languages, options.min_s, options.max_s)
         intake = first_look(runs, rules)
         design, languages = _ready_design(options, intake, folder, tell)
         study, notes = _encode(options, texts, intake, design, languages, folder, tell)
         study = write_study(study, folder)
-        _put_in_place(folder, options.out)
+        put_in_place(folder, options.out)
     return Built(study, options.out, notes)
-
-
-def _check_place(out: Path, *, force: bool) -> None:
-    """InputError when `out` holds what must not be lost."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise InputError(f"{out} is a file; name a folder", field="out")
-    if any((out / name).exists() for name in RATINGS_FILES):
-        raise InputError(
-            f"{out} holds ratings already; export them and name another folder", field="out"
-        )
-    if (out / STUDY_FILE).exists():
-        if not force:
-            raise InputError(
-                f"{out} holds a study already; name another folder, or add --force to make it anew",
-                field="out",
-            )
-    elif any(out.iterdir()):
-        raise InputError(f"{out} holds other files; name a new folder", field="out")
 
 
 def _target_first(runs: list[Run], target: str) -> list[Run]:
@@ -313,36 +287,6 @@ def _facts(
         clip = items[run][item_id].clip
         sound = sha256_file(clip) if clip and source.sound is not None else "-"
         yield f"{run} {item_id} {sha256_file(source.video)} {sound}"
-
-
-@contextlib.contextmanager
-def _building(out: Path) -> Iterator[Path]:
-    """The folder beside `out` where the study grows; kept when the build is stopped or fails."""
-    folder = out.resolve().with_name(f".{out.resolve().name}.building")
-    with lock_folder(BatchFolder(folder)):
-        shutil.rmtree(folder / VIDEO_FOLDER, ignore_errors=True)
-        try:
-            yield folder
-        finally:
-            if folder.exists() and not any((folder / part).exists() for part in _WORK_FOLDERS):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    """Drop what only the build needed, then make `folder` the study in one step."""
-    for part in _WORK_FOLDERS:
-        shutil.rmtree(folder / part, ignore_errors=True)
-    (folder / ".lock").unlink(missing_ok=True)
-    out = out.resolve()
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    try:
-        if out.exists():
-            os.replace(out, old)
-        os.replace(folder, out)
-    except OSError as error:
-        raise InputError(f"{out} can't be written ({error.strerror})", field="out") from error
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def facts_of(built: Built) -> dict[str, Any]:

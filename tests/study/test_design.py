@@ -17,8 +17,8 @@ from render_jobs.study.design import (
     derived_random,
     fitting_count,
     make_design,
-    williams_square,
 )
+from render_jobs.study.ordering import williams_square
 from render_jobs.study.plan import Pair, Seat, Stimulus, Study, Trial
 
 
