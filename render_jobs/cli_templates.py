@@ -35,7 +35,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
     """List the heads that --template can name; add your own, check and remove them."""
     if ctx.invoked_subcommand is not None:
         return
-    from render_jobs.console import print_json
+    from render_jobs.console import print_json, printable
     from templates.library import list_templates, list_user_templates, user_folder
     from templates.looks import list_looks
 
@@ -47,7 +47,8 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         shown = f"{row['coverage']} of 52; " if row["coverage"] is not None else ""
-        click.echo(f"{row['name']:{width}}  {row['title']} ({shown}{row['licence']})")
+        line = f"{row['name']:{width}}  {row['title']} ({shown}{row['licence']})"
+        click.echo(printable(line))  # a descriptor from elsewhere must not steer the terminal
     for fault in faults:
         click.echo(f"Note: {fault}", err=True)
     click.echo("A path works too: --template /path/to/head.npz, a .blend, or a template folder.")
@@ -178,10 +179,10 @@ def _row(template: Any, kind: str) -> dict[str, Any]:
 
 
 def _wishes(chosen: dict[str, Any]) -> Wishes:
-    from render_jobs.import_head import lip_list
+    from render_jobs.evaluation_head import read_ids
     from templates.importing.prepare import Wishes
 
-    lips = lip_list(chosen["lip_ids"]) if chosen["lip_ids"] else None
+    lips = read_ids(chosen["lip_ids"]).astype("int32") if chosen["lip_ids"] else None
     return Wishes(
         unit_m=_parsed_unit(chosen["unit"]),
         lips=lips,
@@ -207,5 +208,7 @@ def _parsed_unit(text: str) -> float | None:
 
 
 def _show(report: Report) -> None:
+    from render_jobs.console import printable
+
     for line in report.lines():
-        click.echo(line)
+        click.echo(printable(line))

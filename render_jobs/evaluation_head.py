@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +64,7 @@ def prepare_head(
                 f"the template doesn't tell its unit: {height:.3g} units tall, so 1 unit was taken "
                 f"as {unit_to_mm:g} mm; --unit says it"
             )
-    regions = _regions(mesh, lip_ids, upper_ids)
+    regions = _regions(mesh, lip_ids, upper_ids, derived=found.derived)
     tags = dict(regions.tags)
     basis = make_basis(mesh.vertices, mesh.shapes, regions, unit_to_mm)
     if not basis.has_opening:
@@ -109,13 +110,19 @@ def read_ids(path: Path) -> Ids:
     return ids
 
 
-def _regions(mesh: TemplateMesh, lip_file: Path | None, upper_file: Path | None) -> Regions:
-    """The user's lists, else the template's, else those found by motion."""
+def _regions(
+    mesh: TemplateMesh, lip_file: Path | None, upper_file: Path | None, derived: Sequence[str]
+) -> Regions:
+    """The user's lists, else the template's, else those found by motion.
+
+    derived: which of the template's lists its import found by motion too.
+    """
     if lip_file:
         lips, lip_tag = read_ids(lip_file), f"list {lip_file.name}"
         check_ids(lips, len(mesh.vertices), str(lip_file))
     elif len(mesh.lips):
         lips, lip_tag = np.unique(mesh.lips).astype(np.int64), "template"
+        lip_tag = "auto" if "lips" in derived else lip_tag
     else:
         lips, lip_tag = find_lips(mesh.vertices, mesh.shapes), "auto"
     if upper_file:
@@ -124,7 +131,7 @@ def _regions(mesh: TemplateMesh, lip_file: Path | None, upper_file: Path | None)
         upper, upper_tag = find_upper_face(mesh.shapes, lips), "auto"
     # A head may name several inner-lip pairs, one, or none.
     pairs = mesh.aperture_pairs.astype(np.int64)
-    pair_tag = "template"
+    pair_tag = "auto" if "aperture_pairs" in derived else "template"
     if len(pairs) == 0 and len(mesh.lip_aperture_pair) == 2:
         pairs = mesh.lip_aperture_pair.astype(np.int64).reshape(1, 2)
     if len(pairs) == 0:

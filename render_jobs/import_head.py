@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from exomni_core.arkit import canonical_name
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.files import sha256_file
@@ -31,7 +29,7 @@ from templates.importing.raw import Origin, RawHead
 from templates.importing.report import Report
 from templates.importing.store import Label
 from templates.library import find_template, load_mesh
-from templates.mesh import IntArray, mesh_from_npz
+from templates.mesh import mesh_from_npz
 from templates.npz_arrays import MAX_FILE_BYTES
 
 KINDS: Final = {
@@ -237,23 +235,3 @@ def _draw_sheet(folder: Path) -> tuple[Path | None, str]:
     except (ExOmniError, OSError, RuntimeError, ImportError) as error:
         return None, f"no contact sheet: {error}"
     return folder / SHEET, ""
-
-
-def lip_list(path: Path) -> IntArray:
-    """Vertex ids from a .npy, .json or text file; InputError if it holds anything else."""
-    import json
-
-    try:
-        if path.suffix.lower() == ".npy":
-            ids = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() == ".json":
-            ids = np.array(json.loads(path.read_text(encoding="utf-8")))
-        else:
-            words = path.read_text(encoding="utf-8").replace(",", " ").split()
-            ids = np.array([int(word) for word in words])
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} can't be read as a list of vertex numbers: {error}") from error
-    if ids.dtype.kind not in "iu" or ids.ndim != 1 or not len(ids):
-        raise InputError(f"{path} must hold one list of whole numbers")
-    listed: IntArray = ids.astype(np.int32)
-    return listed

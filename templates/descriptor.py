@@ -67,7 +67,7 @@ class Template:
     up, forward: the file's axes. channel_order: `names`, or `arkit_52` / `live_link` for an npz
     without bs_names. ids_from: what the first vertex is called in the faces (0, 1, `auto`).
     lips: `mesh` if the mesh file lists lip vertices, else a .npy file of vertex ids beside it.
-    lips_sha256: what `mesh.ids_sha256` gives for the lip vertices; empty leaves it unchecked.
+    lips_sha256: what `metrics.basis.ids_hash` gives for the lip vertices; empty: unchecked.
     channels: channel -> the file's own name for it, where it differs from ARKit's, or a list of
         [name, weight] that are summed.
     derived: what nobody listed and code worked out from the shapes: some of DERIVED.

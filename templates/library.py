@@ -24,9 +24,10 @@ import numpy.typing as npt
 
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
+from exomni_core.metrics.basis import ids_hash
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
 from templates.looks import find_look, look_hash
-from templates.mesh import TemplateMesh, check_mesh, ids_sha256, mesh_from_npz
+from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
 
 # The environment variable that says where the user's own templates lie.
 FOLDER_VARIABLE: Final = "EXOMNI_TEMPLATES"
@@ -144,7 +145,7 @@ def load_mesh(template: Template) -> TemplateMesh:
     if template.lips != "mesh":
         mesh = replace(mesh, lips=_read_ids(template.folder / template.lips))
     check_mesh(mesh, where)
-    if template.lips_sha256 and ids_sha256(mesh.lips) != template.lips_sha256:
+    if template.lips_sha256 and ids_hash(np.unique(mesh.lips)) != template.lips_sha256:
         raise InputError(
             f"{where}: the lip vertices are not those that lips_sha256 in {DESCRIPTOR} stands for; "
             "measurements with other lips can't be compared"

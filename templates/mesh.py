@@ -8,7 +8,6 @@ The npz layout is the one ICT-FaceKit-style and EmoTalk-style files share: `mean
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,11 +170,6 @@ def check_lists(mesh: TemplateMesh, where: str) -> None:
             raise InputError(f"{where}: {name} must hold finite numbers in the shape {shape}")
     if len(mesh.tint) and mesh.tint.min() < 0:
         raise InputError(f"{where}: tint must not be negative; 1 leaves a colour as it is")
-
-
-def ids_sha256(ids: npt.NDArray[Any]) -> str:
-    """Hex SHA-256 of a list of vertex ids: sorted, each once, as little-endian 32-bit numbers."""
-    return hashlib.sha256(np.unique(ids).astype("<i4").tobytes()).hexdigest()
 
 
 def axes_matrix(up: str, forward: str) -> FloatArray:

@@ -6,6 +6,7 @@ All files are made by Blender's own exporters from the built-in head, so what co
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,7 +96,9 @@ def changes(renderer, template, folder, channel):
     weights[6:, CHANNEL_INDEX[channel]] = 1.0
     clip = folder / "one.clip"
     save_clip(Clip(np.zeros(6400), 16_000, weights, fps=30.0), clip)
-    settings = RenderSettings(template=str(template), width=64, height=96, engine="workbench")
+    settings = RenderSettings(
+        template=str(template), width=64, height=96, engine="workbench", look="emotalk"
+    )
     video = folder / "one.mp4"
     request = {"clip": str(clip), "video": str(video), "settings": settings.to_json()}
     renderer.ask(request)
@@ -231,6 +234,8 @@ def test_a_file_that_is_no_scene_and_one_that_hangs(files, library, tmp_path):
             with pytest.raises(InputError, match=rf"{name} can't be read by Blender"):
                 read_head(tmp_path / name, reader)
         assert read_head(files / "arkit.fbx", reader)[0].origin.keys == 54  # it lives on
+        shutil.copyfile(files / "livelink.glb", tmp_path / "avatar.vrm")  # a GLB by another name
+        assert read_head(tmp_path / "avatar.vrm", reader)[0].origin.format == "gltf"
     with BlenderReader(time_limit_s=0.001) as hasty, pytest.raises(WorkerError, match="stopped"):
         read_head(files / "livelink.glb", hasty)
     with (

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.errors import InputError
+from exomni_core.metrics.basis import ids_hash
 from render_jobs.cli import main
 from templates.importing import checks, clean, orient, regions
 from templates.importing.ict_source import read_folder
@@ -20,7 +21,7 @@ from templates.importing.prepare import Wishes, prepare
 from templates.importing.raw import Origin, RawHead, RawMesh, join
 from templates.importing.store import Label, keep_mesh, remove
 from templates.library import find_template, list_user_templates, load_mesh, user_folder
-from templates.mesh import TemplateMesh, axes_matrix, ids_sha256, save_npz
+from templates.mesh import TemplateMesh, axes_matrix, save_npz
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_regions_of_ict_are_where_people_put_them(shared, tmp_path):
     listed = prepare(raw, Wishes(), name="ict", path=path)
     assert listed.report.landmarks == 68
     assert not listed.report.lips_auto
-    assert listed.report.lips_sha256 == ids_sha256(raw.mesh.lips)
+    assert listed.report.lips_sha256 == ids_hash(raw.mesh.lips)
     assert raw.origin.unit_hint == 0.01
     empty = np.empty(0, np.int32)
     bare = replace(
@@ -311,7 +312,7 @@ def test_add_list_check_and_remove(npz, library, tmp_path):
     assert (report["coverage"], report["lips"], report["lips_auto"]) == (52, 3, False)
     template = find_template("mine")
     assert (template.folder, template.licence) == (library / "mine", "CC0")
-    assert template.lips_sha256 == ids_sha256(np.array([5, 12, 900]))
+    assert template.lips_sha256 == ids_hash(np.array([5, 12, 900]))
     assert "lips" not in template.derived
     assert template.origin["unit"].startswith("cm, guessed")
     listed = exorender()
@@ -397,7 +398,7 @@ def test_unusable_paths_and_lists_are_one_sentence(tmp_path, library, npz):
     for words, sentence in (
         (("add", tmp_path / "x.obj", "--name", "a"), "the kinds are .npz, .glb"),
         (("add", tmp_path, "--name", "a"), "is no head; give"),
-        (("add", npz, "--name", "a", "--lip-ids", tmp_path / "lips.json"), "whole numbers"),
+        (("add", npz, "--name", "a", "--lip-ids", tmp_path / "lips.json"), "one list of vertex"),
         (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is no unit"),
         (("check", "nobody"), "there is no template 'nobody'"),
     ):

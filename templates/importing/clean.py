@@ -73,6 +73,15 @@ def drop_loose_vertices(mesh: TemplateMesh) -> TemplateMesh:
     return _renumbered(mesh, np.flatnonzero(used), place)
 
 
+def drop_empty_parts(mesh: TemplateMesh) -> TemplateMesh:
+    """Leave out parts without faces, such as materials that nothing wears."""
+    used = np.unique(mesh.polygon_part)
+    place = np.zeros(len(mesh.part_names), np.uint8)
+    place[used] = np.arange(len(used))
+    names = tuple(mesh.part_names[i] for i in used)
+    return replace(mesh, polygon_part=place[mesh.polygon_part], part_names=names)
+
+
 def split_sides(mesh: TemplateMesh, shared: tuple[tuple[str, str], ...]) -> TemplateMesh:
     """Give each side its half of a shape that one key makes for both (`eyesClosed`).
 

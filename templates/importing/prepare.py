@@ -60,7 +60,7 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     if wishes.lips is not None:
         mesh = _with_lips(mesh, wishes.lips)
     mesh, broken = clean.drop_broken_faces(mesh)
-    mesh = clean.drop_loose_vertices(mesh)
+    mesh = clean.drop_empty_parts(clean.drop_loose_vertices(mesh))
     notes = list(origin.notes)
     if broken:
         notes.append(f"{broken} broken or doubled faces left out")

@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
-from templates.importing.orient import centre_of
+from exomni_core.errors import InputError
+from exomni_core.metrics.basis import find_lips
 from templates.mesh import IntArray, TemplateMesh
 
-LIP_SHAPES: Final = ("mouthPucker", "mouthFunnel", "mouthRollUpper", "mouthRollLower")
-_LIP_SHARE: Final = 0.5  # of the largest displacement under the lip shapes
 _GROUPS: Final = {
     "eye_L": ("eyeBlinkLeft",), "eye_R": ("eyeBlinkRight",),
     "brow_L": ("browDownLeft", "browOuterUpLeft"),
@@ -38,7 +37,7 @@ def with_regions(mesh: TemplateMesh) -> tuple[TemplateMesh, tuple[str, ...]]:
     """The head with what it lacked of lips, pairs and groups, and the names of what was derived."""
     derived = []
     if not len(mesh.lips):
-        lips = find_lips(mesh)
+        lips = lips_by_rule(mesh)
         if len(lips):
             mesh = replace(mesh, lips=lips)
             derived.append("lips")
@@ -60,19 +59,12 @@ def with_regions(mesh: TemplateMesh) -> tuple[TemplateMesh, tuple[str, ...]]:
     return mesh, tuple(derived)
 
 
-def find_lips(mesh: TemplateMesh) -> IntArray:
-    """Vertices that the lip shapes move by at least half of the most that they move any.
-
-    Only in the mouth's half of the face, on the same side of the eyes as the mouth's middle.
-    """
-    travel = _travel(mesh, LIP_SHAPES)
-    mouth = centre_of(mesh, LIP_SHAPES)
-    if mouth is None:
+def lips_by_rule(mesh: TemplateMesh) -> IntArray:
+    """The lips as metrics find them where nobody lists any; none where the shapes are missing."""
+    try:
+        return find_lips(mesh.vertices, mesh.shapes).astype(np.int32)
+    except InputError:
         return np.empty(0, np.int32)
-    eyes = centre_of(mesh, ("eyeBlinkLeft", "eyeBlinkRight"))
-    middle = (mouth[1] + eyes[1]) / 2 if eyes is not None else np.inf
-    lips = (travel >= _LIP_SHARE * travel.max()) & (mesh.vertices[:, 1] < middle)
-    return np.flatnonzero(lips).astype(np.int32)
 
 
 def split_lips(mesh: TemplateMesh) -> tuple[IntArray, IntArray]:

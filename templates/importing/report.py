@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from exomni_core.arkit import ARKIT_52
+from exomni_core.metrics.basis import ids_hash
 from templates.importing.checks import Finding
 from templates.importing.raw import Origin
 from templates.importing.regions import opening
-from templates.mesh import TemplateMesh, ids_sha256
+from templates.mesh import TemplateMesh
 
 _MARKS: Final = {"bad": "BAD", "warning": "look", "note": "note"}
 
@@ -105,7 +108,7 @@ def make_report(
         missing=mesh.missing_shapes,
         stand_ins=origin.stand_ins,
         lips=len(mesh.lips),
-        lips_sha256=ids_sha256(mesh.lips) if len(mesh.lips) else "",
+        lips_sha256=ids_hash(np.unique(mesh.lips)) if len(mesh.lips) else "",
         lips_auto="lips" in derived,
         landmarks=len(mesh.landmarks68),
         aperture_pairs=len(mesh.aperture_pairs),

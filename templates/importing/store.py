@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from exomni_core.errors import InputError
 from exomni_core.files import TEMPORARY_MARK, temporary_name, write_text
+from exomni_core.metrics.basis import ids_hash
 from templates.descriptor import DESCRIPTOR, SCHEMA_VERSION, read_descriptor
 from templates.library import checked_name, user_folder
-from templates.mesh import TemplateMesh, ids_sha256, save_npz
+from templates.mesh import TemplateMesh, save_npz
 from templates.reading import Colour
 
 MESH: Final = "mesh.npz"
@@ -66,7 +69,7 @@ def keep_mesh(
     described = _described(label, MESH, origin)
     described |= {"unit_m": 1.0, "derived": list(derived), "part_colours": dict(colours)}
     if len(mesh.lips):
-        described["lips_sha256"] = ids_sha256(mesh.lips)
+        described["lips_sha256"] = ids_hash(np.unique(mesh.lips))
 
     def fill(folder: Path) -> None:
         save_npz(mesh, folder / MESH)
