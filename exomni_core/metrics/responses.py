@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON lines in and out: what a system answered, and the reference faces (evaluation spec 3.1).
+
+Unknown keys are kept. Paths in a file are relative to its folder. A bad line raises with its number
+where the file is one's own work; lists of transcripts are read the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from exomni_core.errors import InputError
+from exomni_core.files import write_text
+
+_HYPOTHESIS_KEYS: Final = ("text", "hyp", "hypothesis", "transcript")
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer of one system.
+
+    audio, face: paths as in the file. face_names: channel names or the name of an order. n_units:
+    speech units. truncated: the answer was cut by its length. error: why there is nothing. timing:
+    seconds by name. gen: seed, temperature, top_p, max_new_tokens. lang: code of the answer. extra:
+    all other keys.
+    """
+
+    id: str
+    system: str = ""
+    text: str = ""
+    audio: str | None = None
+    sample_rate: int | None = None
+    duration_s: float | None = None
+    face: str | None = None
+    face_fps: float | None = None
+    face_names: Sequence[str] | str | None = None
+    n_units: int | None = None
+    truncated: bool | None = None
+    error: str | None = None
+    timing: Mapping[str, float] | None = None
+    gen: Mapping[str, Any] | None = None
+    lang: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data without what is not known."""
+        return _plain(self)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference face of one answer, keyed by (id, system). config_sha256: of what made it."""
+
+    id: str
+    system: str = ""
+    face: str | None = None
+    fps: float | None = None
+    model: str = ""
+    model_version: str = ""
+    config_sha256: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data without what is not known."""
+        return _plain(self)
+
+
+def read_responses(path: Path, *, system: str = "") -> list[Response]:
+    """All answers in `path`, or those of `system`; InputError names file, line and field."""
+    rows = [
+        _made(Response, row, path, number, {"language": "lang"})
+        for number, row in read_json_lines(path)
+    ]
+    if system:
+        rows = [row for row in rows if row.system == system]
+        if not rows:
+            raise InputError(f"{path} has no line of system {system!r}", field="system")
+    elif len(names := sorted({row.system for row in rows})) > 1:
+        raise InputError(
+            f"{path} holds the systems {', '.join(names)}; choose one: --system", field="system"
+        )
+    return unique(rows, path)
+
+
+def read_references(path: Path) -> list[Reference]:
+    """All lines of a references file; InputError names file, line and field."""
+    return [_made(Reference, row, path, number, {}) for number, row in read_json_lines(path)]
+
+
+def write_rows(rows: Iterable[Response | Reference], path: Path) -> None:
+    """Write answers or references as JSON lines, in one step."""
+    lines = (json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) for row in rows)
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_transcripts(path: Path) -> dict[str, str]:
+    """A file of transcripts -> text by id; the last line of an id counts.
+
+    A line is {"id", "text"} (or `hyp`, `hypothesis`, `transcript`). InputError for a line without.
+    """
+    found: dict[str, str] = {}
+    for number, row in read_json_lines(path):
+        text = next((row[key] for key in _HYPOTHESIS_KEYS if isinstance(row.get(key), str)), None)
+        name = row.get("id", row.get("utt"))
+        if not isinstance(name, str) or not name or text is None:
+            raise InputError(
+                f'{path}, line {number}: a transcript is {{"id": ..., "text": ...}}', field="hyp"
+            )
+        found[name] = text
+    return found
+
+
+def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every line that is not blank; InputError names file and line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise InputError(f"{path} can't be read: {reason}") from error
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}, line {number} is no JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number} is no JSON object")
+        rows.append((number, row))
+    if not rows:
+        raise InputError(f"{path} is empty; write one JSON object per line")
+    return rows
+
+
+def unique(rows: list[Response], path: Path) -> list[Response]:
+    """The rows, if no id stands twice; InputError."""
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise InputError(f"{path} holds {row.id!r} twice; keep one line for each id")
+        seen.add(row.id)
+    return rows
+
+
+def _plain(row: Response | Reference) -> dict[str, Any]:
+    data = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "extra"}
+    known = {name: value for name, value in data.items() if value not in (None, "")}
+    return {**known, **row.extra}
+
+
+_TEXTS: Final = (
+    "system", "text", "audio", "face", "error", "lang", "model", "model_version", "config_sha256",
+)  # fmt: skip
+Row = TypeVar("Row", Response, Reference)
+_NUMBERS: Final = ("sample_rate", "duration_s", "face_fps", "fps", "n_units")
+
+
+def _made(
+    kind: type[Row], row: Mapping[str, Any], path: Path, number: int, other: Mapping[str, str]
+) -> Row:
+    """A line as its dataclass; what it does not know goes to `extra`."""
+    names = {f.name for f in fields(kind)} - {"extra"}
+    values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for key, value in row.items():
+        name = other.get(key, key)
+        if name not in names:
+            extra[key] = value
+        elif value is not None:
+            _check(name, value, f"{path}, line {number}")
+            values[name] = value
+    if not isinstance(values.get("id"), str) or not values["id"]:
+        raise InputError(f"{path}, line {number} has no id; every line needs one", field="id")
+    return kind(**values, extra=extra)
+
+
+def _check(name: str, value: object, where: str) -> None:
+    if name in _TEXTS and not isinstance(value, str):
+        raise InputError(f"{where}: {name} must be a text", field=name)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if name in _NUMBERS and not (number and 0 <= value < float("inf")):  # type: ignore[operator]
+        raise InputError(f"{where}: {name} must be a number from 0", field=name)
