@@ -85,7 +85,7 @@ def _eyelid_curve(count: int, corners: tuple[int, int]) -> tuple[Array, Array]:
     s = np.where(upper, along / run_up, (count - along) / (count - run_up))
     t = 0.62 * -np.cos(np.pi * s) + 0.38 * (2 * s - 1)
     tilt = -0.14 + 0.10 * (t + 1)
-    lift = 0.57 * (1 - np.abs(t) ** 2.2) ** 0.9 * (1 - 0.08 * t)
+    lift = 0.55 * (1 - np.abs(t) ** 2.2) ** 0.9 * (1 - 0.08 * t)
     drop = 0.53 * (1 - np.abs(t) ** 2.3) ** 0.95 * (1 + 0.10 * t)
     y = tilt + np.where(upper, lift, -drop)
     return np.stack([t * EYE_HALF_WIDTH, y], -1) + surface.EYE_CENTRE[:2], t

@@ -18,7 +18,7 @@ from templates.head.topology import EYE_SKIN, Half
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(27.0), np.deg2rad(10.5)
+IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.2), np.deg2rad(10.0)
 
 
 def _disc_cap(pole: int, ring: Ints) -> Ints:
