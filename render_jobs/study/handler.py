@@ -131,6 +131,8 @@ class Handler(Gate):
         """A newcomer gets a seat and is sent to it; the platform's id is kept as a hash only."""
         if not self.server.settings.join or not _same(token, self.server.store.keys.join_token):
             raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+        if self.command != "GET":  # previews of a link must not take seats
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "that is not possible here")
         query = parse_qs(urlsplit(self.path).query)
         person = query.get("PROLIFIC_PID", [""])[0].strip()[:128]
         seat = self.server.take_seat(person)

@@ -273,6 +273,7 @@ def test_newcomers_get_seats_and_are_known_by_a_hash(study_copy):
     folder = study_copy()
     with serving(folder, prolific_code="PDONE") as closed:
         link = f"/join/{closed.keys.join_token}"
+        assert request(closed.port, "HEAD", link).status in (404, 405)
         assert request(closed.port, "GET", link).status == 404
     with serving(folder, join=True, prolific_code="PDONE") as served:
         seen = []

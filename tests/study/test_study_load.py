@@ -93,7 +93,7 @@ def tell(took_ms):
 
 
 def test_fifty_raters_at_once(study_copy):
-    took_ms = run_load(with_seats(study_copy(), 50, 6), 50, 8.0, 1.0)
+    took_ms = run_load(with_seats(study_copy(), 50, 6), 50, 5.0, 0.7)
     assert len(took_ms) > 100
     tell(took_ms)
 

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Words and elements in, a page out. Text goes in as text: nothing here reads HTML.
 
-let words = {};
+// What can be said before any words could be loaded.
+let words = {
+  error_title: "Something went wrong · 出了点问题",
+  error_text: "Please load the page again. 请重新加载页面。",
+  reload: "Load again · 重新加载",
+};
 
 export async function loadWords(language) {
   const answer = await fetch(`../page/words.${language}.json`);

@@ -70,7 +70,7 @@ class Running {
   listen() {
     const { signal } = this.closed;
     document.addEventListener("keydown", (event) => this.key(event), { signal });
-    document.addEventListener("keyup", (event) => { if (event.key === " " && !isText(event.target)) event.preventDefault(); }, { signal });
+    document.addEventListener("keyup", (event) => { if (event.key === " " && !isText(event.target) && !isQuiet(event.target)) event.preventDefault(); }, { signal });
     document.addEventListener("visibilitychange", () => this.span("hidden", document.hidden), { signal });
     document.addEventListener("fullscreenchange", () => this.span("fullscreen", Boolean(document.fullscreenElement)), { signal });
     if (document.hidden) this.span("hidden", true);
@@ -187,8 +187,9 @@ class Running {
 
   key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || isText(event.target) || document.querySelector("dialog[open]")) return;
-    const quiet = event.target instanceof Element && event.target.closest("button.quiet, a, #tongues");
+    const quiet = isQuiet(event.target);
     if (event.key === " ") {
+      if (quiet) return; // a link-like button keeps its own meaning
       event.preventDefault();
       if (!event.repeat) this.play();
     } else if (event.key in KEYS) {
@@ -242,6 +243,10 @@ class Running {
 
 function touched(event) {
   return event.pointerType === "touch" ? "touch" : "mouse";
+}
+
+function isQuiet(target) {
+  return target instanceof Element && Boolean(target.closest("button.quiet, a, #tongues"));
 }
 
 function isText(target) {
