@@ -25,7 +25,8 @@ NEURAL = {"torch", "transformers", "safetensors", "huggingface_hub", "torchaudio
 NEURAL_DOORS = ("exomni_core/omni/", "render_jobs/outside/")
 # The interface of all engines and the command line must start at once, and anywhere.
 HEAVY = ("bpy", "torch", "transformers", "soundfile", "soxr", "pocketsphinx", "espeakng_loader",
-         "scipy", "imageio_ffmpeg", "ffmpeg", "PIL")  # fmt: skip
+         "scipy", "imageio_ffmpeg", "ffmpeg", "PIL", "jiwer", "rapidfuzz",
+         "whisper_normalizer")  # fmt: skip
 
 
 def sources() -> list[str]:
