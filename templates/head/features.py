@@ -33,7 +33,7 @@ _CORNER_DIP = 0.13  # how deep the corners of the mouth lie
 def mouth_line(x: Array) -> Array:
     """Height of the line between the lips."""
     t = np.abs(x) / MOUTH_WIDTH
-    result: Array = -6.62 + 0.10 * t**2 + 0.12 * t**5 - 0.04 * np.exp(-((x / 0.5) ** 2))
+    result: Array = -6.62 + 0.10 * t**2 + 0.07 * t**5 - 0.04 * np.exp(-((x / 0.5) ** 2))
     return result
 
 
@@ -63,8 +63,8 @@ def _lip_curve(angle: Array, side: Array, share: float, widen: float) -> tuple[A
     x = (MOUTH_WIDTH + widen) * np.sin(angle)
     c = np.cos(angle)
     bow = 0.09 * np.exp(-(((x - 0.55) / 0.5) ** 2)) - 0.085 * np.exp(-((x / 0.34) ** 2))
-    upper = 0.62 * c**1.55 + bow
-    lower = 0.88 * c**1.4
+    upper = 0.62 * c**1.45 + bow
+    lower = 0.87 * c**1.25
     y = mouth_line(x) + share * np.where(side > 0, upper, -lower) * (side != 0)
     return x, y
 
