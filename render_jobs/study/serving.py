@@ -255,7 +255,7 @@ def start_log() -> None:
 
 def telling_texts(study: Study) -> list[str]:
     """Systems whose name stands in a text that raters read."""
-    texts = " ".join((*study.consent.values(), *study.protocol.values())).casefold()
+    texts = " ".join((study.title, *study.consent.values(), *study.protocol.values())).casefold()
     return [
         name
         for name in study.systems

@@ -16,6 +16,7 @@ from typing import Any, Final
 from render_jobs.study.plan import Seat, Study, Trial
 
 MOST_SKIPS: Final = 2  # a clip that fails again when it is offered at the end stays unanswered
+PLAIN_TITLE: Final = "Speech and face"  # what a study is called that was given no title
 RESPONSES: Final = ("left", "right", "tie")
 
 
@@ -110,6 +111,7 @@ def page_state(study: Study, facts: Facts) -> dict[str, Any]:
         "step": now,
         "language": language,
         "languages": list(study.page_languages),
+        "title": "" if study.title == PLAIN_TITLE else study.title,
         "progress": _progress(seat, facts),
     }
     if now == "consent":

@@ -72,6 +72,7 @@ async function apply(state, text = "") {
     language = state.language;
     await loadWords(language);
   }
+  document.title = state.title || t("title");
   endTrial();
   notice(text);
   frame(state);
@@ -116,6 +117,8 @@ function frame(state) {
   const isTrial = state.step === "trial";
   const practising = isTrial && state.trial.practice;
   byId("where").hidden = !["ready", "trial", "break", "comment"].includes(state.step);
+  byId("name").textContent = state.title;
+  byId("name").hidden = !state.title || !byId("where").hidden;
   const [now, all] = practising ? [tried, tries] : [done, total];
   const number = Math.min(isTrial ? now + 1 : now, all);
   const label = `${practising ? `${t("practice")} ` : ""}${number} / ${all}`;
