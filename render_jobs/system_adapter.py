@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from exomni_core.errors import InputError
+from exomni_core.errors import Cancelled, InputError
 from exomni_core.files import write_text
-from render_jobs.system_program import end_group, environment, last_words
+from render_jobs.system_program import Running, environment, last_words
 from render_jobs.systems import ORDERS, AdapterSystem
 
 JOB_VERSION: Final = 1
@@ -42,18 +42,25 @@ ItemCallback = Callable[[str, str], None]  # item id, error or empty
 
 
 def run_adapter(
-    system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path, on_item: ItemCallback
+    system: AdapterSystem,
+    jobs: Sequence[AdapterJob],
+    work: Path,
+    on_item: ItemCallback,
+    running: Running,
 ) -> dict[str, Any]:
-    """Have every job done; `on_item` hears of each once. Returns the driver's provenance.
+    """Have every job done; `on_item` hears of each once, at once. Returns the driver's provenance.
 
     An item that takes longer than `timeout_s`, or brings the process down, fails; the driver is
-    started again for the rest. Raises InputError when it can't be started at all.
+    started again for the rest. Raises InputError when it can't be started at all, and Cancelled
+    after `running.stop()`.
     """
     work.mkdir(parents=True, exist_ok=True)
     left = {job.item_id: job for job in jobs}
     tried: dict[str, int] = {}
     while left:
-        session = _Session(system, list(left.values()), work)
+        if running.stopped:
+            raise Cancelled("stopped")
+        session = _Session(system, list(left.values()), work, running)
         try:
             complaint = session.run(left, on_item)
         finally:
@@ -79,8 +86,10 @@ def run_adapter(
 class _Session:
     """One start of the driver."""
 
-    def __init__(self, system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path) -> None:
-        self.system, self.got_ready = system, False
+    def __init__(
+        self, system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path, running: Running
+    ) -> None:
+        self.system, self.got_ready, self._running = system, False, running
         self.log = work / "driver.log"
         job_file = work / "job.json"
         write_text(job_file, json.dumps(_job(system, jobs, work), ensure_ascii=False, indent=1))
@@ -104,6 +113,7 @@ class _Session:
                 f"and checkout of {system.name}",
                 field="python",
             ) from error
+        running.add(self._process)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -137,7 +147,7 @@ class _Session:
         """Give it a moment to write its provenance, then end it and all it has started."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace_s)
-        end_group(self._process)
+        self._running.end(self._process)
         self._words.close()
 
     def _read(self) -> None:

@@ -10,10 +10,11 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from exomni_core.clip import Clip, load_clip
@@ -45,6 +46,9 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
+Result = tuple[SystemItem, "Made | ExOmniError", float]
+
+
 class Maker:
     """Has one system make things. Logs and provenance go beside the manifest of `folder`."""
 
@@ -52,9 +56,7 @@ class Maker:
         self._system, self._folder = system, folder
         self._running = Running()
 
-    def make(
-        self, items: Sequence[SystemItem]
-    ) -> Iterator[tuple[SystemItem, Made | ExOmniError, float]]:
+    def make(self, items: Sequence[SystemItem]) -> Generator[Result]:
         """Each item with what was made of it, or the error about it, and the seconds it took."""
         system = self._system
         if isinstance(system, AdapterSystem):
@@ -111,7 +113,7 @@ class Maker:
 
     def _make_by_adapter(
         self, system: AdapterSystem, items: Sequence[SystemItem]
-    ) -> Iterator[tuple[SystemItem, Made | ExOmniError, float]]:
+    ) -> Generator[Result]:
         work = self._folder.work / "adapter"
         jobs, by_id = [], {}
         for item in items:
@@ -124,15 +126,36 @@ class Maker:
             jobs.append(AdapterJob(item.item_id, wav, work / "out" / f"{item.item_id}.npz",
                                    item.text, item.language))  # fmt: skip
         (work / "out").mkdir(parents=True, exist_ok=True)
-        errors: dict[str, str] = {}
-        started = time.perf_counter()
-        if jobs:
-            facts = run_adapter(system, jobs, work, errors.__setitem__)
-            self._keep_books(work, facts)
-        seconds = round((time.perf_counter() - started) / max(1, len(jobs)), 3)
-        for job in jobs:
-            item = by_id[job.item_id]
-            yield item, _adapter_result(job, item, errors[job.item_id]), seconds
+        yield from self._heard(system, jobs, by_id, work)
+
+    def _heard(
+        self,
+        system: AdapterSystem,
+        jobs: Sequence[AdapterJob],
+        items: Mapping[str, SystemItem],
+        work: Path,
+    ) -> Generator[Result]:
+        """Results as the driver has them, so that a run that is stopped keeps what it has."""
+        if not jobs:
+            return
+        results: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        outs = {job.item_id: job.out for job in jobs}
+        with ThreadPoolExecutor(1) as thread:
+            future = thread.submit(
+                run_adapter, system, jobs, work,
+                lambda item_id, error: results.put((item_id, error)), self._running,
+            )  # fmt: skip
+            future.add_done_callback(lambda _: results.put(None))
+            began = time.perf_counter()
+            try:
+                while (heard := results.get()) is not None:
+                    item = items[heard[0]]
+                    seconds, began = round(time.perf_counter() - began, 3), time.perf_counter()
+                    yield item, _adapter_result(outs[heard[0]], item, heard[1]), seconds
+            except BaseException:
+                self._running.stop()
+                raise
+            self._keep_books(work, future.result())
 
     def _keep_books(self, work: Path, facts: Mapping[str, Any]) -> None:
         """The driver's log and provenance, beside the manifest."""
@@ -159,11 +182,11 @@ def _from_files(system: CoefficientsSystem, item: SystemItem) -> Made:
     return Made(track=track, name=path.name, sound=sound)
 
 
-def _adapter_result(job: AdapterJob, item: SystemItem, error: str) -> Made | ExOmniError:
+def _adapter_result(out: Path, item: SystemItem, error: str) -> Made | ExOmniError:
     if error:
         return WorkerError(error)
     try:
-        track = read_face(job.out)
+        track = read_face(out)
     except InputError as problem:
         return problem
-    return Made(track=track, name=job.out.name, sound=item.sound)
+    return Made(track=track, name=out.name, sound=item.sound)

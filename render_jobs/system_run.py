@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -111,7 +111,8 @@ class _Run:
             for line in bad:
                 self._record(journal, Row(line.id, line.line, "failed", engine=self.system.name,
                                           error=line.error, field=line.field))  # fmt: skip
-            made = [row for row in self._clips(items) if self._keep(journal, row)]
+            with contextlib.closing(self._clips(items)) as rows:
+                made = [row for row in rows if self._keep(journal, row)]
             for row in self._videos(made):
                 self._record(journal, row)
         finally:
@@ -131,7 +132,7 @@ class _Run:
         journal.add(row)
         self.on_row(row)
 
-    def _clips(self, items: Sequence[SystemItem]) -> Iterator[Row]:
+    def _clips(self, items: Sequence[SystemItem]) -> Generator[Row]:
         """A row for every item, its clip made or found finished."""
         keys: dict[str, str] = {}
         todo: list[SystemItem] = []
@@ -146,14 +147,20 @@ class _Run:
                 todo.append(item)
             else:
                 yield finished
-        for item, result, seconds in self.maker.make(todo):
-            if isinstance(result, ExOmniError):
-                yield self._failed(item, result)
-                continue
-            try:
-                yield self._store(item, result, keys[item.item_id], seconds)
-            except InputError as error:
-                yield self._failed(item, error)
+        # Closed at once when we are stopped: what runs for it must end.
+        with contextlib.closing(self.maker.make(todo)) as results:
+            for item, result, seconds in results:
+                yield self._row_of(item, result, keys[item.item_id], seconds)
+
+    def _row_of(
+        self, item: SystemItem, result: Made | ExOmniError, key: str, seconds: float
+    ) -> Row:
+        if isinstance(result, ExOmniError):
+            return self._failed(item, result)
+        try:
+            return self._store(item, result, key, seconds)
+        except InputError as error:
+            return self._failed(item, error)
 
     def _store(self, item: SystemItem, made: Made, key: str, seconds: float) -> Row:
         row = self._row(item, key, seconds, made.notes)

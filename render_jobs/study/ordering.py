@@ -26,7 +26,7 @@ def williams_square(size: int, *, mirrored: bool = False) -> list[list[int]]:
 def main_order(
     items: int, comparisons: int, seat: int, chance: random.Random
 ) -> list[tuple[int, int]]:
-    """(item, comparison) of each trial in order: blocks that hold every comparison once, by a Latin square."""
+    """(item, comparison) in order: blocks that hold each comparison once, by a Latin square."""
     sequence: list[int] = []
     for block in range(items):
         mirrored = bool(comparisons % 2) and (block + seat // comparisons) % 2 == 1

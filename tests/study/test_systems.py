@@ -446,6 +446,32 @@ def test_a_driver_may_die_hang_and_lie(mode, spoken, tmp_path):
     assert words in rows[0].error
 
 
+def test_a_stopped_adapter_run_keeps_what_it_has(spoken, tmp_path, repo):
+    (tmp_path / "driver.py").write_text(
+        DRIVER.replace('item["id"] == "p0": time', '"1" in item["id"]: time')
+    )
+    text = f"""[systems.own]
+kind = "adapter"
+driver = "driver.py"
+checkout = "."
+python = "{sys.executable}"
+options = {{ mode = "hang" }}
+"""
+    where = ["-o", str(tmp_path / "run"), "--config", str(config(tmp_path, text)), "--no-video"]
+    command = [sys.executable, "-m", "render_jobs.cli", "systems", "run", "own", str(spoken)]
+    process = subprocess.Popen([*command, *where], cwd=repo, stderr=subprocess.PIPE)
+    clip = tmp_path / "run" / "clips" / "p0.clip"
+    for _ in range(600):
+        if clip.exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    rows = read_rows(tmp_path / "run" / "manifest.jsonl")
+    assert {key: row.status for key, row in rows.items()} == {"p0": "done"}
+
+
 def test_drivers_are_python_38_and_import_nothing_of_ours():
     for script in sorted(OUTSIDE.glob("*.py")):
         tree = ast.parse(script.read_text(encoding="utf-8"), feature_version=(3, 8))
