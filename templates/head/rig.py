@@ -104,7 +104,9 @@ def _lid_fields(half: Half, points: Array, twin: Ints) -> tuple[Array, Array, Ar
         ids = half.eye[loop]
         share[ids] = min(loop / EYE_SKIN, 1.0)
         side[ids] = sign
-        x = np.clip(points[ids, 0], edge[:, 0].min(), edge[:, 0].max())
+        # The strip behind the edge goes along with the edge of its slot.
+        x = points[ids, 0] if loop < EYE_SKIN else edge[:, 0]
+        x = np.clip(x, edge[:, 0].min(), edge[:, 0].max())
         top[ids] = np.interp(x, *_sorted(edge[along <= run]))
         low[ids] = np.interp(x, *_sorted(edge[(along >= run) | (along == 0)]))
         top[ids] = np.where(loop >= EYE_SKIN, _slot_height(edge, upper, top[ids]), top[ids])
