@@ -82,7 +82,7 @@ def write_gif(frames: Pixels, path: Path) -> None:
         raw = Path(folder) / "frames.rgb"
         raw.write_bytes(frames.tobytes())
         palette = (
-            "split[a][b];[a]palettegen=max_colors=160[p];[b][p]paletteuse=dither=bayer:"
+            "split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=bayer:"
             "bayer_scale=4:diff_mode=rectangle"
         )
         size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{FPS:g}"]
