@@ -187,8 +187,8 @@ def _extras(
         )
     if len(spare) < wanted:
         notes.append(
-            f"{len(spare)} items lie outside the sample where {wanted} would serve as practice and "
-            "catch trials; the rest repeat items of the sample"
+            f"{len(spare) or 'no'} items are left outside the sample where {wanted} would serve "
+            "for practice and catch trials; these repeat items of the sample"
         )
     # Practice first: its videos must not be met again. Then the sample from its end, over again.
     supply = [*spare, *reversed(items)]
