@@ -7,6 +7,7 @@ its own with a time limit.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from exomni_core.arkit import canonical_name
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
-from exomni_core.files import sha256_file
+from exomni_core.files import sha256_file, write_text
 from render_jobs.pool import Worker, WorkerCommand
 from templates.descriptor import DESCRIPTOR, Template
 from templates.importing import store
@@ -38,6 +39,7 @@ KINDS: Final = {
 }  # fmt: skip
 TIME_LIMIT_S: Final = 300.0
 SHEET: Final = "shapes.png"
+REPORT: Final = "report.json"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def add_template(
         folder = store.keep_mesh(
             label, ready.mesh, colours=colours, derived=ready.report.derived, origin=origin
         )
+    write_text(folder / REPORT, json.dumps(ready.report.to_json(), ensure_ascii=False, indent=1))
     if not sheet:
         return Added(folder, ready.report, None)
     drawn, note = _draw_sheet(folder)

@@ -45,6 +45,8 @@ def read_scene(path: Path, kind: str) -> Scene:
     Raises InputError if Blender can't read it or it holds no mesh with shape keys.
     """
     _open(path, kind)
+    for armature in bpy.data.armatures:
+        armature.pose_position = "REST"  # eyes may hang on a bone that a pose has turned
     bpy.context.view_layer.update()
     items = [item for item in bpy.context.scene.objects if item.type == "MESH"]
     keyed = [item for item in items if _key_blocks(item)]
@@ -57,7 +59,7 @@ def read_scene(path: Path, kind: str) -> Scene:
                 "export it with its morph targets"
             )
         items = keyed = other
-    shown = [item for item in items if not item.hide_render] or items
+    shown = [item for item in items if not item.hide_render and not _is_helper(item)] or items
     keyed = [item for item in keyed if item in shown] or keyed
     check_size(sum(len(i.data.vertices) for i in shown), 0, str(path))
     near, notes = _near(keyed, shown)
@@ -106,6 +108,11 @@ def _enable(module: str) -> None:
 def _key_blocks(item: Any) -> list[Any]:
     keys = item.data.shape_keys
     return list(keys.key_blocks[1:]) if keys is not None and len(keys.key_blocks) > 1 else []
+
+
+def _is_helper(item: Any) -> bool:
+    """Whether the glTF importer made it to draw bones with."""
+    return any(group.name.startswith("glTF_not_exported") for group in item.users_collection)
 
 
 def _near(keyed: list[Any], shown: list[Any]) -> tuple[list[Any], list[str]]:

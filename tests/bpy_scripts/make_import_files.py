@@ -47,7 +47,12 @@ def main():
     scene(head, underscored, whole=True)
     export("fbx", out / "arkit.fbx")
     scene(head, unified, turned=True)
+    script = bpy.data.texts.new("run_me.py")  # Blender would run it if it were let
+    script.use_module = True
+    script.write(f"open({str(out / 'ran')!r}, 'w').close()")
     save(out / "unified.blend")
+    avatar(head)
+    export("glb", out / "avatar.glb")
     paper_scene(head)
     save(out / "render.blend")
     broken(head, out)
@@ -200,6 +205,31 @@ def export(kind, path):
 
 def save(path):
     bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
+
+
+def avatar(head):
+    """The head on a posed skeleton that stands on a floor, with a hat and with shoes."""
+    scene(head, pascal)
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    bone = rig.data.edit_bones.new("head")
+    bone.head, bone.tail = (0, 0, -0.2), (0, 0, 0.1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    for item in [item for item in bpy.context.scene.objects if item.type == "MESH"]:
+        group = item.vertex_groups.new(name="head")
+        group.add(range(len(item.data.vertices)), 1.0, "REPLACE")
+        item.modifiers.new("Armature", "ARMATURE").object = rig
+        item.parent = rig
+    for name, height in (("hat", 0.16), ("shoes", -1.6)):
+        bpy.ops.mesh.primitive_cube_add(size=0.1, location=(0, 0, height))
+        bpy.context.active_object.name = name
+        bpy.context.active_object.parent = rig
+    rig.location = (0, 0.3, 1.6)
+    rig.pose.bones["head"].rotation_mode = "XYZ"
+    rig.pose.bones["head"].rotation_euler = (0.3, 0.2, 0)
+    bpy.context.view_layer.update()
 
 
 def paper_scene(head):
