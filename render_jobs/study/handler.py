@@ -66,9 +66,7 @@ class Handler(Gate):
         state = self.server.store.open_tab(
             rater,
             posts.read_tab(data),
-            browser=posts.read_browser(data),
-            viewport=posts.read_viewport(data),
-            language=str(data.get("language", ""))[:8],
+            str(data.get("language", ""))[:8],
         )
         self._tell_state(state)
 
@@ -79,10 +77,18 @@ class Handler(Gate):
 
     def _consent(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
-        agreed = posts.read_choice(data, "consent", ("yes", "no")) == "yes"
-        version = str(data.get("version", ""))[:64]
-        store = self.server.store
-        self._tell_state(store.consent(rater, posts.read_tab(data), version, agreed=agreed))
+        store, tab = self.server.store, posts.read_tab(data)
+        if posts.read_choice(data, "consent", ("yes", "no")) == "no":
+            self._tell_state(store.decline(rater, tab))
+            return
+        state = store.consent(
+            rater,
+            tab,
+            str(data.get("version", ""))[:64],
+            browser=posts.read_browser(data),
+            viewport=posts.read_viewport(data),
+        )
+        self._tell_state(state)
 
     def _heard(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
@@ -91,7 +97,7 @@ class Handler(Gate):
 
     def _go_on(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
-        come_from = posts.read_choice(data, "from", ("instructions", "ready", "break"))
+        come_from = posts.read_choice(data, "from", ("instructions", "ready", "break", "declined"))
         self._tell_state(self.server.store.go_on(rater, posts.read_tab(data), come_from))
 
     def _answer(self, token: str) -> None:

@@ -143,10 +143,12 @@ class Journal:
     def forget(self, rater_id: str) -> None:
         """Remove a rater's lines from the log and old pages from the database; inside a change."""
         path = self._folder / EVENTS_FILE
-        with replacing(path) as new, open(path, "rb") as source, open(new, "wb") as target:
-            target.writelines(line for line in source if not _is_about(line, rater_id))
-        os.close(self._log)
-        self._log = _open_log(self._folder)
+        os.close(self._log)  # an open file can't be replaced everywhere
+        try:
+            with replacing(path) as new, open(path, "rb") as source, open(new, "wb") as target:
+                target.writelines(line for line in source if not _is_about(line, rater_id))
+        finally:
+            self._log = _open_log(self._folder)
         self._tidy_due = True
 
     def _work(self) -> None:
@@ -244,7 +246,8 @@ def _write_all(handle: int, data: bytes) -> None:
 def _open_log(folder: Path, *, mend: bool = True) -> int:
     path = Path(folder) / EVENTS_FILE
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        handle = os.open(path, flags, 0o600)
         if mend:
             _cut_unfinished(path, handle)
     except OSError as error:

@@ -81,19 +81,15 @@ class Store:
         """What the page shows this rater now."""
         return self._do(lambda turn: self._state(turn, rater_id))
 
-    def open_tab(
-        self, rater_id: str, tab: str, *, browser: str, viewport: str, language: str
-    ) -> dict[str, Any]:
-        """A tab takes over; returns the state."""
+    def open_tab(self, rater_id: str, tab: str, language: str) -> dict[str, Any]:
+        """A tab takes over; returns the state. language: what the browser would like."""
 
         def change(turn: Turn) -> dict[str, Any]:
             facts = self._facts(turn, rater_id)
             wanted = language if language in self.study.page_languages else ""
-            wanted = facts.language or wanted
-            turn.run("UPDATE raters SET tab = ?, browser = ?, viewport = ?, language = ?, "
-                     "seen_at = ? WHERE rater_id = ?",
-                     tab, browser, viewport, wanted, turn.at, rater_id)  # fmt: skip
-            turn.log("opened", rater_id, browser=browser, viewport=viewport)
+            turn.run("UPDATE raters SET tab = ?, language = ?, seen_at = ? WHERE rater_id = ?",
+                     tab, facts.language or wanted, turn.at, rater_id)  # fmt: skip
+            turn.log("opened", rater_id)
             return self._state(turn, rater_id)
 
         return self._do(change)
@@ -102,20 +98,33 @@ class Store:
         """The page's language from now on."""
         return self._step(rater_id, tab, "language", {"language": language}, language=language)
 
-    def consent(self, rater_id: str, tab: str, version: str, *, agreed: bool) -> dict[str, Any]:
-        """What the rater said to the consent text of that version."""
+    def consent(
+        self, rater_id: str, tab: str, version: str, *, browser: str, viewport: str
+    ) -> dict[str, Any]:
+        """The rater agrees to the consent text of that version; from now on things are kept."""
 
         def change(turn: Turn) -> dict[str, Any]:
             facts = self._guard(turn, rater_id, tab)
             if facts.consented:
                 return self._state(turn, rater_id)
-            if page_state(self.study, facts).get("version") not in (version, None):
+            if page_state(self.study, facts)["version"] != version:
                 raise NotYoursError("the consent text has changed; load the page anew")
-            column = "consented_at" if agreed else "declined_at"
-            turn.run(f"UPDATE raters SET {column} = ?, consent_version = ? "  # noqa: S608 (ours)
-                     "WHERE rater_id = ?", turn.at, version, rater_id)  # fmt: skip
-            turn.log("consented" if agreed else "declined", rater_id, version=version,
-                     language=facts.language)  # fmt: skip
+            turn.run("UPDATE raters SET consented_at = ?, consent_version = ?, browser = ?, "
+                     "viewport = ? WHERE rater_id = ?",
+                     turn.at, version, browser, viewport, rater_id)  # fmt: skip
+            turn.log("consented", rater_id, version=version, language=facts.language,
+                     browser=browser, viewport=viewport)  # fmt: skip
+            return self._state(turn, rater_id)
+
+        return self._do(change)
+
+    def decline(self, rater_id: str, tab: str) -> dict[str, Any]:
+        """The rater does not take part; nothing but that is kept."""
+
+        def change(turn: Turn) -> dict[str, Any]:
+            if not self._guard(turn, rater_id, tab).consented:
+                turn.run("UPDATE raters SET declined_at = ? WHERE rater_id = ?", turn.at, rater_id)
+                turn.log("declined", rater_id)
             return self._state(turn, rater_id)
 
         return self._do(change)
@@ -135,14 +144,15 @@ class Store:
         return self._do(change)
 
     def go_on(self, rater_id: str, tab: str, from_step: str) -> dict[str, Any]:
-        """The rater leaves instructions, ready or break."""
+        """The rater leaves instructions, ready or break, or declined (with another mind)."""
 
         def change(turn: Turn) -> dict[str, Any]:
-            facts = self._guard(turn, rater_id, tab)
+            facts = self._guard(turn, rater_id, tab, also_declined=from_step == "declined")
             now = step(self.study.seats[facts.seat], facts, self.study.break_every)
             if now == from_step:  # else it is a repetition
                 what = {"instructions": "instructed_at = ?", "ready": "begun_at = ?",
-                        "break": "breaks = breaks + 1, seen_at = ?"}[from_step]  # fmt: skip
+                        "break": "breaks = breaks + 1, seen_at = ?",
+                        "declined": "declined_at = NULL, seen_at = ?"}[from_step]  # fmt: skip
                 turn.run(f"UPDATE raters SET {what} WHERE rater_id = ?",  # noqa: S608 (ours)
                          turn.at, rater_id)  # fmt: skip
                 turn.log("left", rater_id, step=from_step)

@@ -170,14 +170,14 @@ class Rater:
 
     def enter(self) -> dict[str, Any]:
         """Open the page and go through everything before the first trial."""
-        state = self.state("open", browser="Firefox", language="en")
+        state = self.state("open", language="en")
         while state["step"] != "trial":
             state = self.go_on(state)
         return state
 
     def go_on(self, state: dict[str, Any]) -> dict[str, Any]:
         if state["step"] == "consent":
-            return self.state("consent", consent="yes", version=state["version"])
+            return self.state("consent", consent="yes", version=state["version"], browser="Firefox")
         if state["step"] == "sound":
             return self.state("sound", digits=self.keys.digits(self.rater_id, state["attempt"]))
         return self.state("next", **{"from": state["step"]})

@@ -38,7 +38,7 @@ def answers_in(folder):
 
 def test_a_whole_session(served):
     rater = served.rater(0)
-    state = rater.state("open", browser="Safari", language="zh")
+    state = rater.state("open", language="zh")
     assert (state["step"], state["language"]) == ("consent", "zh")
     assert state["text"] == served.study.consent["zh"]
     state = rater.state("language", language="en")
@@ -120,8 +120,12 @@ def test_nothing_is_taken_without_consent(served):
     assert rater.post("consent", consent="yes", version="000000000000").status == 403
     assert rater.state("open")["step"] == "consent"
     version = rater.state("open")["version"]
-    assert rater.state("consent", consent="no", version=version)["step"] == "declined"
+    assert rater.state("consent", consent="no")["step"] == "declined"
     assert rater.post("sound", digits="1").status == 403
+    for path in (served.folder / "events.jsonl", *served.folder.glob("ratings.sqlite*")):
+        assert b"1280x800" not in path.read_bytes()  # nothing is kept of who does not agree
+    assert rater.go_on({"step": "declined"})["step"] == "consent"
+    assert rater.state("consent", consent="yes", version=version)["step"] == "sound"
 
 
 def test_a_correction_replaces_until_the_block_ends(study_copy):

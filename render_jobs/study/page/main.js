@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The server's state in, the page that belongs to it out. The server alone knows where a rater is.
 
-import { Refused, browserFamily, forget, post, sendPending, stop, tab } from "./api.js";
+import { Refused, forget, post, sendPending, stop, tab } from "./api.js";
 import { byId, el, loadWords, notice, show, t } from "./dom.js";
 import { keepOnly, preload } from "./player.js";
 import { endTrial, runTrial } from "./trial.js";
@@ -20,7 +20,7 @@ async function start() {
   await loadWords(wanted);
   show(el("p", {}, t("loading")));
   wire();
-  let state = await post("open", { browser: browserFamily(), language: wanted });
+  let state = await post("open", { language: wanted });
   others?.postMessage(tab);
   state = (await sendPending()) ?? state;
   await apply(state);
@@ -82,6 +82,7 @@ async function apply(state, text = "") {
     consent: () => consentView(state, act), sound: () => soundView(state, act),
     instructions: () => instructionsView(state, act), ready: () => readyView(state, act),
     break: () => breakView(state, act, previous), comment: () => commentView(state, act),
+    declined: () => plainView("declined", "declined_back", () => act(() => post("next", { from: "declined" }))),
     finished: () => endView(state), trial: () => trial(state, previous),
   };
   (views[state.step] ?? (() => plainView(state.step)))();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A step of the session in, its page out: all but the trials.
 
-import { post, soundUrl } from "./api.js";
+import { browserFamily, post, soundUrl } from "./api.js";
 import { el, paragraphs, show, t } from "./dom.js";
 
 const BACK_MS = 5000;
@@ -11,8 +11,8 @@ const button = (name, onclick, attributes = {}) => el("button", { type: "button"
 
 export function consentView(state, act) {
   const check = el("input", { type: "checkbox", id: "agree", onchange: () => { yes.disabled = !check.checked; } });
-  const yes = button("consent_yes", () => act(() => post("consent", { consent: "yes", version: state.version })), { class: "main", id: "yes", disabled: true });
-  const no = button("consent_no", () => act(() => post("consent", { consent: "no", version: state.version })), { class: "quiet", id: "no" });
+  const yes = button("consent_yes", () => act(() => post("consent", { consent: "yes", version: state.version, browser: browserFamily() })), { class: "main", id: "yes", disabled: true });
+  const no = button("consent_no", () => act(() => post("consent", { consent: "no" })), { class: "quiet", id: "no" });
   show(title("consent_title"), el("div", { class: "paper" }, ...paragraphs(state.text)),
     el("label", { class: "check", for: "agree" }, check, el("span", {}, t("consent_check"))),
     el("div", { class: "row" }, yes, no),

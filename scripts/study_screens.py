@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A study's folder in, pictures of its page for docs/study.md out, taken in chromium.
+
+Goes through the page as raters do, on a desktop in English and on a phone in Chinese. The folder is
+copied first; the study needs two seats or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import shutil
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from render_jobs.study.plan import read_study, write_study
+from render_jobs.study.serving import Settings, StudyServer
+
+DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
+PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN", "has_touch": True,
+         "is_mobile": True}  # fmt: skip
+COLOURS = 128
+OF_A_TRIAL = ("before", "playing", "after", "answered", "offline")
+
+
+class Tour:
+    """One rater's way through the page; `shots`: name -> PNG of each kind of page."""
+
+    def __init__(self, browser: Browser, server: StudyServer, seat: int, device: Any) -> None:
+        self.context = browser.new_context(**device)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.server, self.seat = server, seat
+        self.shots: dict[str, bytes] = {}
+
+    def shot(self, name: str) -> None:
+        """Take a picture, the first time that such a page is there."""
+        practising = self.page.locator("#count", has_text="/ 2").count()
+        if name not in self.shots and not (name in OF_A_TRIAL and practising):
+            self.page.mouse.move(2, 2)
+            self.page.wait_for_timeout(400)
+            self.shots[name] = self.page.screenshot()
+
+    def run(self) -> None:
+        """The whole session."""
+        page, keys = self.page, self.server.store.keys
+        page.goto(f"{self.server.url}/r/{keys.rater_token(self.seat)}")
+        page.locator("#agree").wait_for()
+        self.shot("consent")
+        page.check("#agree")
+        page.click("#yes")
+        page.locator("#sound").wait_for()
+        self.shot("sound")
+        page.fill("#digits", keys.digits(f"R{self.seat + 1:02d}", 0))
+        page.click("#heard")
+        page.locator("#digits").wait_for(state="detached")
+        self.shot("instructions")
+        page.click("#go")
+        while self.next_page():
+            self.trial()
+        self.shot("comment")
+        page.click("#leave")
+        self.shot("delete")
+        page.click("#sure-no")
+        page.fill("#comment", "The sound of clip 3 was very low.")
+        page.click("#finish")
+        page.locator("#code").wait_for()
+        self.shot("end")
+        page.goto(f"{self.server.url}/r/{'A' * 24}")
+        self.shot("wrong link")
+        page.goto(f"{self.server.url}/admin/{self.server.admin_token}")
+        page.locator("#rows tr").first.wait_for()
+        self.shot("admin")
+
+    def next_page(self) -> bool:
+        """Until a clip is offered; whether one is."""
+        page = self.page
+        page.locator("#replay:visible").wait_for(state="detached")
+        while True:
+            page.locator("#play, #go, #finish").first.wait_for()
+            if page.locator("#finish").count():
+                return False
+            if page.locator("#play").count():
+                return True
+            heading = page.locator("h1").inner_text()
+            practice_over = page.locator("#count").inner_text().startswith("0")
+            is_small = page.locator("#tongues").is_hidden()
+            self.shot("small screen" if is_small else "ready" if practice_over else "break")
+            page.click("#go")
+            page.locator("h1", has_text=heading).wait_for(state="detached")
+
+    def trial(self) -> None:
+        """One clip, with pictures of all its states."""
+        page = self.page
+        self.shot("before")
+        page.click("#play")
+        page.wait_for_timeout(1200)
+        self.shot("playing")
+        page.locator("[data-side=left]:not([disabled])").wait_for()
+        self.shot("after")
+        page.click("[data-side=left]")
+        self.shot("answered")
+        offline = "offline" not in self.shots
+        self.context.set_offline(offline)
+        page.click("#confirm")
+        if offline:
+            page.locator("#notice:visible").wait_for()
+            self.shot("offline")
+            self.context.set_offline(False)
+
+
+def small_png(png: bytes, width: int = 0) -> bytes:
+    """The picture with few colours, and no wider than `width`."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    if width and picture.width > width:
+        size = (width, round(picture.height * width / picture.width))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "png", optimize=True)
+    return out.getvalue()
+
+
+def sheet(browser: Browser, shots: dict[str, bytes], columns: int, width: int) -> bytes:
+    """All pictures beside each other with their names."""
+    cells = "".join(
+        f"<figure><img src='data:image/png;base64,{base64.b64encode(png).decode()}' "
+        f"width={width}><figcaption>{name}</figcaption></figure>"
+        for name, png in shots.items()
+    )
+    page = browser.new_page(viewport={"width": columns * (width + 16) + 16, "height": 200})
+    page.set_content(
+        "<style>body{margin:8px;background:#888;display:grid;font:15px sans-serif;gap:12px;"
+        f"grid-template-columns:repeat({columns},{width}px)}}figure{{margin:0}}"
+        f"figcaption{{color:#fff;padding:2px}}</style>{cells}"
+    )
+    png = page.screenshot(full_page=True)
+    page.close()
+    return png
+
+
+def main() -> None:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/study"))
+    parser.add_argument("--browser", default=shutil.which("chromium"))
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="study-screens-")) / "study"
+    shutil.copytree(options.study, folder)
+    write_study(replace(read_study(folder), break_every=3), folder)
+    server = StudyServer(folder, Settings(port=0, completion_code="K7-TULIP"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=options.browser, args=["--no-sandbox", "--mute-audio"]
+            )
+            tours = [Tour(browser, server, seat, device) for seat, device in
+                     enumerate((DESKTOP, PHONE))]  # fmt: skip
+            for tour in tours:
+                tour.run()
+            _write(options.out, browser, *(tour.shots for tour in tours))
+    finally:
+        server.end()
+        thread.join()
+        shutil.rmtree(folder.parent)
+
+
+def _write(out: Path, browser: Browser, desk: dict[str, bytes], phone: dict[str, bytes]) -> None:
+    del phone["admin"]  # a page for a desk
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "trial.png": small_png(desk["answered"], 960),
+        "desktop_en.png": small_png(sheet(browser, desk, 4, 480)),
+        "phone_zh.png": small_png(sheet(browser, phone, 6, 195)),
+        "admin.png": small_png(desk["admin"], 960),
+    }
+    for name, data in files.items():
+        (out / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
