@@ -12,11 +12,12 @@ import shutil
 import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.clip import Clip, load_clip
 from exomni_core.errors import Cancelled, EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.files import write_text
@@ -179,6 +180,10 @@ def _from_files(system: CoefficientsSystem, item: SystemItem) -> Made:
             field="audio",
         )
     track = read_face(path, fps=system.fps, names=system.names or None)
+    if system.mouth_close == "claire":
+        weights = track.weights.copy()
+        weights[:, CHANNEL_INDEX["jawOpen"]] += weights[:, CHANNEL_INDEX["mouthClose"]]
+        track = replace(track, weights=weights)
     return Made(track=track, name=path.name, sound=sound)
 
 

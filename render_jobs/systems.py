@@ -40,6 +40,7 @@ UNITALKER_51: Final[tuple[str, ...]] = (
     "mouthShrugLower", "mouthShrugUpper", "noseSneerLeft", "noseSneerRight", "cheekPuff",
     "cheekSquintLeft", "cheekSquintRight",
 )  # fmt: skip
+MOUTH_CLOSE: Final = ("asis", "claire")
 ORDERS: Final[dict[str, tuple[str, ...]]] = {
     "arkit-alphabetical": ARKIT_52,
     "live-link": LIVE_LINK_52,
@@ -73,7 +74,8 @@ class CoefficientsSystem:
 
     names: the columns of an array that names none (an order's name or a list). fps: overrides the
     file. audio: a pattern with {id} for the sound, relative to `folder`, where the prompts have
-    none.
+    none. mouth_close: one of MOUTH_CLOSE; `claire`: weights of a head whose mouthClose opens the
+    jaw as well, so that other heads need jawOpen + mouthClose (evaluation spec 1.3).
     """
 
     name: str
@@ -82,6 +84,7 @@ class CoefficientsSystem:
     names: tuple[str, ...] = ()
     fps: float | None = None
     audio: str = ""
+    mouth_close: str = "asis"
     description: str = ""
 
 
@@ -298,6 +301,10 @@ def _check(system: System, where: str) -> None:
         if Path(system.files).suffix not in COEFFICIENT_SUFFIXES:
             raise InputError(
                 f"{where}: files must end in {', '.join(COEFFICIENT_SUFFIXES)}", field="files"
+            )
+        if system.mouth_close not in MOUTH_CLOSE:
+            raise InputError(
+                f"{where}: mouth_close must be {' or '.join(MOUTH_CLOSE)}", field="mouth_close"
             )
     if isinstance(system, ProgramSystem):
         if not system.command:

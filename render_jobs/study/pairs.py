@@ -36,6 +36,7 @@ from render_jobs.study.pictures import choose_settings
 from render_jobs.study.place import building, check_place, put_in_place
 from render_jobs.study.plan import (
     AudioMode,
+    Dropped,
     Pair,
     Seat,
     StimulusMode,
@@ -248,7 +249,7 @@ def _encode(
         audio=options.audio,
         pairs=tuple(pairs),
         seats=tuple(seats),
-        dropped=tuple(sorted(intake.dropped, key=lambda one: one.item)),
+        dropped=_without_paths(intake),
         page_languages=tuple(texts.protocol),
         protocol=texts.protocol,
         consent=texts.filled_consent(
@@ -262,6 +263,17 @@ def _encode(
     study = replace(study, balance=check_balance(study))
     asked = Asked(options.settings, bool(options.contact or options.texts))
     return study, (*design.notes, *remarks(asked, canvas, sources, study, intake.runs))
+
+
+def _without_paths(intake: Intake) -> tuple[Dropped, ...]:
+    """What was left out, by item; where the runs lie is nothing that a study should tell."""
+    tidy = []
+    for one in sorted(intake.dropped, key=lambda one: one.item):
+        reason = one.reason
+        for run in intake.runs:
+            reason = reason.replace(f"{run.folder}{os.sep}", "")
+        tidy.append(Dropped(one.item, reason))
+    return tuple(tidy)
 
 
 def _canvas(sources: Sequence[Source]) -> Canvas:

@@ -245,6 +245,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_reason(two_runs, tmp_path, s
     assert "made for another speech" in reasons["en_01"]
     assert "speaks another recording" in reasons["en_02"]
     assert "en_03.mp4" in reasons["en_03"]
+    assert str(tmp_path) not in " ".join(reasons.values())
     assert "0.40 s, not 0.5 to 20 s" in reasons["en_extra"]
     assert "silent" in reasons["en_mute"]
     assert "language is zh" in reasons["zh_00"]

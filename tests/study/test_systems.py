@@ -296,6 +296,20 @@ def test_coefficients_of_every_format_by_name(spoken, tmp_path):
     assert "p0.json is missing" in rows[0].error
 
 
+def test_weights_of_the_claire_head_open_the_jaw(spoken, tmp_path):
+    (tmp_path / "faces").mkdir()
+    for k, frames in enumerate((30, 39)):
+        weights = np.zeros((frames, 52), np.float32)
+        weights[:, [CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]]] = 0.25, 0.5
+        write_face(tmp_path / "faces" / f"p{k}.json", weights, 30.0)
+    for word, jaw in (("asis", 0.25), ("claire", 0.75)):
+        text = f'[systems.f]\nkind = "coefficients"\nfolder = "faces"\nmouth_close = "{word}"'
+        run(read_systems(config(tmp_path, text))["f"], spoken, tmp_path / word)
+        clip = load_clip(tmp_path / word / "clips" / "p0.clip")
+        assert np.allclose(clip.channel("jawOpen"), jaw)
+        assert np.allclose(clip.channel("mouthClose"), 0.5)
+
+
 def test_an_array_without_names_is_refused(spoken, tmp_path):
     (tmp_path / "faces").mkdir()
     for k in range(2):
@@ -508,6 +522,7 @@ WRONG = {
     "[systems.x]\nkind = 'program'\ncommand = ['{audio}', '{out}']\ntimeout_s = 0": "timeout_s is",
     "[systems.x]\nkind = 'program'\ncommand = ['{audio}', '{out}']\noutput = '.exe'": ".exe",
     "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nfiles = 'face.csv'": "must hold {id}",
+    "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nmouth_close = 'x'": "asis or claire",
     "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nnames = 'mine'": "known orders are",
     "[systems.x]\nkind = 'adapter'\ndriver = 'nix.py'\ncheckout = '.'": "no driver 'nix.py'",
     "[system.x]\nkind = 'clips'": "[systems.NAME]",
