@@ -58,6 +58,16 @@ class Chunk:
 
 ProgressCallback = Callable[[Progress], None]
 CancelCheck = Callable[[], bool]
+# For measuring: an engine made with the option `on_stage` calls it at these moments, the device
+# idle, with the moment's name. A stream comes to some of them again and again; an engine that has
+# no such moment leaves it out.
+OnStage = Callable[[str], None]
+STAGES: Final = (
+    "text_token", "text_done",  # the first token is there; the whole text is
+    "units_begin", "unit", "units_done",  # the speech generator starts; first unit; last unit
+    "audio", "audio_done",  # first samples; so far the last ones
+    "face_begin", "face_done",
+)  # fmt: skip
 
 
 @runtime_checkable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands `exorender eval tts|consistency|responses`: sounds and texts in, error rates out."""
+"""The commands `exorender eval tts|consistency|responses|latency`: speech in, its measures out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate, finish, json_option, output_option
+from render_jobs.cli_options import engine_option, engine_settings, omni_options, seed_option
 
 if TYPE_CHECKING:
     from render_jobs.evaluation_asr import Recogniser
@@ -108,6 +109,33 @@ def responses(run: Path, output: Path, **chosen: Any) -> None:
     counts = facts["counts"]
     failed = f", {counts['n_failed']} without an answer" if counts["n_failed"] else ""
     click.echo(f"wrote {facts['responses']}: {counts['n']} prompts{failed}")
+
+
+@evaluate.command(short_help="Measure how long an engine's answers take: RTF, first audio, face.")
+@click.argument("prompts", type=FILE)
+@click.option("--n", type=click.IntRange(min=1), default=100, show_default=True, metavar="N",
+              help="Prompts to measure, drawn with the seed.")  # fmt: skip
+@click.option("--warmup", type=click.IntRange(min=0), default=3, show_default=True, metavar="N",
+              help="Prompts before them that don't count.")  # fmt: skip
+@click.option("--stream", is_flag=True, help="Ask for the answer in pieces.")
+@engine_option("embedded")
+@seed_option("For the draw of the prompts, and for those that name none.")
+@omni_options
+@output_option
+@json_option
+def latency(prompts: Path, **chosen: Any) -> None:
+    """Measure the engine's times on PROMPTS (JSON lines), one prompt after the other."""
+    from render_jobs.console import ProgressLine
+    from render_jobs.evaluation_latency import LatencyRun, evaluate_latency
+    from render_jobs.evaluation_latency_text import latency_lines, latency_markdown
+
+    names = ("engine", "n", "warmup", "seed", "stream")
+    run = LatencyRun(
+        prompts, engine_options=engine_settings(chosen), **{name: chosen[name] for name in names}
+    )
+    with ProgressLine(quiet=chosen["as_json"], unit="prompts") as line:
+        result = evaluate_latency(run, line.frames)
+    finish(result, latency_markdown(result), latency_lines(result), chosen)
 
 
 def _recogniser(chosen: Mapping[str, Any]) -> Recogniser | None:

@@ -24,6 +24,7 @@ from exomni_core.engine import (
     CancelCheck,
     Capabilities,
     Chunk,
+    OnStage,
     ProgressCallback,
     report,
     stop_if,
@@ -46,7 +47,8 @@ class EmbeddedEngine:
     words may take for each second of a recording without transcript (at least
     `recognition_floor_s`); past it the sounds alone are recognised. It takes 0.3 s on an idle core;
     the default leaves room for a busy machine, where a tighter limit would let the load decide
-    which face comes out.
+    which face comes out. on_stage: told the moments of `exomni_core.engine.STAGES` that there are
+    here (the voice starts, its sound is there, the face), for measuring.
     """
 
     name = "embedded"
@@ -57,6 +59,7 @@ class EmbeddedEngine:
         default_seed: int = 0,
         recognition_budget: float = 4.0,
         recognition_floor_s: float = 30.0,
+        on_stage: OnStage | None = None,
     ) -> None:
         if isinstance(default_seed, bool) or not isinstance(default_seed, int) or default_seed < 0:
             raise InputError(
@@ -64,6 +67,7 @@ class EmbeddedEngine:
             )
         self._default_seed = default_seed
         self._budget = (float(recognition_budget), float(recognition_floor_s))
+        self._on_stage = on_stage
 
     def capabilities(self) -> Capabilities:
         """Speaks and lip-syncs in every language that espeak-ng has a voice for."""
@@ -137,6 +141,11 @@ class EmbeddedEngine:
     def close(self) -> None:
         """Nothing to release: every helper process ends with its request."""
 
+    def _mark(self, *stages: str) -> None:
+        if self._on_stage is not None:
+            for stage in stages:
+                self._on_stage(stage)
+
     def _say(
         self, prompt: Prompt, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> Clip:
@@ -144,7 +153,9 @@ class EmbeddedEngine:
         choice = choose_voice(text, prompt.language, prompt.voice, espeak.voice_variants())
         check_readable(text, choice.voice, field="text")
         report(progress, "speech", 0.0)
+        self._mark("units_begin")
         speech = espeak.speak(text, choice.voice, rate=prompt.rate)
+        self._mark("audio", "audio_done")
         stop_if(cancel)
         if speech.is_silent:
             raise InputError(
@@ -209,7 +220,9 @@ class EmbeddedEngine:
         stop_if(cancel)
         report(progress, "face", 0.8)
         seed = self._default_seed if prompt.seed is None else prompt.seed
+        self._mark("face_begin")
         weights = make_face(track, samples, sample_rate_hz, style=prompt.style, seed=seed)
+        self._mark("face_done")
         report(progress, "face", 1.0)
         return Clip(
             audio=samples,

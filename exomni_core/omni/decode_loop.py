@@ -8,7 +8,7 @@ only touches device tensors; the host looks in when it wants to know who has end
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -153,14 +153,24 @@ class DecodeLoop:
         else:
             self._allocate(self.room, self.cache.capacity - self.room - 1)
 
-    def serve(self, requests: Sequence[Request], check: Checkpoint) -> list[Decoded]:
-        """Decode all requests, as many at a time as there are rows; a free row takes the next."""
+    def serve(
+        self,
+        requests: Sequence[Request],
+        check: Checkpoint,
+        begun: Callable[[], None] | None = None,
+    ) -> list[Decoded]:
+        """Decode all requests, as many at a time as there are rows; a free row takes the next.
+
+        begun: called when the first ids are there.
+        """
         if not self.fits(requests):
             self._grow(requests)
         results: dict[int, Decoded] = {}
         first = min(self.rows, len(requests))
         owners = dict(enumerate(range(first)))  # row -> request
         self.admit(requests[:first])
+        if begun is not None:
+            begun()
         following = first
         ahead = CUDA_RUN_AHEAD if self.backbone.device.type == "cuda" else 1
         while owners:

@@ -23,6 +23,7 @@ from exomni_core.engine import (
     CancelCheck,
     Capabilities,
     Chunk,
+    OnStage,
     ProgressCallback,
     report,
     stop_if,
@@ -51,7 +52,8 @@ class OmniEngine:
 
     default_seed: for prompts without one. align: time the words of what was generated with the
     embedded aligner. idle_unload_s: free the weights after so long without work (None: never).
-    rows: prompts decoded at a time in `generate_many`. Other options: LoadOptions.
+    rows: prompts decoded at a time in `generate_many`. on_stage: told each moment of
+    `exomni_core.engine.STAGES`, for measuring. Other options: LoadOptions.
     Raises InputError or EnvironmentProblem at once if the checkpoint isn't whole.
     """
 
@@ -65,6 +67,7 @@ class OmniEngine:
         align: bool = False,
         idle_unload_s: float | None = None,
         rows: int = 8,
+        on_stage: OnStage | None = None,
         **load_options: Any,
     ) -> None:
         if model is None:
@@ -85,6 +88,7 @@ class OmniEngine:
                     field=name,
                 )
         self.model = OmniModel(find_folders(Path(model)), LoadOptions(**load_options))
+        self.model.on_stage = on_stage
         self._idle = IdleTimer(idle_unload_s, self.model.release)
 
     def capabilities(self) -> Capabilities:
@@ -115,6 +119,10 @@ class OmniEngine:
             f"omni-{__version__}.{REVISION}+weights.{digest.hexdigest()[:12]}.{how}"
             f".seed.{self._default_seed}{'.aligned' if self._align else ''}"
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What a measurement of time has to name: device, precision, attention, versions."""
+        return self.model.facts()
 
     def generate(
         self,

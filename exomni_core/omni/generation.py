@@ -109,6 +109,7 @@ def write(
             places, _decode(model, "text", rule, requests, check, rows), strict=True
         ):
             written[place] = _as_written(model, decoded)
+    model.mark("text_done")
     return [w for w in written if w is not None]
 
 
@@ -117,6 +118,7 @@ def recite(model: OmniModel, asked: Asked, text: str) -> Written:
     """Force `text` through the language model as its own answer, word for word."""
     ids = torch.tensor([model.text.plain_ids_of(text)], device=model.device)
     hidden = model.language_model.teach(prompt_vectors(model, asked), ids)
+    model.mark("text_done")
     return Written(ids[0], hidden, text, complete=True)
 
 
@@ -131,17 +133,21 @@ def speak(
     rule: SegmentRule = OFFLINE,
 ) -> list[Spoken]:
     """Speech units of each answer, all segments of all answers in one batch."""
+    model.mark("units_begin")
     if model.compat == "reference":
-        return [
+        released = [
             _spoken_as_released(model, answer, seed, check)
             for answer, seed in zip(written, seeds, strict=True)
         ]
+        model.mark("units_done")
+        return released
     requests, owners = [], []
     for number, (answer, seed) in enumerate(zip(written, seeds, strict=True)):
         for request in segment_requests(model, answer, seed, rule):
             requests.append(request)
             owners.append(number)
     decoded = _decode(model, "units", UnitRule(model.generator), requests, check, rows)
+    model.mark("units_done")
     return [
         Spoken(tuple(d for d, o in zip(decoded, owners, strict=True) if o == number))
         for number in range(len(written))
@@ -191,15 +197,18 @@ def segment_request(
 @torch.inference_mode()
 def mouth(model: OmniModel, written: Written, units: Sequence[int]) -> Spoken:
     """Force the units of a recording through the generator, as the speech of `written`."""
+    model.mark("units_begin")
     ids = torch.tensor([list(units)], device=model.device)
     prompt = model.generator.prompt(written.hidden, written.ids[None])
     hidden = model.generator.teach(prompt, ids)
+    model.mark("units_done")
     return Spoken((Decoded(ids[0], hidden, ended=True),))
 
 
 @torch.inference_mode()
 def animate(model: OmniModel, spoken: Spoken) -> FloatArray:
     """(T, 52) weights at 30 fps."""
+    model.mark("face_begin")
     segments = [segment for segment in spoken.segments if len(segment.ids)]
     if not segments:
         return np.zeros((0, 52), np.float32)
@@ -216,6 +225,7 @@ def animate(model: OmniModel, spoken: Spoken) -> FloatArray:
         ]
         frames = torch.cat(parts, dim=1)
     weights: FloatArray = arkit_weights(frames[0]).cpu().numpy()
+    model.mark("face_done")
     return weights
 
 
@@ -223,7 +233,10 @@ def animate(model: OmniModel, spoken: Spoken) -> FloatArray:
 def sound(model: OmniModel, spoken: Sequence[Spoken], seeds: Sequence[int]) -> list[FloatArray]:
     """The waveform of each, (S,) at 22,050 Hz."""
     waves = model.decoder.decode_many([s.units.tolist() for s in spoken], seeds=list(seeds))
-    return [np.clip(w.float().cpu().numpy(), -1.0, 1.0) for w in waves]
+    samples = [np.clip(w.float().cpu().numpy(), -1.0, 1.0) for w in waves]
+    model.mark("audio")
+    model.mark("audio_done")
+    return samples
 
 
 def fit_frames(weights: FloatArray, samples: int, rate_hz: int) -> FloatArray:
@@ -274,4 +287,5 @@ def _decode(
         room=max(r.most for r in requests),
         positions=max(r.prompt.shape[1] for r in requests),
     )
-    return loop.serve(requests, check)
+    first = "text_token" if name == "text" else "unit"
+    return loop.serve(requests, check, lambda: model.mark(first))

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 import torch
 from torch import nn
 
+from exomni_core.engine import OnStage
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.omni.audio_features import MelExtractor
 from exomni_core.omni.compat import Compat
@@ -101,6 +102,7 @@ class OmniModel:
         self._loader = PartLoader(
             folders.checkpoint, self.config, device=self.device, dtype=self.dtype
         )
+        self.on_stage: OnStage | None = None  # told what is reached, for measuring
         self._parts: dict[str, Any] = {}
         self._loops: dict[tuple[str, int], DecodeLoop] = {}
         self._check_memory()
@@ -213,6 +215,35 @@ class OmniModel:
             loop.stop()
             loop.use(rule)
         return loop
+
+    def facts(self) -> dict[str, Any]:
+        """Where and how this model computes, in plain data."""
+        cuda = self.device.type == "cuda"
+        kernels = {
+            "flash": torch.backends.cuda.flash_sdp_enabled(),
+            "memory-efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+            "math": torch.backends.cuda.math_sdp_enabled(),
+        }
+        allowed = ", ".join(name for name, enabled in kernels.items() if enabled)
+        return {
+            "device": str(self.device),
+            "device_name": torch.cuda.get_device_name(self.device) if cuda else "",
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "quantize": self.options.quantize,
+            "compat": self.compat,
+            "graphs": self.options.graphs and cuda,
+            "attention": f"torch scaled_dot_product_attention ({allowed if cuda else 'cpu'})",
+            "torch": str(torch.__version__),
+            "cuda": torch.version.cuda,
+            "threads": torch.get_num_threads(),
+        }
+
+    def mark(self, stage: str) -> None:
+        """Tell `on_stage`, if there is one, that `stage` is reached; the device has finished."""
+        if self.on_stage is not None:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self.on_stage(stage)
 
     def drop_loops(self) -> None:
         """Free the caches of the decode loops."""

@@ -78,12 +78,17 @@ class Performer:
         A frame is given with the sound that it is shown to.
         """
         units = list(units)
+        self.model.mark("face_begin")
         raw = self.model.face.push(
             self._face, hidden, units, segment_ends=segment_ends, final=final
         )
+        self.model.mark("face_done")
         wave = self.model.decoder.push(self._sound, units, final=final)
         self._weights.append(arkit_weights(raw[0]).cpu().numpy())
         self._audio.append(np.clip(wave.float().cpu().numpy(), -1.0, 1.0))
+        if len(wave):
+            self.model.mark("audio")
+            self.model.mark("audio_done")
         return self._due(final=final)
 
     def _due(self, *, final: bool) -> Piece:
@@ -123,7 +128,10 @@ class _Writing:
     def look(self) -> None:
         """Take over the tokens that are there; cut segments."""
         new = self.loop.result(0, self.seen).ids.tolist()
+        ended = self.ended
         self.ended = self.loop.ended()[0]
+        if self.ended and not ended:
+            self.model.mark("text_done")
         for token in new:
             self.seen += 1
             self.unshown.append(token)
@@ -184,6 +192,7 @@ def stream_reply(
     )
     writing = _Writing(loop, model, Segmenter(rule, model.text.pieces_of))
     loop.admit([request])
+    model.mark("text_token")
 
     def advance(tokens: int) -> None:
         for _ in range(tokens):
@@ -270,6 +279,7 @@ def _segment(
 ) -> Iterator[Piece]:
     """Write the units of one segment, some at a time, and perform them."""
     tokens = len(written.ids)
+    model.mark("units_begin")
     request = segment_request(model, written.ids, written.hidden, (0, tokens), seed, number)
     loop = model.loop(
         "units",
@@ -279,6 +289,7 @@ def _segment(
         positions=max(request.prompt.shape[1], STREAMING.most + 2),
     )
     loop.admit([request])
+    model.mark("unit")
     taken = 0
     while True:
         for _ in range(UNITS_AT_ONCE):
@@ -288,6 +299,8 @@ def _segment(
                 break
         made = loop.result(0, taken)
         ended = loop.ended()[0]
+        if ended:
+            model.mark("units_done")
         units = made.ids.tolist()
         taken += len(units)
         check()
