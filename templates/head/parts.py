@@ -237,7 +237,7 @@ def brow_part(face: Array) -> Part:
     along /= np.linalg.norm(along, axis=-1, keepdims=True)
     near = face[(face[:, 0] > 0.8) & (face[:, 0] < 5.8) & (face[:, 1] > 0.9) & (face[:, 1] < 3.4)]
     rows = []
-    for side, height in ((-1.0, -0.02), (0.0, 0.075), (1.0, -0.02)):
+    for side, height in ((-1.0, -0.02), (0.0, 0.05), (1.0, -0.02)):
         base, normal = _on_face(
             x - side * wide * along[..., 1], y + side * wide * along[..., 0], near
         )
@@ -260,8 +260,8 @@ def lash_part(half: Half, face: Array) -> Part:
     s = np.linspace(0, 1, len(slots))[:, None]
     grow = np.sin(np.pi * np.clip(0.04 + 0.86 * s, 0, 1)) ** 0.9
     outward = np.concatenate([0.05 + 0.45 * s**2, 0.30 + 0.25 * s, 0.95 - 0.5 * s], 1)
-    below = edge + np.array([0.0, -0.03, -0.01])
-    ridge = edge + np.array([0.0, 0.028, 0.035]) * (0.3 + 0.7 * grow)
+    below = edge + np.array([0.0, -0.045, 0.0])
+    ridge = edge + np.array([0.0, 0.045, 0.05]) * (0.3 + 0.7 * grow)
     tip = edge + np.array([0.0, 0.01, 0.02]) + outward * (0.24 * grow)
     points = np.stack([below, tip, ridge])
     return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "lash")
