@@ -49,14 +49,16 @@ class Regions:
 class FaceBasis:
     """Offsets per unit of weight in mm, each (52, 3 n) in ARKIT_52 order, n vertices of a region.
 
-    Columns are n of x, then y, then z: whole rows of numbers are fastest to square. moving: all
-    vertices that any shape moves, of `count` in the head, as blocks (B, 52, 3 * BLOCK), the last
-    one filled up with zeros. gap: of each of P inner-lip pairs, the upper vertex minus the lower
-    one. neutral_gap: (3, P) mm, the same in the neutral face.
+    Columns are n of x, then y, then z: whole rows of numbers are fastest to square. upper (of
+    `upper_count` vertices) and moving (all that any shape moves, of `count` in the head) are blocks
+    (B, 52, 3 * BLOCK), the last one filled up with zeros, so that long clips take little room. gap:
+    of each of P inner-lip pairs, the upper vertex minus the lower one. neutral_gap: (3, P) mm, the
+    same in the neutral face.
     """
 
     lips: Array
     upper: Array
+    upper_count: int
     moving: Array
     count: int
     gap: Array
@@ -88,15 +90,18 @@ def make_basis(
         flat = np.moveaxis(part, 2, 1).astype(kind) * kind(unit_to_mm)
         return np.ascontiguousarray(flat.reshape(len(table), -1))
 
+    def blocks(ids: Ids) -> Array:
+        return np.stack([rows(part, table.dtype.type) for part in _blocks(table[:, ids])])
+
     pairs = regions.pairs.reshape(-1, 2)
     exact = table[:, pairs].astype(np.float64)
     upper, lower = points[pairs[:, 0]].astype(np.float64), points[pairs[:, 1]]
-    moving = np.flatnonzero(table.any(axis=(0, 2)))
     return FaceBasis(
         # In the head's own precision, single for most: twice as fast, exact to a millionth.
         lips=rows(table[:, regions.lips], table.dtype.type),
-        upper=rows(table[:, regions.upper], table.dtype.type),
-        moving=np.stack([rows(part, table.dtype.type) for part in _blocks(table[:, moving])]),
+        upper=blocks(regions.upper),
+        upper_count=len(regions.upper),
+        moving=blocks(np.flatnonzero(table.any(axis=(0, 2)))),
         count=len(points),
         gap=rows(exact[:, :, 0] - exact[:, :, 1]),
         neutral_gap=np.ascontiguousarray((upper - lower).T) * unit_to_mm,

@@ -53,8 +53,7 @@ def clip_metrics(
     values: Values = dict(zip(("lve_l2_mm", "lve_sq_mm2"), lve(lip_error), strict=True))
     values["lip_mean_error_mm"] = float(np.sqrt(square(lip_error)).mean(dtype=np.float64))
     values["mve_mm"] = mean_vertex_error(error, basis)
-    values["upper_vertex_error_mm"] = lve(offsets(error, basis.upper))[0]
-    values |= fdd(offsets(pred, basis.upper), offsets(ref, basis.upper))
+    values |= upper_metrics(pred, ref, basis)
     ref_lips = offsets(ref, basis.lips)
     values |= lip_motion(lip_error, ref_lips, fps)
     values |= opening_metrics(opening(pred, basis), opening(ref, basis), basis, fps, bilabials)
@@ -98,18 +97,30 @@ def mean_vertex_error(error: Array, basis: FaceBasis) -> float:
     return total / (len(error) * basis.count)
 
 
-def fdd(pred_upper: Array, ref_upper: Array) -> Values:
-    """Upper-face dynamics deviation of (T, 3, n) mm: reference minus prediction, signed.
+def upper_metrics(pred: Array, ref: Array, basis: FaceBasis) -> Values:
+    """Upper vertex error (mean over frames of the largest distance) and dynamics deviation.
 
-    Standard deviation over time (population) of the squared (CodeTalker's code) and of the plain
-    length of the offset from neutral, averaged over vertices.
+    FDD is the mean over vertices of the standard deviation over time (population) of the squared
+    (CodeTalker's code) and of the plain length of the offset from neutral: reference minus
+    prediction, signed.
     """
-    pred, ref = square(pred_upper), square(ref_upper)
-    plain = _deviation(np.sqrt(ref)) - _deviation(np.sqrt(pred))
+    worst, sums = np.zeros(len(pred)), np.zeros(2)
+    error = pred - ref
+    for block in basis.upper:
+        np.maximum(worst, square(offsets(error, block)).max(axis=1), out=worst)
+        sums += fdd_sums(square(offsets(pred, block)), square(offsets(ref, block)))
     return {
-        "fdd_sq_mm2": float((_deviation(ref) - _deviation(pred)).mean(dtype=np.float64)),
-        "fdd_l2_mm": float(plain.mean(dtype=np.float64)),
+        "upper_vertex_error_mm": float(np.sqrt(worst).mean()),
+        "fdd_sq_mm2": float(sums[0] / basis.upper_count),
+        "fdd_l2_mm": float(sums[1] / basis.upper_count),
     }
+
+
+def fdd_sums(pred: Array, ref: Array) -> tuple[float, float]:
+    """Sums over vertices of the deviations' differences; squared lengths (T, n) are used up."""
+    plain = _deviation(np.sqrt(ref)) - _deviation(np.sqrt(pred))
+    squared = _deviation(ref) - _deviation(pred)
+    return float(squared.sum(dtype=np.float64)), float(plain.sum(dtype=np.float64))
 
 
 def _deviation(values: Array) -> Array:

@@ -66,7 +66,7 @@ def swapped(rows):
 
 
 true_aggregate = fixture.aggregate
-true_fdd, true_jerk, true_lag = face.fdd, face._jerk, face.best_lag
+true_fdd, true_jerk, true_lag = face.fdd_sums, face._jerk, face.best_lag
 MUTATIONS = {
     "squared instead of L2": (face, "lve", squared, "lve_l2_mm"),
     "mean instead of max over lips": (face, "lve", mean_over_lips, "lve_l2_mm"),
@@ -77,7 +77,7 @@ MUTATIONS = {
     "51 names mapped by index": (fixture, "by_name", by_index, "per_sample/2/lve_l2_mm"),
     "stretched instead of cut": (fixture, "align", stretched, "per_sample/1/lve_l2_mm"),
     "padded instead of cut": (fixture, "align", padded, "per_sample/1/lve_l2_mm"),
-    "FDD sign": (face, "fdd", lambda p, r: true_fdd(r, p), "fdd_sq_mm2"),
+    "FDD sign": (face, "fdd_sums", lambda p, r: true_fdd(r, p), "fdd_sq_mm2"),
     "lag sign": (face, "best_lag", lambda p, r: true_lag(r, p), "av_lag_frames"),
     "sample deviation": (
         face, "_deviation", lambda v: v.std(axis=0, ddof=1), "fdd_sq_mm2"),
