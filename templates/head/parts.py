@@ -177,9 +177,6 @@ def teeth_parts() -> list[Part]:
     return parts
 
 
-TONGUE_ROOT = np.array([0.0, -7.75, 4.6])
-
-
 def tongue_part() -> Part:
     """A flat, rounded tongue lying behind the lower teeth."""
     stations, slots = 16, 11

@@ -8,7 +8,7 @@ is mirrored at the very end, which makes the head exactly symmetric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,6 @@ class Half:
     seam: npt.NDArray[np.bool_]
     mouth_corner: int = 0
     eye_corners: tuple[int, int] = (0, 0)
-    pinned: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def _columns() -> Array:
