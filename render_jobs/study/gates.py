@@ -70,6 +70,7 @@ class Gate(BaseHTTPRequestHandler):
     server_version, sys_version = "study", ""
     timeout = _SEND_S
     disable_nagle_algorithm = True
+    _started, _status, _unread = 0.0, 0, True  # for requests too broken to be parsed
 
     def handle_one_request(self) -> None:
         """As the base class, with a limit on how long a request may take to arrive."""
@@ -163,6 +164,10 @@ class Gate(BaseHTTPRequestHandler):
         own = {self.headers.get("Host", "").lower(), self.server.public_host}
         if not host or host not in own:
             raise Refusal(HTTPStatus.FORBIDDEN, "another site can't post here")
+
+    def handle_expect_100(self) -> bool:
+        """Wait with "100 Continue" until the request has passed the gates."""
+        return True
 
     def _arrived(self) -> None:
         self._unread = False

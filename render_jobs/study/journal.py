@@ -169,8 +169,9 @@ class Journal:
             lines: list[bytes] = []
             for change, future in jobs:
                 with self._one(future) as turn:
-                    done.append((future, change(turn)))
+                    result = change(turn)
                     lines += [_line(event) for event in turn.events]
+                    done.append((future, result))
             if lines:
                 size = os.fstat(self._log).st_size
                 _write_all(self._log, b"".join(lines))

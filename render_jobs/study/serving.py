@@ -15,6 +15,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -97,6 +98,16 @@ class Page:
         """The file of that name."""
         return self._files.get(name)
 
+    def check_languages(self, languages: Sequence[str]) -> None:
+        """InputError where the page can't be shown in one of them."""
+        for language in languages:
+            if f"words.{language}.json" not in self._files:
+                known = sorted(n.split(".")[1] for n in self._files if n.startswith("words."))
+                raise InputError(
+                    f"the page has no words in {language!r}; it speaks {', '.join(known)}",
+                    field="page_languages",
+                )
+
     def body(self, name: str) -> bytes:
         """The bytes of a file that is surely there."""
         return self._files[name].body
@@ -119,6 +130,7 @@ class StudyServer(ThreadingHTTPServer):
         self.study: Study = read_study(self.folder)
         check_files(self.study, self.folder)
         self.page = Page()
+        self.page.check_languages(self.study.page_languages)
         self.sound = sound or SoundCheck(self.study.page_languages)
         keys = load_keys(self.folder)
         self.admin_token = settings.admin_token or keys.admin_token

@@ -340,6 +340,50 @@ def test_secrets_are_the_keepers_alone(served):
     assert load_keys(served.folder) == served.keys
 
 
+def test_a_full_disk_loses_nothing_that_was_confirmed(served, monkeypatch):
+    rater = served.rater(0)
+    state = rater.enter()
+    body = answer_body(state["trial"], "left")
+    before = (served.folder / "events.jsonl").read_bytes()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("render_jobs.study.journal.os.fsync", full)
+        reply = rater.post("answer", **body)
+    assert reply.status == 507
+    assert (served.folder / "events.jsonl").read_bytes() == before
+    assert answers_in(served.folder) == []
+    assert rater.state("answer", **body)["trial"]["id"] != body["trial"]  # the page tries again
+    assert [row[3] for row in answers_in(served.folder)] == [body["uuid"]]
+
+
+def test_a_fault_harms_only_its_own_request(served):
+    store = served.server.store
+
+    def faulty(turn):
+        turn.run("UPDATE raters SET comment = 'half'")
+        turn.log("odd", "R01", value=float("nan"))  # no JSON
+
+    with pytest.raises(ValueError, match="JSON"):
+        store._do(faulty)
+    assert store.state("R01")["step"] == "consent"
+    assert all(row["comment"] == "" for row in store.progress())
+
+
+def test_a_page_without_words_is_not_served(study_copy):
+    from dataclasses import replace
+
+    from render_jobs.study.plan import read_study, write_study
+
+    folder = study_copy()
+    write_study(replace(read_study(folder), page_languages=("en", "eo")), folder)
+    done = run("serve", folder, "--port", 0)
+    assert done.exit_code == 2
+    assert "no words in 'eo'" in done.output
+
+
 def test_one_server_for_a_study(served):
     with pytest.raises(InputError, match="served already"):
         Store(served.study, served.folder, served.keys)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from study_client import request, serving, start_process
 
-from render_jobs.cli import main
 from render_jobs.study.journal import read_events
 from render_jobs.study.store import export_ratings
 
@@ -299,7 +299,49 @@ async def everybody(served):
 
 @needs_browser
 def test_four_raters_from_page_to_report(study_copy):
-    folder = study_copy()
+    rate_and_check(study_copy(), "velvet_otter", "copper_heron")
+
+
+SENTENCES = {
+    "en": ("Bob brought a big bag of apples.", "Please keep the paper by the open window.",
+           "Maybe we should move the meeting.", "The weather map shows warm air.",
+           "She poured the tea before the phone rang."),
+    "zh": ("请把苹果和面包放在桌子上。", "明天早上我们去公园跑步。", "他慢慢地打开门。",
+           "妈妈买了一本图画书。", "朋友们都说这部电影好看。"),
+}  # fmt: skip
+
+
+@needs_browser
+@pytest.mark.slow
+def test_two_embedded_styles_from_prompts_to_report(tmp_path):
+    """The whole way: six prompts spoken in two styles, rendered, paired, rated, reported."""
+    for style in ("neutral", "quiet"):
+        lines = [
+            json.dumps({"id": f"{code}_{k}", "text": text, "language": code, "style": style})
+            for code, texts in SENTENCES.items()
+            for k, text in enumerate(texts)
+        ]
+        prompts = tmp_path / f"{style}.jsonl"
+        prompts.write_text("\n".join(lines), encoding="utf-8")
+        command = ["batch", str(prompts), "--out", str(tmp_path / style), "--size", "192x256"]
+        run_ok(*command, "--workers", "1", "--quiet")
+    runs = [str(tmp_path / style) for style in ("neutral", "quiet")]
+    options = ["--n", "6", "--raters", "4", "--languages", "en,zh", "--min-s", "1", "--quiet"]
+    run_ok("pairs", *runs, "-o", str(tmp_path / "study"), *options)
+    rate_and_check(tmp_path / "study", "neutral", "quiet")
+
+
+def run_ok(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "render_jobs.cli", *arguments],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rate_and_check(folder, target, other):
+    """Serve the study to the four people, then look at every answer and at the report."""
     served = start_process(folder, "--completion-code", "C0DE")
     try:
         people = asyncio.run(everybody(served))
@@ -309,25 +351,22 @@ def test_four_raters_from_page_to_report(study_copy):
         served.process.communicate(timeout=20)
     assert [person.faults for person in people] == [[], [], [], []]
     assert all(r["state"] == "finished" and r["answered"] == 8 for r in told["raters"])
-    check_ratings(folder, people)
+    check_ratings(folder, people, target)
     check_doms(people, served.study)
-    done = CliRunner().invoke(main, ["study", "report", str(folder), "--json"])
-    assert done.exit_code == 0, done.output
-    report = json.loads(done.stdout)
-    target, other = "velvet_otter", "copper_heron"
+    report = json.loads(run_ok("study", "report", str(folder), "--json"))
     for analysis in ("raw", "clean"):
         found = report[analysis]["comparisons"][f"{target}__vs__{other}"]["all"]
         assert found["counts"] == {"win": 24, "tie": 0, "loss": 0}, analysis
 
 
-def check_ratings(folder, people):
+def check_ratings(folder, people, target):
     rows = export_ratings(folder)
     assert len(rows) == 32
     for person in people:
         own = [r for r in rows if r.rater_id == person.rater_id]
         wanted = {}
         for trial in person.trials:
-            side = "left" if trial.left == "velvet_otter" else "right"
+            side = "left" if trial.left == target else "right"
             wanted[trial.index] = trial.expected or side
         assert {r.trial_index: r.response for r in own} == {
             k: v for k, v in wanted.items() if person.trials[k].kind != "practice"
@@ -347,7 +386,9 @@ def check_ratings(folder, people):
 
 
 def check_doms(people, study):
-    words = [*study.systems, "catch", "identical", "desync", "intact", "delayed"]
+    # A style is a plain word, which texts may hold; where it would tell, other tests look.
+    words = [name for name in study.systems if name not in ("neutral", "quiet")]
+    words += ["catch", "identical", "desync", "intact", "delayed"]
     words += [pair.item_id for pair in study.pairs]
     for person in people:
         assert len(person.doms) >= 10
