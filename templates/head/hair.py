@@ -15,7 +15,7 @@ from templates.head.pieces import Part, sheet
 Array = npt.NDArray[np.float64]
 
 LOCKS, TUFT_ROWS = 11, 4.0  # in half a head
-COLUMNS, ROWS = 4 * LOCKS + 1, 18
+COLUMNS, ROWS = 4 * LOCKS + 1, 17
 # Where the hair ends: loft row at angles (degrees) from the front over the ear to the nape.
 _LINE = np.array([
     [0, 3.32], [14, 3.24], [26, 3.05], [38, 3.12], [48, 3.62], [57, 4.25], [66, 4.75],

@@ -138,8 +138,8 @@ def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, r
     rounding = np.abs(2 * tooth - 1) ** 3
     which = np.append(np.repeat(np.arange(len(widths)), len(inside)), len(widths) - 1)
     short = np.array([0.0, 0.06, 0.02, 0.08, 0.10, 0.10])[which]
-    profile_out = np.array([-0.02, 0.05, 0.06, 0.02, -0.08, -0.2, -0.4, -0.5])
-    profile_y = np.array([1.0, 0.75, 0.45, 0.12, 0.0, 0.06, 0.5, 1.0])
+    profile_out = np.array([-0.02, 0.05, 0.06, 0.02, -0.08, -0.2, -0.45])
+    profile_y = np.array([1.0, 0.75, 0.45, 0.12, 0.0, 0.06, 0.8])
     out = profile_out - (0.10 * gap + 0.05 * rounding)[:, None] * (profile_out > -0.15)
     near_edge = 1 - profile_y
     drop = (0.07 * rounding + 0.10 * gap + short)[:, None] * near_edge**2
@@ -160,8 +160,8 @@ def teeth_parts() -> list[Part]:
     lower = _tooth_row("teeth_lower", (0.55, 0.58, 0.66, 0.68, 0.68, 0.9), LOWER_EDGE, -0.9, "jaw")
     parts = [upper, lower]
     length = np.linspace(0, 4.4, 19)
-    out = np.array([-0.06, 0.05, 0.10, 0.04, -0.3, -0.75, -0.62])
-    up = np.array([0.74, 0.82, 1.05, 1.4, 1.6, 1.3, 0.75])
+    out = np.array([-0.06, 0.05, 0.10, 0.04, -0.3, -0.7])
+    up = np.array([0.74, 0.82, 1.05, 1.4, 1.6, 1.2])
     for edge, sign, arch, rig in (
         (UPPER_EDGE, 1, UPPER_ARCH, "skull"),
         (LOWER_EDGE, -1, LOWER_ARCH, "jaw"),
