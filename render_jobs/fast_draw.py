@@ -18,13 +18,9 @@ from render_jobs.fast_mesh import FastMesh, FloatArray
 
 # Pixel rows are wanted from the top down, so the projection is upside down, and with it every
 # triangle's winding: what OpenGL calls a front is a back.
-_CORNERS: Final = """
-void main() {
-  shown_front = front;
-  shown_back = back;
-  gl_Position = projection * vec4(point, 1.0);
-}
-"""
+_PLACE: Final = "gl_Position = projection * vec4(point, 1.0); }"
+_CORNERS_FRONT: Final = "void main() { shown_front = front; " + _PLACE
+_CORNERS_BOTH: Final = "void main() { shown_front = front; shown_back = back; " + _PLACE
 _SHOW_FRONT: Final = "void main() { pixel = shown_front; }"
 _SHOW_BOTH: Final = "void main() { pixel = gl_FrontFacing ? shown_back : shown_front; }"
 _WHOLE_PICTURE: Final = "void main() { gl_Position = vec4(corner, 0.0, 1.0); }"
@@ -53,22 +49,22 @@ class Canvas:
         size: tuple[int, int],
         across: int,
         background: tuple[float, float, float, float],
+        backs: bool,
     ) -> None:
         """`projection` (4, 4): camera's axes -> clip space. background: sRGB and alpha, 0 to 1.
 
-        across: samples per pixel are its square.
+        across: samples per pixel are its square. backs: back faces have colours of their own.
         """
         self.size, self.across, self._background = size, across, background
         upside_down = np.diag([1.0, -1.0, 1.0, 1.0]) @ projection
         self._projection = [float(value) for value in upside_down.T.ravel()]
         self._drawn = mesh.drawn
-        self._format = _vertex_format()
+        self.backs = backs and len(mesh.two_sided) > 0
+        self._format = _vertex_format(self.backs)
+        self._shader = _surface_shader(self.backs)
         self._parts = [
-            (gpu.types.GPUIndexBuf(type="TRIS", seq=triangles), _surface_shader(two_sided), cull)
-            for triangles, two_sided, cull in (
-                (mesh.one_sided, False, "FRONT"),
-                (mesh.two_sided, True, "NONE"),
-            )
+            (gpu.types.GPUIndexBuf(type="TRIS", seq=triangles), cull)
+            for triangles, cull in ((mesh.one_sided, "FRONT"), (mesh.two_sided, "NONE"))
             if len(triangles)
         ]
         width, height = size
@@ -78,24 +74,27 @@ class Canvas:
             self._small = gpu.types.GPUOffScreen(width, height)
             self._average = _average_shader(across)
             self._picture = _whole_picture()
-        self.two_sided = len(mesh.two_sided) > 0
 
-    def submit(self, points: FloatArray, front: Bytes, back: Bytes) -> None:
-        """Start drawing a frame: (3, P) points in the camera's axes, (G, 4) sRGB of both sides."""
+    def submit(self, points: FloatArray, front: Bytes, back: Bytes | None) -> None:
+        """Start drawing a frame: (3, P) points in the camera's axes, (G, 4) sRGB of both sides.
+
+        back: None where `backs` is false.
+        """
         vertices = gpu.types.GPUVertBuf(len=len(self._drawn), format=self._format)
         vertices.attr_fill("point", np.ascontiguousarray(points[:, self._drawn].T))
         vertices.attr_fill("front", front)
-        vertices.attr_fill("back", back)
+        if back is not None:
+            vertices.attr_fill("back", back)
         with self._big.bind():
             gpu.state.active_framebuffer_get().clear(color=self._background, depth=1.0)
             gpu.state.depth_test_set("LESS")
             gpu.state.depth_mask_set(True)
-            for elements, shader, cull in self._parts:
+            self._shader.bind()
+            self._shader.uniform_float("projection", self._projection)
+            for elements, cull in self._parts:
                 gpu.state.face_culling_set(cull)
                 batch = gpu.types.GPUBatch(type="TRIS", buf=vertices, elem=elements)
-                shader.bind()
-                shader.uniform_float("projection", self._projection)
-                batch.draw(shader)
+                batch.draw(self._shader)
         gpu.state.face_culling_set("NONE")
         gpu.state.depth_test_set("NONE")
         if self._small is not None:
@@ -129,27 +128,29 @@ def largest_side() -> int:
     return int(gpu.capabilities.max_texture_size_get())
 
 
-def _vertex_format() -> Any:
+def _vertex_format(backs: bool) -> Any:
     layout = gpu.types.GPUVertFormat()
     layout.attr_add(id="point", comp_type="F32", len=3, fetch_mode="FLOAT")
     layout.attr_add(id="front", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
-    layout.attr_add(id="back", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
+    if backs:
+        layout.attr_add(id="back", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
     return layout
 
 
-def _surface_shader(two_sided: bool) -> Any:
+def _surface_shader(backs: bool) -> Any:
     between = gpu.types.GPUStageInterfaceInfo("exomni_surface")
     between.smooth("VEC4", "shown_front")
-    between.smooth("VEC4", "shown_back")
     info = gpu.types.GPUShaderCreateInfo()
     info.push_constant("MAT4", "projection")
     info.vertex_in(0, "VEC3", "point")
     info.vertex_in(1, "VEC4", "front")
-    info.vertex_in(2, "VEC4", "back")
+    if backs:
+        between.smooth("VEC4", "shown_back")
+        info.vertex_in(2, "VEC4", "back")
     info.vertex_out(between)
     info.fragment_out(0, "VEC4", "pixel")
-    info.vertex_source(_CORNERS)
-    info.fragment_source(_SHOW_BOTH if two_sided else _SHOW_FRONT)
+    info.vertex_source(_CORNERS_BOTH if backs else _CORNERS_FRONT)
+    info.fragment_source(_SHOW_BOTH if backs else _SHOW_FRONT)
     return gpu.shader.create_from_info(info)
 
 

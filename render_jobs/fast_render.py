@@ -85,6 +85,8 @@ def draw_frames(
     turn = np.array(camera.matrix_world.inverted(), np.float64)[:3]
     poser = Poser(prepared.mesh, prepared.light, turn, camera.data.type == "ORTHO")
     background = background_of(stage)
+    # Workbench turns a back face's normal round for lamps, but not for a matcap.
+    backs = prepared.light.follows == "sky"
 
     def draw(depsgraph: Any) -> None:
         projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
@@ -94,7 +96,7 @@ def draw_frames(
             across = samples_across(settings)
             while across > 1 and max(width, height) * across > largest_side():
                 across -= 1
-            canvas = Canvas(prepared.mesh, projection, (width, height), across, background)
+            canvas = Canvas(prepared.mesh, projection, (width, height), across, background, backs)
         except Exception as error:  # whatever a driver may say
             raise FastUnavailableError(f"OpenGL refused ({_in_a_line(error)})") from error
         try:
@@ -116,9 +118,10 @@ def background_of(stage: Stage) -> tuple[float, float, float, float]:
 def _loop(canvas: Any, poser: Poser, weights: FloatArray, buffers: int, sink: Sink) -> None:
     """Pose frame n + 1 while the device draws frame n, then fetch that."""
     count = len(poser.mesh.drawn)
-    front, back = (np.full((count, 4), 255, np.uint8) for _ in range(2))
+    front = np.full((count, 4), 255, np.uint8)
+    back = front.copy() if canvas.backs else None
     free = [canvas.new_buffer() for _ in range(buffers)]
-    frames = _posed(poser, weights, front, back, canvas.two_sided)
+    frames = _posed(poser, weights, front, back)
     points = next(frames)
     for _ in range(len(weights)):
         canvas.submit(points, front, back)
@@ -129,11 +132,11 @@ def _loop(canvas: Any, poser: Poser, weights: FloatArray, buffers: int, sink: Si
             free.append(done)
 
 
-def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes, two_sided: bool) -> Any:
+def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes | None) -> Any:
     """Yield each frame's points, its colours being in `front` and `back`."""
     for start in range(0, len(weights), BLOCK):
         for points in poser.block(weights[start : start + BLOCK]):
-            poser.colours(points, poser.normals(points), front, back if two_sided else None)
+            poser.colours(points, poser.normals(points), front, back)
             yield points
 
 
