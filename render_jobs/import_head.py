@@ -84,8 +84,11 @@ class BlenderReader:
             answer = self._worker.ask(request, silence_s=self._limit_s)
         except InputError as error:
             raise InputError(str(error).replace(str(source), str(path))) from error
-        except (WorkerError, EnvironmentProblem):
+        except WorkerError as error:
             self._stop()  # the next file gets a fresh one
+            raise WorkerError(f"{path} may be broken or too large: {error}") from error
+        except EnvironmentProblem:
+            self._stop()
             raise
         return RawHead(mesh_from_npz(out), _origin(answer["origin"])), bool(answer["keep_blend"])
 

@@ -139,6 +139,7 @@ def _box(item: Any) -> npt.NDArray[np.float64]:
 
 def _raw_mesh(item: Any) -> tuple[RawMesh, Paint]:
     data, blocks = item.data, _key_blocks(item)
+    data.validate()  # faces that name nothing would take Blender down below
     matrix = np.array(item.matrix_world, np.float64)
     turn = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]) @ matrix[:3, :3]
     place = np.array([matrix[0, 3], matrix[2, 3], -matrix[1, 3]])

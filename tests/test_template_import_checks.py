@@ -332,6 +332,16 @@ def test_add_list_check_and_remove(npz, library, tmp_path):
     assert exorender("remove", "mine").exit_code == 2
 
 
+def test_check_of_a_bad_head_says_all_and_fails(head, library, tmp_path):
+    order = [CHANNEL_INDEX[mirror_of(name)] for name in ARKIT_52]
+    save_npz(replace(head, shapes=head.shapes[order]), tmp_path / "swapped.npz")
+    done = exorender("check", tmp_path / "swapped.npz")
+    assert done.exit_code == 2
+    assert "BAD        left and right are swapped" in done.output
+    assert "52 of 52" in done.output
+    assert exorender("check", tmp_path / "swapped.npz", "--swap-sides").exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".hidden", "x" * 65, "head", "ä b"])
 def test_names_never_leave_the_folder(name, npz, library, tmp_path):
     done = exorender("add", npz, "--name", name, "--no-sheet")
