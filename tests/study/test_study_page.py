@@ -61,7 +61,13 @@ class Person:
         await page.locator("#agree").check()
         await page.locator("#yes").click()
         await self.pass_sound_check()
-        await page.locator("#go").click()
+        await self.go_on()
+
+    async def go_on(self):
+        """Press the button of a page that only tells something; until that page is gone."""
+        title = await self.page.locator("h1").inner_text()
+        await self.page.locator("#go").click()
+        await self.page.locator("h1", has_text=title).wait_for(state="detached")
 
     async def pass_sound_check(self):
         page = self.page
@@ -88,9 +94,7 @@ class Person:
             if await page.locator("#finish").count():
                 return False
             if await page.locator("#go").count():
-                title = await page.locator("h1").inner_text()
-                await page.locator("#go").click()
-                await page.locator("h1", has_text=title).wait_for(state="detached")
+                await self.go_on()
 
     async def watch(self, how="keys"):
         """Play the clip to its end; nothing can be answered before."""
