@@ -35,9 +35,9 @@ def start() -> Message:
     try:
         import bpy
     except (ImportError, OSError) as error:
-        from render_jobs.worker import _import_help
+        from render_jobs.worker import import_help
 
-        raise EnvironmentProblem(_import_help(error)) from error
+        raise EnvironmentProblem(import_help(error)) from error
     return {"blender": bpy.app.version_string}
 
 

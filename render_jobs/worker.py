@@ -6,7 +6,8 @@ Started as `python -m render_jobs.worker` (bpy as a module), or inside a user's 
 numpy and bpy may be needed here.
 
 Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}, and perhaps
-"encoder": Encoder.to_json(), with which the fast engine puts the speech in.
+"encoder": Encoder.to_json(), with which the fast engine puts the speech in, and "head_motion", an
+.npy of (n, 3) radians.
 Events: {"event": "progress", "done", "of"} now and then, at last {"event": "done", "frames",
 "duration_s", "engine", "notes", "finished", "seconds": {"load", "render"}}; `finished` says that
 the speech is in the video, which else is a silent mp4.
@@ -52,7 +53,7 @@ class RenderWorker:
         try:
             import bpy
         except (ImportError, OSError) as error:
-            raise EnvironmentProblem(_import_help(error)) from error
+            raise EnvironmentProblem(import_help(error)) from error
         began = time.perf_counter()
         renderer = _prove_drawing(bpy)
         seconds = round(time.perf_counter() - began, 3)
@@ -60,6 +61,8 @@ class RenderWorker:
 
     def handle(self, request: Message, send: Send) -> Message:
         """Render one clip; raises ClipError, InputError, EnvironmentProblem or WorkerError."""
+        import numpy as np
+
         from render_jobs.scene import render_face
         from render_jobs.video_pipe import encoder_from_json
 
@@ -84,7 +87,11 @@ class RenderWorker:
 
         told = request.get("encoder")
         encoder = encoder_from_json(told) if told else None
-        drawn = render_face(stage, weights, settings, Path(request["video"]), on_frame, encoder)
+        motion = request.get("head_motion")
+        drawn = render_face(
+            stage, weights, settings, Path(request["video"]), on_frame, encoder,
+            None if motion is None else np.load(motion, allow_pickle=False),
+        )  # fmt: skip
         return {
             "frames": count,
             "duration_s": round(face.duration_s, 6),
@@ -144,7 +151,8 @@ def _prove_drawing(bpy: Any) -> str:
         return "unknown"
 
 
-def _import_help(error: BaseException) -> str:
+def import_help(error: BaseException) -> str:
+    """What to do about a Blender that can't be imported."""
     missing = str(error)
     if "No module named" in missing:
         return (

@@ -254,7 +254,8 @@ def test_foreign_descriptor_can_not_choose_code(tmp_path):
             load_mesh(template)
 
 
-def test_unknown_template_names_the_choices(tmp_path):
+def test_unknown_template_names_the_choices(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXOMNI_TEMPLATES", str(tmp_path / "none"))
     with pytest.raises(InputError, match="use emotalk, head, or the path") as caught:
         find_template("hed")
     assert caught.value.field == "template"

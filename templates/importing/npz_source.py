@@ -32,50 +32,54 @@ def read_npz(path: Path, channel_order: str = "") -> RawHead:
     """
     where = str(path)
     arrays = npz.read_npz(path)
+    order = channel_order or ("arkit_52" if path.name.lower() in _ALPHABETICAL else "names")
+    raw, notes = _raw_mesh(arrays, order, where)
+    joined, told = join([raw], where)
+    lists: dict[str, Any] = {name: npz.id_list(arrays, name, where) for name in npz.LISTS}
+    missing = tuple(n for n, row in zip(ARKIT_52, joined.shapes, strict=True) if not row.any())
+    joined = replace(
+        joined, missing_shapes=missing, vertex_groups=npz.group_lists(arrays, where),
+        aperture_pairs=npz.pair_list(arrays, where),
+        tint=npz.number_table(arrays, "tint", (len(raw.vertices), 3), where), **lists,
+    )  # fmt: skip
+    check_lists(joined, where)
+    origin = Origin(
+        "npz", unit_hint=UNITS.get(_text(arrays, "units")),
+        licence=_text(arrays, "license") or _text(arrays, "licence"),
+        source=_text(arrays, "source"), notes=tuple(notes), **told,
+    )  # fmt: skip
+    return RawHead(joined, origin)
+
+
+def _raw_mesh(arrays: npz.Arrays, order: str, where: str) -> tuple[RawMesh, list[str]]:
+    """The file's mesh with its shapes as offsets, and what was odd about it."""
     vertices, offsets = npz.shape_arrays(arrays, where)
     check_size(len(vertices), 0, where)
     vertices, offsets = as_floats(vertices), as_floats(offsets)
     polygons, first = _faces(arrays, vertices, where)
     check_size(0, len(polygons), where)
     notes = ["its faces count from 1"] if first == 1 else []
-    order = channel_order or ("arkit_52" if path.name.lower() in _ALPHABETICAL else "names")
     names = npz.shape_names(arrays, len(offsets), order, where)
     if absolute_shapes(vertices, offsets):
         offsets = np.where(offsets.any(axis=(1, 2), keepdims=True), offsets - vertices, offsets)
         notes.append("its shapes are whole faces, so the neutral face was taken from each")
     part, part_names = npz.face_parts(arrays, len(polygons), where)
+    if part.max() >= len(part_names):
+        raise InputError(f"{where}: a face belongs to part {part.max()}, which has no name")
     table = dict(zip(names, offsets, strict=True))
-    raw = RawMesh(
-        name="",
-        vertices=vertices,
-        polygons=polygons,
-        part=part.astype(np.int32),
-        part_names=part_names,
-        keys=tuple(name for name in names if table[name].any()),
-        offsets=table.__getitem__,
-        uv=npz.corner_uv(arrays, len(polygons), where),
-    )
     if len(table) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{where}: two blendshapes are called {twice!r}; rename one")
-    if not raw.keys:
+    keys = tuple(name for name in names if table[name].any())
+    if not keys:
         raise InputError(f"{where}: all blendshapes are zero, so this face can't move")
-    joined, told = join([raw], where)
-    lists: dict[str, Any] = {name: npz.id_list(arrays, name, where) for name in npz.LISTS}
-    groups = npz.group_lists(arrays, where)
-    missing = tuple(n for n, row in zip(ARKIT_52, joined.shapes, strict=True) if not row.any())
-    joined = replace(
-        joined, missing_shapes=missing, vertex_groups=groups,
-        aperture_pairs=npz.pair_list(arrays, where),
-        tint=npz.number_table(arrays, "tint", (len(vertices), 3), where), **lists,
-    )  # fmt: skip
-    check_lists(joined, where)
-    unit = UNITS.get(_text(arrays, "units"))
-    origin = Origin(
-        "npz", unit_hint=unit, licence=_text(arrays, "license") or _text(arrays, "licence"),
-        source=_text(arrays, "source"), notes=tuple(notes), **told,
-    )  # fmt: skip
-    return RawHead(joined, origin)
+    uv = npz.corner_uv(arrays, len(polygons), where)
+    if uv.shape[1:] != (4, 2) or len(uv) not in (0, len(polygons)):
+        uv = np.empty((0, 4, 2), np.float32)
+    raw = RawMesh(
+        "", vertices, polygons, part.astype(np.int32), part_names, keys, table.__getitem__, uv
+    )
+    return raw, notes
 
 
 def _faces(arrays: npz.Arrays, vertices: FloatArray, where: str) -> tuple[npz.IntArray, int]:

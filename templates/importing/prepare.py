@@ -16,7 +16,7 @@ from templates.importing.checks import Finding
 from templates.importing.landmarks import find_landmarks
 from templates.importing.lip_tint import lip_tint
 from templates.importing.parts import with_parts
-from templates.importing.raw import RawHead, refuse_not_finite
+from templates.importing.raw import Origin, RawHead, refuse_not_finite
 from templates.importing.report import Report, make_report
 from templates.mesh import IntArray, TemplateMesh, check_mesh
 
@@ -53,20 +53,49 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     results wrong unless they are forced.
     """
     where, origin = str(path), raw.origin
-    mesh = raw.mesh
-    refuse_not_finite(mesh, origin, where)
+    mesh, notes = _cleaned(raw, wishes, where)
+    mesh, axes = _turned(mesh)
+    unit = orient.find_unit(mesh, wishes.unit_m, origin.unit_hint, where, force=wishes.force)
+    mesh, more = _placed(orient.scale(mesh, unit.metres), wishes, origin)
+    mesh, mended = _mended(mesh)
+    mesh, derived = regions.with_regions(mesh)
+    if not len(mesh.landmarks68) and len(found := find_landmarks(mesh)):
+        mesh, derived = replace(mesh, landmarks68=found), (*derived, "landmarks68")
+    if "lips" in derived and not len(mesh.tint) and not _has_lip_part(mesh):
+        mesh = replace(mesh, tint=lip_tint(mesh))
+    mesh, told_apart = with_parts(mesh)
+    notes += [*more, *mended]
+    if told_apart:
+        notes.append(f"told apart by where they lie and what moves them: {', '.join(told_apart)}")
+    check_mesh(mesh, where)
+    said = [Finding("note", "told", text) for text in notes]
+    report = make_report(
+        mesh, name=name, file=path.name, origin=origin, unit=unit.how, axes=axes,
+        derived=derived, findings=[*checks.find(mesh, origin, derived), *said],
+    )  # fmt: skip
+    if report.bad and not wishes.force:
+        reasons = "; ".join(finding.text for finding in report.bad)
+        raise InputError(f"{where}: {reasons}; or --force it")
+    return Prepared(mesh, report, tuple(notes))
+
+
+def _cleaned(raw: RawHead, wishes: Wishes, where: str) -> tuple[TemplateMesh, list[str]]:
+    """The head with the user's lips, without what Blender rejects or nothing uses."""
+    mesh, notes = raw.mesh, list(raw.origin.notes)
+    refuse_not_finite(mesh, raw.origin, where)
     if not len(mesh.polygons):
         raise InputError(f"{where} has no faces, only points; export the surface too")
     if wishes.lips is not None:
         mesh = _with_lips(mesh, wishes.lips)
     mesh, broken = clean.drop_broken_faces(mesh)
-    mesh = clean.drop_empty_parts(clean.drop_loose_vertices(mesh))
-    notes = list(origin.notes)
     if broken:
         notes.append(f"{broken} broken or doubled faces left out")
-    mesh, axes = _turned(mesh)
-    unit = orient.find_unit(mesh, wishes.unit_m, origin.unit_hint, where, force=wishes.force)
-    mesh = orient.scale(mesh, unit.metres)
+    return clean.drop_empty_parts(clean.drop_loose_vertices(mesh)), notes
+
+
+def _placed(mesh: TemplateMesh, wishes: Wishes, origin: Origin) -> tuple[TemplateMesh, list[str]]:
+    """The head in the middle, with shapes for left and right."""
+    notes = []
     aside = orient.sideways(mesh)
     if abs(aside) > _ASIDE_M:
         mesh = replace(mesh, vertices=mesh.vertices - np.array([aside, 0, 0], np.float32))
@@ -75,26 +104,7 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     if wishes.swap:
         mesh = clean.swap_sides(mesh)
         notes.append("left and right were exchanged, as you said")
-    mesh, more = _mended(mesh)
-    mesh, derived = regions.with_regions(mesh)
-    if not len(mesh.landmarks68) and len(found := find_landmarks(mesh)):
-        mesh, derived = replace(mesh, landmarks68=found), (*derived, "landmarks68")
-    if "lips" in derived and not len(mesh.tint) and not _has_lip_part(mesh):
-        mesh = replace(mesh, tint=lip_tint(mesh))
-    mesh, told_apart = with_parts(mesh)
-    if told_apart:
-        notes.append(f"told apart by where they lie and what moves them: {', '.join(told_apart)}")
-    check_mesh(mesh, where)
-    said = [Finding("note", "told", text) for text in (*notes, *more)]
-    findings = [*checks.find(mesh, origin, derived), *said]
-    report = make_report(
-        mesh, name=name, file=path.name, origin=origin, unit=unit.how, axes=axes,
-        derived=derived, findings=findings,
-    )  # fmt: skip
-    if report.bad and not wishes.force:
-        reasons = "; ".join(finding.text for finding in report.bad)
-        raise InputError(f"{where}: {reasons}; or --force it")
-    return Prepared(mesh, report, tuple(notes))
+    return mesh, notes
 
 
 def _has_lip_part(mesh: TemplateMesh) -> bool:
