@@ -150,7 +150,8 @@ class Reader:
 
     def prediction(self, item: Item | None) -> Series:
         """A system's face; raises InputError."""
-        return self._read(item, "prediction")
+        series = self._read(item, "prediction")
+        return clipped(series) if self.options.clip01 else series
 
     def reference(self, item: Item | None) -> Series:
         """The reference's face; raises InputError."""
@@ -185,8 +186,7 @@ class Reader:
         fps = item.fps
         if fps is None and item.path.suffix.lower() in _MAY_LACK_RATE:
             fps = self.options.fps
-        series = read_series(item.path, fps=fps, names=item.names)
-        return clipped(series) if self.options.clip01 else series
+        return read_series(item.path, fps=fps, names=item.names)
 
 
 def _bilabials(job: Job, options: Options) -> list[tuple[float, float]] | None:

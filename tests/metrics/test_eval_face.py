@@ -379,3 +379,14 @@ def test_wrong_lip_lists_are_refused(tmp_path, score, curves, text, sentence):
     (tmp_path / "lips.txt").write_text(text)
     with pytest.raises(InputError, match=sentence):
         score(tmp_path / "0.npz", tmp_path / "0.npz", "--lip-ids", tmp_path / "lips.txt")
+
+
+def test_claire_is_undone_before_anything_is_clipped(tmp_path, score):
+    jaw, close = ARKIT_52.index("jawOpen"), ARKIT_52.index("mouthClose")
+    ref, pred = np.zeros((40, 52)), np.zeros((40, 52))
+    ref[:, jaw], ref[:, close] = -0.3, 0.5
+    pred[:, jaw], pred[:, close] = 0.2, 0.5
+    paths = write(tmp_path / "p.npz", pred), write(tmp_path / "r.npz", ref)
+    found = score(*paths, "--ref-mouthclose", "claire", "--clip", "01")
+    assert found["rows"][0]["lve_l2_mm"] < 1e-5
+    assert score(*paths)["rows"][0]["lve_l2_mm"] > 0.1
