@@ -6,12 +6,12 @@ The same numbers give the same bytes: no dates, no random marks. Shares are 0..1
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_WIDTH: Final = 820.0
+from render_jobs.reporting.svg import WIDTH, circle, drawing, line, rect, text, title
+
 _LABEL: Final = 250.0  # where the plot begins
 _RIGHT: Final = 640.0  # where it ends; values stand after it
 _ROW: Final = 30.0
@@ -42,11 +42,11 @@ def forest(rows: Sequence[Estimate], axis: str) -> str:
         if row.low is not None and row.high is not None:
             low, high = max(0.0, row.low), min(1.0, row.high)
             kind = "whisker pale" if row.pale else "whisker"
-            parts.append(_line(_x(low), y, _x(high), y, kind))
-            parts += [_line(_x(end), y - 4, _x(end), y + 4, kind) for end in (low, high)]
-        parts.append(_circle(_x(row.value), y, 5, "ring" if row.pale else "dot"))
-        parts.append(_text(_RIGHT + 14, y + 4, row.note, "soft" if row.pale else ""))
-    return _svg(parts, bottom + _FOOT, axis)
+            parts.append(line(_x(low), y, _x(high), y, kind))
+            parts += [line(_x(end), y - 4, _x(end), y + 4, kind) for end in (low, high)]
+        parts.append(circle(_x(row.value), y, 5, "ring" if row.pale else "dot"))
+        parts.append(text(_RIGHT + 14, y + 4, row.note, "soft" if row.pale else ""))
+    return drawing(parts, bottom + _FOOT, axis)
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ def stacked(rows: Sequence[Shares], axis: str) -> str:
         left = 0.0
         for kind, share in (("win", row.win), ("tie", row.tie), ("loss", row.loss)):
             x, width = _x(left), share * (_RIGHT - _LABEL)
-            parts.append(_rect(x, y, width, _ROW - 10, kind))
+            parts.append(rect(x, y, width, _ROW - 10, kind))
             if width > 34:
                 inside = "in-tie" if kind == "tie" else "in-bar"
-                parts.append(_text(x + width / 2, y + 14.5, f"{share:.0%}", f"middle {inside}"))
+                parts.append(text(x + width / 2, y + 14.5, f"{share:.0%}", f"middle {inside}"))
             left += share
-        parts.append(_text(_RIGHT + 14, y + 14, row.note, "soft"))
-    parts.append(_line(_x(0.5), _TOP, _x(0.5), bottom, "null"))
-    return _svg(parts, bottom + _FOOT, axis)
+        parts.append(text(_RIGHT + 14, y + 14, row.note, "soft"))
+    parts.append(line(_x(0.5), _TOP, _x(0.5), bottom, "null"))
+    return drawing(parts, bottom + _FOOT, axis)
 
 
 def raters(rows: Mapping[str, Mapping[str, float]], out: Sequence[str], axis: str) -> str:
@@ -93,13 +93,13 @@ def raters(rows: Mapping[str, Mapping[str, float]], out: Sequence[str], axis: st
     for number, (label, stack) in enumerate(stacks.items()):
         base = _TOP + height * (number + 1) - 12
         parts.append(_label(base, label))
-        parts.append(_line(_LABEL, base + 6, _RIGHT, base + 6, "axis"))
+        parts.append(line(_LABEL, base + 6, _RIGHT, base + 6, "axis"))
         for rater, (value, level) in stack.items():
             kind = "ring" if rater in out else "dot"
-            title = f"<title>{html.escape(rater)}: {value:.1%}</title>"
-            parts.append(_circle(_x(value), base - 1 - 10 * level, 4.5, kind, title))
-        parts.append(_text(_RIGHT + 14, base, f"{len(stack)} raters", "soft"))
-    return _svg(parts, bottom + _FOOT, axis)
+            shown = title(f"{rater}: {value:.1%}")
+            parts.append(circle(_x(value), base - 1 - 10 * level, 4.5, kind, shown))
+        parts.append(text(_RIGHT + 14, base, f"{len(stack)} raters", "soft"))
+    return drawing(parts, bottom + _FOOT, axis)
 
 
 def _stack(values: Mapping[str, float]) -> dict[str, tuple[float, int]]:
@@ -119,22 +119,22 @@ def histogram(values: Sequence[float], axis: str, width: float = 0.1, last: floa
     counts = [0] * steps
     for value in values:
         counts[min(steps - 1, int(value / width + 1e-9))] += 1
-    left, right, top, bottom = 60.0, _WIDTH - 20, 16.0, 190.0
+    left, right, top, bottom = 60.0, WIDTH - 20, 16.0, 190.0
     most, step = max([*counts, 1]), (right - left) / steps
-    parts = [_line(left, bottom, right, bottom, "axis")]
+    parts = [line(left, bottom, right, bottom, "axis")]
     for number, count in enumerate(counts):
         tall = (bottom - top) * count / most
         kind = "loss" if (number + 1) * width <= 1 + 1e-9 else "win"
-        parts.append(_rect(left + step * number + 1, bottom - tall, step - 2, tall, kind))
+        parts.append(rect(left + step * number + 1, bottom - tall, step - 2, tall, kind))
     for number in range(0, steps + 1, 5):
         mark = f"{number * width:g}" + ("+" if number == steps else "")
-        parts.append(_text(left + step * number, bottom + 18, mark, "middle soft"))
+        parts.append(text(left + step * number, bottom + 18, mark, "middle soft"))
     at_one = left + step / width
-    parts.append(_line(at_one, top, at_one, bottom, "null"))
-    parts.append(_text(left - 8, top + 8, str(most), "end soft"))
-    parts.append(_text(left - 8, bottom, "0", "end soft"))
-    parts.append(_text((left + right) / 2, bottom + 38, axis, "middle soft"))
-    return _svg(parts, bottom + 50, axis)
+    parts.append(line(at_one, top, at_one, bottom, "null"))
+    parts.append(text(left - 8, top + 8, str(most), "end soft"))
+    parts.append(text(left - 8, bottom, "0", "end soft"))
+    parts.append(text((left + right) / 2, bottom + 38, axis, "middle soft"))
+    return drawing(parts, bottom + 50, axis)
 
 
 def strengths(rows: Sequence[Estimate], axis: str) -> str:
@@ -146,31 +146,31 @@ def strengths(rows: Sequence[Estimate], axis: str) -> str:
         return _x(0.5 + value / (2 * reach))
 
     bottom = _TOP + _ROW * len(rows)
-    parts = [_line(_LABEL, bottom, _RIGHT, bottom, "axis"), _line(x(0), _TOP, x(0), bottom, "null")]
+    parts = [line(_LABEL, bottom, _RIGHT, bottom, "axis"), line(x(0), _TOP, x(0), bottom, "null")]
     parts += [
-        _text(x(mark), bottom + 18, f"{mark:+.2f}" if mark else "0", "middle soft")
+        text(x(mark), bottom + 18, f"{mark:+.2f}" if mark else "0", "middle soft")
         for mark in (-reach / 1.1, 0.0, reach / 1.1)
     ]
-    parts.append(_text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
+    parts.append(text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
     for number, row in enumerate(rows):
         y = _TOP + _ROW * (number + 0.5)
         parts.append(_label(y + 4, row.label))
         if row.low is not None and row.high is not None:
-            parts.append(_line(x(row.low), y, x(row.high), y, "whisker"))
-        parts.append(_circle(x(row.value), y, 5, "dot"))
-        parts.append(_text(_RIGHT + 14, y + 4, row.note, ""))
-    return _svg(parts, bottom + _FOOT, axis)
+            parts.append(line(x(row.low), y, x(row.high), y, "whisker"))
+        parts.append(circle(x(row.value), y, 5, "dot"))
+        parts.append(text(_RIGHT + 14, y + 4, row.note, ""))
+    return drawing(parts, bottom + _FOOT, axis)
 
 
 def _label(y: float, label: str, kind: str = "end") -> str:
     """`label` left of the plot; a long `A vs B` on two lines, and longer names cut."""
     if len(label) <= _LONGEST:
-        return _text(_LABEL - 14, y, label, kind)
+        return text(_LABEL - 14, y, label, kind)
     first, versus, second = label.partition(" vs ")
     if not versus:
-        return _text(_LABEL - 14, y, _cut(label), kind)
+        return text(_LABEL - 14, y, _cut(label), kind)
     lines = (y - 6.5, _cut(first)), (y + 6.5, _cut(f"vs {second}"))
-    return "".join(_text(_LABEL - 14, at, line, f"{kind} small") for at, line in lines)
+    return "".join(text(_LABEL - 14, at, line, f"{kind} small") for at, line in lines)
 
 
 def _cut(text: str) -> str:
@@ -186,31 +186,7 @@ def _grid(bottom: float, axis: str) -> list[str]:
     for quarter in range(5):
         share = quarter / 4
         kind = "null" if quarter == 2 else "axis"
-        parts.append(_line(_x(share), _TOP, _x(share), bottom, kind))
-        parts.append(_text(_x(share), bottom + 18, f"{share:.0%}", "middle soft"))
-    parts.append(_text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
+        parts.append(line(_x(share), _TOP, _x(share), bottom, kind))
+        parts.append(text(_x(share), bottom + 18, f"{share:.0%}", "middle soft"))
+    parts.append(text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
     return parts
-
-
-def _svg(parts: Sequence[str], height: float, label: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
-        f'aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _rect(x: float, y: float, width: float, height: float, kind: str) -> str:
-    size = f'width="{width:.1f}" height="{height:.1f}"'
-    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" {size}/>'
-
-
-def _circle(x: float, y: float, radius: float, kind: str, inside: str = "") -> str:
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{inside}</circle>'
-
-
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{html.escape(text)}</text>'

@@ -14,10 +14,10 @@ from typing import Any
 
 from exomni_core import __version__
 from exomni_core.files import write_text
+from render_jobs.reporting.document import Bullets, Section, Text, to_html, to_markdown
 from render_jobs.study import report_tables as tables
 from render_jobs.study.cleaning import clean_ratings
 from render_jobs.study.details import details
-from render_jobs.study.document import Bullets, Section, Text, to_html, to_markdown
 from render_jobs.study.report_method import about, method_section
 from render_jobs.study.sources import Source
 from render_jobs.study.wording import (

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from exomni_core import __version__
+from render_jobs.reporting.document import Bullets, Section, Text
 from render_jobs.study.cleaning import Cleaned
-from render_jobs.study.document import Bullets, Section, Text
 from render_jobs.study.plan import plan_hash
 from render_jobs.study.sources import Source
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from render_jobs.reporting.document import Block, Figure, Section, Table, Text
 from render_jobs.study import plots
-from render_jobs.study.document import Block, Figure, Section, Table, Text
 from render_jobs.study.wording import (
     counts,
     headline_interval,

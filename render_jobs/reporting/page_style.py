@@ -52,6 +52,8 @@ figure svg { display: block; width: 100%; min-width: 36rem; height: auto; max-wi
 figcaption { margin-top: .4rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; padding: .3rem 0; }
+td a { color: inherit; text-decoration-color: var(--line); text-underline-offset: .2em; }
+td a:hover { text-decoration-color: var(--ink); }
 svg text { fill: var(--ink); font-size: 13px; font-family: inherit; }
 svg .small { font-size: 11.5px; }
 svg .soft { fill: var(--soft); }
@@ -66,6 +68,15 @@ svg .ring { fill: var(--paper); stroke: var(--soft); stroke-width: 1.6; }
 svg .win { fill: var(--win); }
 svg .tie { fill: var(--tie); }
 svg .loss { fill: var(--loss); }
+svg .curve { fill: none; stroke-width: 1.9; stroke-linejoin: round; }
+svg .c0 { stroke: var(--win); } svg .c1 { stroke: var(--loss); } svg .c2 { stroke: #2f8f5b; }
+svg .c3 { stroke: #8a4fb0; } svg .c4 { stroke: #b08a1e; }
+svg .f0 { fill: var(--win); } svg .f1 { fill: var(--loss); } svg .f2 { fill: #2f8f5b; }
+svg .f3 { fill: #8a4fb0; } svg .f4 { fill: #b08a1e; }
+svg .cr { stroke: var(--mark); stroke-dasharray: 5 3; stroke-width: 1.6; }
+svg .band { fill: var(--shade); } svg .shut { fill: var(--tie); opacity: .45; }
+svg .plain { fill: var(--tie); }
+svg .tiny { font-size: 10.5px; }
 svg .in-bar { fill: #ffffff; }
 svg .in-tie { fill: #1c1e21; }
 @media (prefers-color-scheme: dark) { svg .in-bar, svg .in-tie { fill: #101214; } }

@@ -11,9 +11,10 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Union
+from urllib.parse import quote
 
-from render_jobs.study.page_style import STYLE
+from render_jobs.reporting.page_style import STYLE
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,22 @@ class Bullets:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell whose words lead to a file. place: its path relative to the page."""
+
+    words: str
+    place: str
+
+
+Cell = Union[str, Link]  # noqa: UP007
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of cells under named columns; the first `names` columns are words, the rest numbers."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
     caption: str = ""
     names: int = 1
     folded: str = ""  # the line that unfolds it; "": always open
@@ -83,8 +95,14 @@ def _markdown(block: Block) -> str:
     return "\n".join(lines) + caption
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
+def _row(cells: Sequence[Cell]) -> str:
+    return "| " + " | ".join(_markdown_cell(cell) for cell in cells) + " |"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    if isinstance(cell, Link):
+        return f"[{_plain(cell.words)}]({quote(cell.place)})"
+    return _plain(cell)
 
 
 def _plain(text: str) -> str:
@@ -148,13 +166,16 @@ def _words(text: str) -> str:
 
 
 def _html_table(block: Table) -> str:
-    def cell(tag: str, place: int, text: str) -> str:
+    def cell(tag: str, place: int, text: Cell) -> str:
+        words = html.escape(text.words if isinstance(text, Link) else text)
+        if isinstance(text, Link):
+            words = f'<a href="{html.escape(quote(text.place))}">{words}</a>'
         if place >= block.names:
-            return f'<{tag} class="n">{html.escape(text)}</{tag}>'
+            return f'<{tag} class="n">{words}</{tag}>'
         # long_names_like_these may break after an underscore
-        return f"<{tag}>{html.escape(text).replace('_', '_<wbr>')}</{tag}>"
+        return f"<{tag}>{words if isinstance(text, Link) else words.replace('_', '_<wbr>')}</{tag}>"
 
-    def line(tag: str, cells: Sequence[str]) -> str:
+    def line(tag: str, cells: Sequence[Cell]) -> str:
         return "<tr>" + "".join(cell(tag, p, text) for p, text in enumerate(cells)) + "</tr>"
 
     caption = f'<p class="caption">{html.escape(block.caption)}</p>' if block.caption else ""
