@@ -24,6 +24,8 @@ def _chain(*options: Command) -> Callable[[Command], Command]:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
+_seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+                            help="For the intervals.")  # fmt: skip
 _transcript_options = _chain(
     click.option("--hyp", type=FILE, metavar="JSONL",
                  help='Transcripts: lines of {"id": ..., "text": ...}.'),
@@ -44,6 +46,7 @@ _transcript_options = _chain(
 @_transcript_options
 @click.option("--language", default="", metavar="CODE",
               help="en or zh  [default: what the list's folder is called]")  # fmt: skip
+@_seed_option
 @output_option
 @json_option
 def tts(**chosen: Any) -> None:
@@ -56,8 +59,9 @@ def tts(**chosen: Any) -> None:
     from render_jobs.evaluation_speech_text import tts_lines, tts_markdown
 
     run = TtsRun(
-        chosen["meta"], chosen["wav_dir"], chosen["hyp"], _recogniser(chosen), chosen["language"]
-    )
+        chosen["meta"], chosen["wav_dir"], chosen["hyp"], _recogniser(chosen), chosen["language"],
+        chosen["seed"],
+    )  # fmt: skip
     with ProgressLine(quiet=chosen["as_json"], unit="files") as line:
         result = evaluate_tts(run, line.frames)
     finish(result, tts_markdown(result), tts_lines(result), chosen)
@@ -68,6 +72,7 @@ def tts(**chosen: Any) -> None:
 @_transcript_options
 @click.option("--system", default="", metavar="NAME", help="Which system's lines of a list.")
 @click.option("--language", default="", metavar="CODE", help="For answers that name none.")
+@_seed_option
 @output_option
 @json_option
 def consistency(answers: Path, **chosen: Any) -> None:
@@ -80,8 +85,9 @@ def consistency(answers: Path, **chosen: Any) -> None:
     from render_jobs.evaluation_speech_text import consistency_lines, consistency_markdown
 
     run = ConsistencyRun(
-        answers, chosen["hyp"], _recogniser(chosen), chosen["system"], chosen["language"]
-    )
+        answers, chosen["hyp"], _recogniser(chosen), chosen["system"], chosen["language"],
+        chosen["seed"],
+    )  # fmt: skip
     with ProgressLine(quiet=chosen["as_json"], unit="files") as line:
         result = evaluate_consistency(run, line.frames)
     finish(result, consistency_markdown(result), consistency_lines(result), chosen)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.files import sha256_file
+from exomni_core.metrics.bootstrap import RESAMPLES
 from exomni_core.metrics.normalise import language_of, require, simplified, whisper_en
 from exomni_core.metrics.responses import read_transcripts
 from exomni_core.metrics.seedtts import BadUtterance, Utterance, language_of_list, read_list
@@ -24,6 +25,7 @@ from render_jobs.evaluation_responses import Answer, read_answers
 from render_jobs.manifest import installed_version
 
 OnRows = Callable[[int], None]
+_INTERVALS: Final = f"95 %, percentile bootstrap over utterances, {RESAMPLES} resamples"
 _NO_ZHCONV: Final = (
     "Chinese transcripts were not converted to simplified characters, as the release does "
     "(zhconv is not installed); it only matters if the recogniser writes traditional ones"
@@ -34,7 +36,7 @@ _NO_ZHCONV: Final = (
 class TtsRun:
     """meta: a Seed-TTS-Eval list. wav_dir: of UTT.wav. hyp or recogniser: where transcripts are.
 
-    language: en or zh, by default what the list's folder is called.
+    language: en or zh, by default what the list's folder is called. seed: of the intervals.
     """
 
     meta: Path
@@ -42,17 +44,21 @@ class TtsRun:
     hyp: Path | None = None
     recogniser: Recogniser | None = None
     language: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class ConsistencyRun:
-    """answers: a batch run or responses.jsonl. language: for answers that name none."""
+    """answers: a batch run or responses.jsonl. language: for answers that name none. seed: of
+    the intervals.
+    """
 
     answers: Path
     hyp: Path | None = None
     recogniser: Recogniser | None = None
     system: str = ""
     language: str = ""
+    seed: int = 0
 
 
 def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
@@ -81,13 +87,14 @@ def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
         for u in good
     ]  # fmt: skip
     simplify = simplified()
-    scored = score_tts(spoken, simplify=simplify)
+    scored = score_tts(spoken, simplify=simplify, seed=run.seed)
     rows = [*scored["rows"], *(_bad_row(x) for x in lines if isinstance(x, BadUtterance))]
     notes = [] if simplify or not language.startswith("zh") else [_NO_ZHCONV]
     settings = {
         **_settings(run.hyp, run.recogniser, heard), "meta": str(run.meta),
         "meta_sha256": sha256_file(run.meta), "lines": len(lines), "language": language,
-        "wav_dir": str(run.wav_dir or ""), "normaliser": "seedtts", "notes": notes,
+        "wav_dir": str(run.wav_dir or ""), "normaliser": "seedtts", "seed": run.seed,
+        "intervals": _INTERVALS, "notes": notes,
     }  # fmt: skip
     return _result(settings, scored["groups"], rows)
 
@@ -111,11 +118,11 @@ def evaluate_consistency(run: ConsistencyRun, on_rows: OnRows | None = None) -> 
     simplify = simplified()
     if simplify is None and any(one.language.startswith("zh") for one in spoken):
         notes.append(_NO_ZHCONV)
-    scored = score_consistency(spoken, whisper=whisper, simplify=simplify)
+    scored = score_consistency(spoken, whisper=whisper, simplify=simplify, seed=run.seed)
     rows = scored["rows"]
     settings = {
         **_settings(run.hyp, run.recogniser, heard), "answers": str(run.answers),
-        "system": run.system, "normaliser": "seedtts",
+        "system": run.system, "normaliser": "seedtts", "seed": run.seed, "intervals": _INTERVALS,
         "whisper_normalizer": installed_version("whisper-normalizer") if whisper else None,
         "notes": notes,
     }  # fmt: skip

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from render_jobs.evaluation_output import markdown_table, shown
+from render_jobs.evaluation_output import markdown_table, shown, with_interval
 
 _TTS_METHOD: Final = (
     "Scored as Seed-TTS-Eval does: marks deleted, English lower-cased, Chinese by character; the "
@@ -91,7 +91,7 @@ def _tts_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[object, ...
         "error_rate_pooled", "substitutions", "deletions", "insertions",
     )  # fmt: skip
     return [
-        (f"{title} ({_rate_name(group)})", *(group[name] for name in names))
+        (f"{title} ({_rate_name(group)})", *(_value(group, name) for name in names))
         for title, group in groups.items()
     ]
 
@@ -102,7 +102,7 @@ def _consistency_rows(groups: Sequence[Mapping[str, Any]]) -> list[tuple[object,
         "error_rate_raw", "error_rate_with_missing", "tail_share", "cut_short",
     )  # fmt: skip
     return [
-        (f"{group['language']} ({_rate_name(group)})", *(group[name] for name in names))
+        (f"{group['language']} ({_rate_name(group)})", *(_value(group, name) for name in names))
         for group in groups
     ]
 
@@ -116,6 +116,14 @@ def _bin_rows(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
         )
         if clips
     ]
+
+
+def _value(group: Mapping[str, Any], name: str) -> object:
+    """The group's value; the headline with its interval."""
+    if name != "error_rate" or group[name] is None:
+        return group[name]
+    low, high = group["error_rate_interval"]
+    return with_interval({"mean": group[name], "low": low, "high": high})
 
 
 def _rate_name(group: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.metrics.bootstrap import intervals
 from exomni_core.metrics.normalise import by_characters, is_english, seedtts, spoken_part
 from exomni_core.metrics.word_errors import Pooled, WordErrors, count_errors, percent, pool
 
@@ -36,11 +37,14 @@ class Spoken:
     reason: str = ""
 
 
-def score_tts(utterances: Sequence[Spoken], *, simplify: Convert | None = None) -> dict[str, Any]:
+def score_tts(
+    utterances: Sequence[Spoken], *, simplify: Convert | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Seed-TTS-Eval's score: {"groups": by language, "rows"}.
 
     simplify: to mainland characters, applied to Chinese transcripts only, as in the release. Rates
     are in per cent, three decimals; `with_missing` takes an utterance that was not heard as WER 1.
+    seed: of the intervals, a bootstrap over utterances.
     """
     rows = [_tts_row(one, simplify) for one in utterances]
     groups = {"all": rows}
@@ -48,7 +52,8 @@ def score_tts(utterances: Sequence[Spoken], *, simplify: Convert | None = None) 
         groups[language] = [row for row in rows if row["language"] == language]
     if len(groups) == 2:
         del groups["all"]
-    return {"groups": {name: _tts_group(part) for name, part in groups.items()}, "rows": rows}
+    scored = {name: _tts_group(part, seed) for name, part in groups.items()}
+    return {"groups": scored, "rows": rows}
 
 
 def _tts_row(one: Spoken, simplify: Convert | None) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _tts_row(one: Spoken, simplify: Convert | None) -> dict[str, Any]:
     return row | _error_fields(errors) | {"reference": reference, "hypothesis": heard}
 
 
-def _tts_group(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _tts_group(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     found = pool([_errors_of(row) for row in rows if row["status"] == "scored"])
     missing = sum(row["status"] == "missing" for row in rows)
     return {
@@ -79,6 +84,7 @@ def _tts_group(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "missing": missing,
         "failed": len(rows) - found.utterances - missing,
         "error_rate": percent(found.mean),
+        "error_rate_interval": _interval(rows, seed),
         "error_rate_pooled": percent(found.pooled),
         "error_rate_with_missing": percent(_with_missing(found, missing)),
         "tail_share": found.tail_share,
@@ -91,6 +97,7 @@ def score_consistency(
     *,
     whisper: Convert | None = None,
     simplify: Convert | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Speech against the answer's text (evaluation spec 3.5): {"groups", "bins", "rows"}.
 
@@ -101,7 +108,7 @@ def score_consistency(
     rows = [_consistency_row(one, whisper, simplify) for one in utterances]
     languages = sorted({row["language"] for row in rows})
     groups = [
-        _consistency_group(rows, language, bucket)
+        _consistency_group(rows, language, bucket, seed)
         for language in languages
         for bucket in ((0.0, LONGEST_S), *BUCKETS_S)
     ]
@@ -152,7 +159,7 @@ def _consistency_row(
 
 
 def _consistency_group(
-    rows: Sequence[Mapping[str, Any]], language: str, bucket: tuple[float, float]
+    rows: Sequence[Mapping[str, Any]], language: str, bucket: tuple[float, float], seed: int
 ) -> dict[str, Any]:
     whole = bucket == (0.0, LONGEST_S)
     name = f"{bucket[0]:g}-{bucket[1]:g}"
@@ -171,6 +178,7 @@ def _consistency_group(
         "missing": missing,
         "failed": len(mine) - found.utterances - missing,
         "error_rate": percent(found.mean),
+        "error_rate_interval": _interval(scored, seed),
         "error_rate_pooled": percent(found.pooled),
         "error_rate_with_missing": percent(_with_missing(found, missing)),
         "error_rate_raw": percent(_mean([row["rate_raw"] for row in scored])),
@@ -225,6 +233,13 @@ def _with_missing(found: Pooled, missing: int) -> float | None:
     if not total:
         return None
     return ((found.mean or 0.0) * found.utterances + missing) / total
+
+
+def _interval(rows: Sequence[Mapping[str, Any]], seed: int) -> list[float | None]:
+    """Bounds of the mean error rate in per cent; None where there are fewer than two."""
+    scored = [row for row in rows if row["status"] == "scored"]
+    found = intervals(scored, ["rate"], seed=seed)[0]["rate"]
+    return [percent(found.low), percent(found.high)]
 
 
 def _mean(values: Sequence[float]) -> float | None:
