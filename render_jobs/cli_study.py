@@ -21,7 +21,7 @@ class _Study(click.Group):
 
 @click.group(cls=_Study)
 def study() -> None:
-    """Run a human A/B study: serve its page, watch its progress, report its result.
+    """Human A/B studies: plan them, show them to people, report what they prove.
 
     A study's FOLDER is made by: exorender pairs.
     """
@@ -31,7 +31,7 @@ study.add_command(report)
 study.add_command(power)
 
 
-@study.command()
+@study.command(short_help="Show the study to its raters, until Ctrl-C.")
 @FOLDER
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
               help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
@@ -90,7 +90,7 @@ def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) ->
         click.echo(links_csv(rows), nl=False)
 
 
-@study.command()
+@study.command(short_help="Say how far the raters are.")
 @FOLDER
 @click.option("--prolific-id", default="", metavar="ID",
               help="Only tell how far this person of Prolific is.")  # fmt: skip
@@ -121,7 +121,7 @@ def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
         )
 
 
-@study.command()
+@study.command(short_help="Write ratings and all that belongs to them.")
 @FOLDER
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="The folder to write to.")
 @click.option("--as", "form", type=click.Choice(["webmushra", "jspsych"]),
@@ -145,7 +145,7 @@ def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> No
         click.echo(f"wrote {facts['out']} ({facts['ratings']} ratings by {facts['raters']} raters)")
 
 
-@study.command("import")
+@study.command("import", short_help="Results of webMUSHRA or jsPsych to ratings.")
 @FOLDER
 @click.argument("table", type=EXISTING)
 @click.option("--from", "form", type=click.Choice(["webmushra", "jspsych"]), required=True,
@@ -168,7 +168,7 @@ def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool
         raise click.exceptions.Exit(EXIT_SOME_FAILED)
 
 
-@study.command()
+@study.command(short_help="Take no more answers.")
 @FOLDER
 @AS_JSON
 def close(folder: Path, *, as_json: bool) -> None:
