@@ -63,7 +63,7 @@ def run_batch(options: BatchOptions, observer: Observer) -> Summary:
     Raises InputError (the prompts file or the folder can't be used), EnvironmentProblem (no GL,
     no ffmpeg, no bpy) before any work, and KeyboardInterrupt after putting things in order.
     """
-    folder = BatchFolder(options.out)
+    folder = BatchFolder(options.out, ".mov" if options.settings.alpha else ".mp4")
     with lock_folder(folder), _work_folder(folder):
         plan = make_plan(options, folder)
         with _pools(options, plan, folder.work) as pools:

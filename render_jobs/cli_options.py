@@ -76,6 +76,10 @@ render_options = _chain(
                   "look's, 30]"),
     _picture("--samples", type=click.IntRange(min=0), default=0, metavar="N",
              help="Samples per pixel; 0 is the template's own setting."),
+    _picture("--alpha", is_flag=True,
+             help="No background: write a transparent .mov (ProRes 4444) or .webm (VP9)."),
+    _picture("--head-motion", type=click.FloatRange(0, 1), default=0, metavar="0..1",
+             help="Move the head to the speech, 1 being lively."),
     _picture("--blender", type=EXISTING, help="Render with this Blender program instead."),
     _picture("--contact-sheet", is_flag=True, help="Also write a PNG of twelve frames."),
 )  # fmt: skip
@@ -208,6 +212,8 @@ def render_settings(chosen: Chosen) -> RenderSettings:
         frame_rate=parse_frame_rate(fps),
         samples=chosen["samples"],
         look=chosen["look"],
+        alpha=chosen["alpha"],
+        head_motion=chosen["head_motion"],
     )
 
 

@@ -59,9 +59,8 @@ class Canvas:
         upside_down = np.diag([1.0, -1.0, 1.0, 1.0]) @ projection
         self._projection = [float(value) for value in upside_down.T.ravel()]
         self._drawn = mesh.drawn
-        self.backs = backs and len(mesh.two_sided) > 0
-        self._format = _vertex_format(self.backs)
-        self._shader = _surface_shader(self.backs)
+        self._format = _vertex_format(backs)
+        self._shader = _surface_shader(backs)
         self._parts = [
             (gpu.types.GPUIndexBuf(type="TRIS", seq=triangles), cull)
             for triangles, cull in ((mesh.one_sided, "FRONT"), (mesh.two_sided, "NONE"))
@@ -78,7 +77,7 @@ class Canvas:
     def submit(self, points: FloatArray, front: Bytes, back: Bytes | None) -> None:
         """Start drawing a frame: (3, P) points in the camera's axes, (G, 4) sRGB of both sides.
 
-        back: None where `backs` is false.
+        back: None if the canvas was made without.
         """
         vertices = gpu.types.GPUVertBuf(len=len(self._drawn), format=self._format)
         vertices.attr_fill("point", np.ascontiguousarray(points[:, self._drawn].T))

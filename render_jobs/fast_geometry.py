@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from render_jobs.fast_mesh import FastMesh, FloatArray
+from render_jobs.head_motion import Neck, rotations
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -45,7 +46,7 @@ class Poser:
         """`turn` (3, 4): from Blender's world to the camera's axes. ortho: no perspective."""
         self.mesh, self.ortho = mesh, ortho
         points = mesh.rest.shape[1]
-        turn = np.asarray(turn, np.float64)
+        self._turn = turn = np.asarray(turn, np.float64)
         self._rest = (turn[:, :3] @ mesh.rest + turn[:, 3:]).astype(np.float32).reshape(1, -1)
         rows = mesh.offsets.reshape(-1, 3, points)
         self._offsets = np.ascontiguousarray(
@@ -62,6 +63,28 @@ class Poser:
         self._colour = np.empty((count, 3), np.float32)
         self._shine = np.empty((count, 3), np.float32)
         self._step = np.empty((count, 3), np.uint16)
+
+    @property
+    def has_backs(self) -> bool:
+        """Whether back faces have colours of their own.
+
+        Workbench turns a back face's normal round for lamps, but not for a matcap.
+        """
+        return self._light.follows == "sky" and len(self.mesh.two_sided) > 0
+
+    def set_neck(self, neck: Neck) -> None:
+        """Say what the head turns about, for `turned`."""
+        self._share = neck.share[self.mesh.source]
+        self._pivot = (self._turn[:, :3] @ neck.pivot + self._turn[:, 3])[:, None]
+
+    def turned(self, points: FloatArray, motion: FloatArray) -> FloatArray:
+        """(n, 3, P) points with the head turned by (n, 3) nod, turn and tilt in radians."""
+        axes = self._turn[:, :3]
+        change = axes @ rotations(motion) @ axes.T - np.eye(3)
+        moved = change.astype(np.float32) @ (points - self._pivot.astype(np.float32))
+        moved *= self._share
+        moved += points
+        return np.asarray(moved, np.float32)
 
     def block(self, weights: FloatArray) -> FloatArray:
         """(n, 52) weights, n up to BLOCK -> (n, 3, P) points in the camera's axes."""

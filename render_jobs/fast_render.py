@@ -8,7 +8,7 @@ one pass, and nothing is written but the video.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,12 +18,14 @@ import numpy as np
 from render_jobs.fast_engine import FastUnavailableError, run_with_gl
 from render_jobs.fast_geometry import BLOCK, Bytes, Light, Poser, srgb
 from render_jobs.fast_mesh import FastMesh, FloatArray, plan_mesh
+from render_jobs.head_motion import Neck, find_neck
 from render_jobs.light_bake import bake_light
 from render_jobs.settings import RenderSettings
 from render_jobs.stage import Stage, to_blender
 
 # Takes a frame's buffer (RGBA, rows from the top) and gives back one that is free again, or None.
 Sink = Callable[[Any], Any | None]
+Frame = tuple[FloatArray, Bytes, Bytes | None]  # points, colours of the fronts and of the backs
 
 _SAMPLES: Final = 4  # per pixel, where the settings name none
 _MOST_ACROSS: Final = 4
@@ -71,12 +73,18 @@ def samples_across(settings: RenderSettings) -> int:
 
 
 def draw_frames(
-    stage: Stage, weights: FloatArray, settings: RenderSettings, buffers: int, sink: Sink
+    stage: Stage,
+    weights: FloatArray,
+    settings: RenderSettings,
+    buffers: int,
+    sink: Sink,
+    motion: FloatArray | None = None,
 ) -> None:
     """Draw `weights` (n, 52), one frame each, and hand every frame to `sink`, in order.
 
-    buffers: how many frames there are, in the engine's hand and the sink's. The stage's camera is
-    in place. Raises FastUnavailableError before the first frame, or what the sink raises.
+    motion: (n, 3) how the head turns, see `head_motion`. buffers: how many frames there are, in
+    the engine's hand and the sink's. The stage's camera is in place. Raises FastUnavailableError
+    before the first frame, or what the sink raises.
     """
     width, height = settings.width, settings.height
     camera = stage.scene.camera
@@ -84,9 +92,9 @@ def draw_frames(
     prepared = _prepare(stage)
     turn = np.array(camera.matrix_world.inverted(), np.float64)[:3]
     poser = Poser(prepared.mesh, prepared.light, turn, camera.data.type == "ORTHO")
-    background = background_of(stage)
-    # Workbench turns a back face's normal round for lamps, but not for a matcap.
-    backs = prepared.light.follows == "sky"
+    if motion is not None:
+        poser.set_neck(_neck(stage))
+    background = (0.0, 0.0, 0.0, 0.0) if settings.alpha else background_of(stage)
 
     def draw(depsgraph: Any) -> None:
         projection = np.array(camera.calc_matrix_camera(depsgraph, x=width, y=height))
@@ -96,11 +104,13 @@ def draw_frames(
             across = samples_across(settings)
             while across > 1 and max(width, height) * across > largest_side():
                 across -= 1
-            canvas = Canvas(prepared.mesh, projection, (width, height), across, background, backs)
+            canvas = Canvas(
+                prepared.mesh, projection, (width, height), across, background, poser.has_backs
+            )
         except Exception as error:  # whatever a driver may say
             raise FastUnavailableError(f"OpenGL refused ({_in_a_line(error)})") from error
         try:
-            _loop(canvas, poser, weights, buffers, sink)
+            _loop(canvas, _posed(poser, weights, motion), buffers, sink)
         finally:
             canvas.free()
 
@@ -115,29 +125,37 @@ def background_of(stage: Stage) -> tuple[float, float, float, float]:
     return red, green, blue, 1.0
 
 
-def _loop(canvas: Any, poser: Poser, weights: FloatArray, buffers: int, sink: Sink) -> None:
+def _loop(canvas: Any, frames: Iterator[Frame], buffers: int, sink: Sink) -> None:
     """Pose frame n + 1 while the device draws frame n, then fetch that."""
-    count = len(poser.mesh.drawn)
-    front = np.full((count, 4), 255, np.uint8)
-    back = front.copy() if canvas.backs else None
     free = [canvas.new_buffer() for _ in range(buffers)]
-    frames = _posed(poser, weights, front, back)
-    points = next(frames)
-    for _ in range(len(weights)):
+    frame = next(frames, None)
+    while frame is not None:
+        points, front, back = frame
         canvas.submit(points, front, back)
-        points = next(frames, points)
+        frame = next(frames, None)
         buffer = free.pop()
         canvas.read(buffer)
         if (done := sink(buffer)) is not None:
             free.append(done)
 
 
-def _posed(poser: Poser, weights: FloatArray, front: Bytes, back: Bytes | None) -> Any:
-    """Yield each frame's points, its colours being in `front` and `back`."""
+def _posed(poser: Poser, weights: FloatArray, motion: FloatArray | None) -> Iterator[Frame]:
+    """Yield each frame's points and the colours of both sides, which the next frame overwrites."""
+    front = np.full((len(poser.mesh.drawn), 4), 255, np.uint8)
+    back = front.copy() if poser.has_backs else None
     for start in range(0, len(weights), BLOCK):
-        for points in poser.block(weights[start : start + BLOCK]):
+        block = poser.block(weights[start : start + BLOCK])
+        if motion is not None:
+            block = poser.turned(block, motion[start : start + BLOCK])
+        for points in block:
             poser.colours(points, poser.normals(points), front, back)
-            yield points
+            yield points, front, back
+
+
+def _neck(stage: Stage) -> Neck:
+    assert stage.mesh is not None
+    points = to_blender(stage.mesh.vertices, stage.unit_m)
+    return find_neck(points, to_blender(stage.mesh.shapes, stage.unit_m))
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -68,6 +68,7 @@ class BatchFolder:
     """The layout under `--out`."""
 
     root: Path
+    video_ending: str = ".mp4"
 
     @property
     def manifest(self) -> Path:
@@ -95,7 +96,7 @@ class BatchFolder:
 
     def video(self, prompt_id: str) -> Path:
         """Where the video of that prompt lies."""
-        return self.root / "videos" / f"{prompt_id}.mp4"
+        return self.root / "videos" / f"{prompt_id}{self.video_ending}"
 
     def sheet(self, prompt_id: str) -> Path:
         """Where the contact sheet of that prompt lies."""

@@ -53,20 +53,22 @@ def render_face(
     video: Path,
     on_frame: OnFrame,
     encoder: Encoder | None = None,
+    motion: FloatArray | None = None,
 ) -> Rendering:
     """Render `weights` (n, 52), one row per frame, to the mp4 `video`.
 
     on_frame: called after each frame with how many are done. encoder: for the fast engine, which
-    puts the speech in at once; without one its video is silent. Raises WorkerError if Blender
-    stops early, InputError if `video` can't be written or the engine can't draw this,
-    EnvironmentProblem if the disk fills up.
+    puts the speech in at once; without one its video is silent. motion: (n, 3) how the head turns
+    (`head_motion`), for the fast engine.
+    Raises WorkerError if Blender stops early, InputError if `video` can't be written or the engine
+    can't draw this, EnvironmentProblem if the disk fills up.
     """
     apply_settings(stage, settings)
     engine, notes = choose_engine(stage, settings)
     _check_writable(Path(encoder.output) if encoder and encoder.output else video)
     if engine == "fast":
         try:
-            return _film_fast(stage, weights, settings, video, on_frame, encoder)
+            return _film_fast(stage, weights, settings, video, on_frame, encoder, motion)
         except FastUnavailableError as error:
             engine, notes = _without_fast(stage, settings, str(error))
     render_animation(stage, weights, video, on_frame)
@@ -74,7 +76,10 @@ def render_face(
 
 
 def render_pose(stage: Stage, weights: FloatArray, settings: RenderSettings) -> Pixels:
-    """One still of the face with `weights` (52,): (H, W, 3) uint8, sRGB, first row on top."""
+    """One still of the face with `weights` (52,): (H, W, 3) uint8, sRGB, first row on top.
+
+    With alpha it is (H, W, 4), colours not multiplied by alpha.
+    """
     apply_settings(stage, settings)
     engine, _ = choose_engine(stage, settings)
     if engine == "fast":
@@ -90,8 +95,12 @@ def choose_engine(stage: Stage, settings: RenderSettings) -> tuple[str, tuple[st
 
     Raises InputError if the fast engine was asked for by name and can't draw this stage.
     """
+    notes: tuple[str, ...] = ()
+    if settings.head_motion:
+        notes = ("the head stays still, because only the fast engine moves it",)
     if settings.engine not in ("auto", "fast"):
-        return settings.engine, ()
+        _refuse_alpha(settings, f"{settings.engine} can't leave the background out")
+        return settings.engine, notes
     reason = stage.prepared.get(_UNAVAILABLE) or fast_reason_against(stage)
     if reason is None:
         return "fast", ()
@@ -100,7 +109,13 @@ def choose_engine(stage: Stage, settings: RenderSettings) -> tuple[str, tuple[st
             f"the fast engine can't draw this: {reason}; use --render-engine workbench",
             field="render-engine",
         )
-    return "workbench", (f"drawn by Workbench, because {reason}",)
+    _refuse_alpha(settings, reason)
+    return "workbench", (f"drawn by Workbench, because {reason}", *notes)
+
+
+def _refuse_alpha(settings: RenderSettings, reason: str) -> None:
+    if settings.alpha:
+        raise InputError(f"a transparent picture needs the fast engine: {reason}", field="alpha")
 
 
 def _without_fast(
@@ -122,10 +137,12 @@ def _film_fast(
     video: Path,
     on_frame: OnFrame,
     encoder: Encoder | None,
+    motion: FloatArray | None,
 ) -> Rendering:
     encoder = encoder or Encoder(find_ffmpeg())
     video = Path(encoder.output or video)
-    film = Film(settings.width, settings.height, settings.frame_rate, len(weights))
+    size = settings.width, settings.height
+    film = Film(*size, settings.frame_rate, len(weights), settings.alpha)
     done = 0
     with VideoPipe(pipe_command(encoder, film, video), f"writing {video.name}") as pipe:
 
@@ -136,7 +153,7 @@ def _film_fast(
             on_frame(done)
             return free
 
-        draw_frames(stage, weights, settings, BUFFERS, take)
+        draw_frames(stage, weights, settings, BUFFERS, take, motion)
     return Rendering("fast", finished=bool(encoder.speech))
 
 
@@ -145,7 +162,8 @@ def _pose_fast(stage: Stage, weights: FloatArray, settings: RenderSettings) -> P
 
     def keep(buffer: Any) -> Any:
         flat = np.frombuffer(buffer, np.uint8)
-        pictures.append(flat.reshape(settings.height, settings.width, 4)[..., :3].copy())
+        shown = flat.reshape(settings.height, settings.width, 4)
+        pictures.append(shown[..., : 4 if settings.alpha else 3].copy())
         return buffer
 
     draw_frames(stage, np.asarray(weights, np.float32)[None], settings, 1, keep)

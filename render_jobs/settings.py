@@ -25,7 +25,9 @@ class RenderSettings:
     engine: one of RENDER_ENGINES; `auto` is `fast` where that shows the same picture as
     `workbench`, else `workbench`. width, height: pixels, even (yuv420p needs it).
     frame_rate: of the video. samples: per pixel; 0 takes the template's own setting.
-    look: name of a look; "" is the template's own.
+    look: name of a look; "" is the template's own. alpha: transparent instead of a background.
+    head_motion: how lively the head moves to the speech, 0 (not at all) to 1; it and alpha are for
+    the fast engine.
     """
 
     template: str = "head"
@@ -35,6 +37,8 @@ class RenderSettings:
     frame_rate: FrameRate = FrameRate(30)
     samples: int = 0
     look: str = ""
+    alpha: bool = False
+    head_motion: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting that no video can have."""
@@ -46,6 +50,10 @@ class RenderSettings:
         for name, value in (("width", self.width), ("height", self.height)):
             if not 16 <= value <= 8192 or value % 2:
                 raise InputError(f"{name} is {value}; it must be even, 16 to 8192", field="size")
+        if not 0.0 <= self.head_motion <= 1.0:
+            raise InputError(
+                f"head-motion is {self.head_motion}; it must be 0 to 1", field="head-motion"
+            )
         if not 0 <= self.samples <= 4096:
             raise InputError(f"samples is {self.samples}; it must be 0 to 4096", field="samples")
 

@@ -19,8 +19,8 @@ from exomni_core.files import check_writable, sha256_file
 from exomni_core.prompt import Prompt
 from render_jobs.pool import Worker
 from render_jobs.settings import RenderSettings
+from render_jobs.video_pipe import ALPHA_ENDINGS
 
-OUTPUTS: Final = (".clip", ".mp4")
 _SCRATCH: Final = "exorender-"
 
 
@@ -44,12 +44,13 @@ def make(
     on_frames: Callable[[int], None] | None = None,
     on_text: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Make `output` (`.clip` or `.mp4`) from `prompt` and return the facts for `--json`.
+    """Make `output` from `prompt` and return the facts for `--json`.
 
+    output: a `.clip`, an `.mp4`, or with alpha a `.mov` or `.webm`.
     engine_options: see the engine. on_text: told the text piece by piece; the engine then streams.
     Raises InputError, EnvironmentProblem, WorkerError.
     """
-    check_output(output)
+    check_output(output, video.settings)
     engine = load_engine(engine_name, **(engine_options or {}))
     if output.suffix.lower() == ".clip":
         if video.sheet:
@@ -92,17 +93,26 @@ def render_clip(
     on_frames: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
-    if output.suffix.lower() != ".mp4":
-        raise InputError(f"{output} must end in .mp4", field="output")
-    check_writable(output)
+    check_output(output, video.settings, clip=False)
     with _renderer(video) as (worker, work):
         return _render(worker, clip, output, video, work, on_frames)
 
 
-def check_output(output: Path) -> None:
-    """InputError unless `output` has an extension that we write."""
-    if output.suffix.lower() not in OUTPUTS:
-        raise InputError(f"{output} must end in {' or '.join(OUTPUTS)}", field="output")
+def check_output(
+    output: Path, settings: RenderSettings = RenderSettings(), *, clip: bool = True
+) -> None:
+    """InputError unless `output` has an extension that we write with these settings.
+
+    clip: whether a clip may be written, too.
+    """
+    ending = output.suffix.lower()
+    endings = ALPHA_ENDINGS if settings.alpha else (".mp4",)
+    if not settings.alpha and ending in ALPHA_ENDINGS:
+        raise InputError(f"{output} would be transparent; add --alpha, or write an .mp4")
+    if ending not in endings and not (clip and ending == ".clip"):
+        wanted = " or ".join([".clip", *endings] if clip else endings)
+        what = ", because an .mp4 can't be transparent" if ending == ".mp4" else ""
+        raise InputError(f"{output} must end in {wanted}{what}", field="output")
     check_writable(output)
 
 

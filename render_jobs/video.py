@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from exomni_core.clip import load_face
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.clip import frame_count, load_clip, load_face
 from exomni_core.files import replacing, sha256_file
 from render_jobs.encode import contact_sheet, find_ffmpeg, mux
+from render_jobs.head_motion import plan_head_motion
 from render_jobs.manifest import content_key
 from render_jobs.pool import Worker, WorkerCommand
 from render_jobs.settings import SYSTEM_LIBRARIES, RenderSettings
@@ -84,6 +88,7 @@ def render_video(
     Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
     """
     silent, speech = work / f"{key[:16]}.silent.mp4", work / f"{key[:16]}.flac"
+    motion = work / f"{key[:16]}.motion.npy"
     drawn = 0
 
     def heard(message: dict[str, Any]) -> None:
@@ -101,6 +106,9 @@ def render_video(
             "video": str(silent),
             "settings": settings.to_json(),
         }
+        if settings.head_motion:
+            np.save(motion, _head_motion(clip, settings))
+            request["head_motion"] = str(motion)
         with replacing(video) as unfinished:
             encoder = Encoder(find_ffmpeg(), str(speech.resolve()), key, str(unfinished.resolve()))
             request["encoder"] = encoder.to_json()
@@ -114,6 +122,7 @@ def render_video(
                 contact_sheet(video, unfinished)
     finally:
         silent.unlink(missing_ok=True)
+        motion.unlink(missing_ok=True)
         speech.unlink(missing_ok=True)
     if on_frames is not None:
         on_frames(int(answer["frames"]) - drawn)
@@ -123,6 +132,19 @@ def render_video(
         sha256=sha256_file(video),
         sheet_sha256=sha256_file(sheet) if sheet is not None else None,
         notes=tuple(answer["notes"]),
+    )
+
+
+def _head_motion(clip: Path, settings: RenderSettings) -> npt.NDArray[np.float32]:
+    whole = load_clip(clip)
+    fps = settings.frame_rate.fps
+    return plan_head_motion(
+        whole.audio,
+        whole.sample_rate_hz,
+        whole.seed,
+        frame_count(whole.duration_s, fps),
+        fps,
+        settings.head_motion,
     )
 
 

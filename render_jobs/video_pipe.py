@@ -12,7 +12,7 @@ import queue
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,17 +54,20 @@ def encoder_from_json(data: Mapping[str, Any]) -> Encoder:
 
 @dataclass(frozen=True)
 class Film:
-    """What is encoded: the size in pixels, the rate, how many frames."""
+    """What is encoded: the size in pixels, the rate, how many frames, whether with transparency."""
 
     width: int
     height: int
     frame_rate: FrameRate
     frames: int
+    alpha: bool = False
 
 
 def pipe_command(encoder: Encoder, film: Film, video: Path) -> list[str]:
     """The ffmpeg command line that reads RGBA frames from its stdin and writes `video`.
 
+    Its ending says how: .mp4 is H.264 and AAC; with alpha, .mov is ProRes 4444 and PCM, as editing
+    programs want it, and .webm is VP9 and Opus, as browsers show it.
     Picture and sound start together; the sound is filled up with silence to the last frame's end.
     """
     rate = film.frame_rate.frames / Fraction(film.frame_rate.base).limit_denominator(100_000)
@@ -75,26 +78,51 @@ def pipe_command(encoder: Encoder, film: Film, video: Path) -> list[str]:
         command += ["-i", f"file:{encoder.speech}"]
     command += ["-filter_threads", "1", "-map", "0:v:0"]
     command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd"]
-    command += _h264(film.frame_rate.fps)
+    kind = video.suffix.lower() if film.alpha else ".mp4"
+    command += _CODECS[kind](film.frame_rate.fps)
+    command += ["-threads", "1", "-flags:v", "+bitexact", "-colorspace", "bt709"]
+    command += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
     if encoder.speech:
         seconds = film.frames / film.frame_rate.fps
-        command += ["-map", "1:a:0", "-ac", "1", "-c:a", "aac", "-b:a", AUDIO_BITRATE]
+        command += ["-map", "1:a:0", "-ac", "1", *_SOUND[kind]]
         command += ["-af", f"aresample={AUDIO_RATE_HZ},apad=whole_dur={seconds:.6f}"]
         command += ["-flags:a", "+bitexact"]
     command += ["-map_metadata", "-1", "-metadata", f"comment={encoder.key}"]
     # Packets wait for each other however long; a limit would let the machine's load decide.
     command += ["-max_interleave_delta", "0", "-fflags", "+bitexact"]
-    return [*command, "-movflags", "+faststart", "-f", "mp4", f"file:{video.resolve()}"]
+    if kind != ".webm":
+        command += ["-movflags", "+faststart"]
+    return [*command, "-f", kind[1:], f"file:{video.resolve()}"]
 
 
 def _h264(fps: float) -> list[str]:
-    colours = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     return [
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "17", "-pix_fmt", "yuv420p",
         "-bf", "0",  # so that the first picture's time is 0 in every player
         "-g", str(max(1, round(fps))),  # a key frame each second, so that players can seek
-        "-threads", "1", "-flags:v", "+bitexact", *colours, "-color_range", "tv",
     ]  # fmt: skip
+
+
+def _prores(fps: float) -> list[str]:  # noqa: ARG001 (every picture is a key frame)
+    return ["-c:v", "prores_ks", "-profile:v", "4444", "-vendor", "apl0",
+            "-pix_fmt", "yuva444p10le", "-alpha_bits", "16"]  # fmt: skip
+
+
+def _vp9(fps: float) -> list[str]:
+    return ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "18", "-b:v", "0",
+            "-deadline", "good", "-cpu-used", "5", "-row-mt", "0", "-auto-alt-ref", "0",
+            "-g", str(max(1, round(fps)))]  # fmt: skip
+
+
+_CODECS: Final[Mapping[str, Callable[[float], list[str]]]] = {
+    ".mp4": _h264, ".mov": _prores, ".webm": _vp9,
+}  # fmt: skip
+_SOUND: Final[Mapping[str, list[str]]] = {
+    ".mp4": ["-c:a", "aac", "-b:a", AUDIO_BITRATE],
+    ".mov": ["-c:a", "pcm_s16le"],
+    ".webm": ["-c:a", "libopus", "-b:a", "128k"],
+}
+ALPHA_ENDINGS: Final = (".mov", ".webm")
 
 
 class VideoPipe:

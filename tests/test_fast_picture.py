@@ -282,3 +282,60 @@ def test_other_blender_versions_draw_it_too(python, pictures, tmp_path):
     film(worker, clip, tmp_path / "b.mp4", settings)
     worker.stop()
     assert sha256_file(tmp_path / "a.mp4") == sha256_file(tmp_path / "b.mp4")
+
+
+def test_a_transparent_picture_has_the_same_head_and_no_background(worker, tmp_path):
+    folder = str(spheres(tmp_path / "balls"))
+    size = {"width": 96, "height": 144}
+    rows = moving_rows(1)
+    plain = stills(worker, tmp_path, RenderSettings(folder, "fast", **size), rows)[0]
+    clear = stills(worker, tmp_path, RenderSettings(folder, "auto", **size, alpha=True), rows)[0]
+    assert clear.shape == (144, 96, 4)
+    solid, empty = clear[..., 3] == 255, clear[..., 3] == 0
+    assert np.array_equal(clear[solid][:, :3], plain[solid])
+    assert empty[0, 0]
+    assert 0.2 < solid.mean() < 0.9
+    # Laid over the background again, the edges are what they were.
+    share = clear[..., 3:] / 255
+    again = clear[..., :3] * share + plain[0, 0] * (1 - share)
+    assert np.abs(again - plain).max() <= 2
+
+
+@pytest.mark.parametrize("ending", [".mov", ".webm"])
+def test_a_transparent_video_keeps_its_alpha_and_its_sound(ending, worker, tmp_path):
+    clip = moving_clip(tmp_path / "a.clip", seconds=0.3)
+    folder = str(spheres(tmp_path / "balls"))
+    settings = RenderSettings(folder, "auto", 96, 144, alpha=True)
+    names = [tmp_path / f"{n}{ending}" for n in "ab"]
+    for name in names:
+        film(worker, clip, name, settings)
+    assert names[0].read_bytes() == names[1].read_bytes()
+    decoder = ["-c:v", "libvpx-vp9"] if ending == ".webm" else []
+    command = [find_ffmpeg(), "-v", "error", *decoder, "-i", str(names[0]), "-vf", "alphaextract"]
+    command += ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    alpha = np.frombuffer(raw, np.uint8).reshape(-1, 144, 96)
+    assert len(alpha) == 9
+    assert alpha[:, 0, 0].max() <= 2
+    assert alpha[:, 70, 48].min() >= 250
+    assert probe(names[0]).audio_end_s == pytest.approx(0.3, abs=0.03)
+
+
+def test_only_the_fast_engine_leaves_the_background_out(worker, tmp_path):
+    clip = moving_clip(tmp_path / "a.clip", seconds=0.1)
+    tiny = str(tiny_template(tmp_path / "tiny"))
+    with pytest.raises(InputError, match="needs the fast engine: workbench can't"):
+        ask(worker, clip, tmp_path / "a.mov", RenderSettings(tiny, "workbench", alpha=True))
+
+
+def test_the_head_moves_with_the_clips_seed_and_else_not(worker, tmp_path):
+    clip = moving_clip(tmp_path / "a.clip", seconds=1.5)
+    folder = str(spheres(tmp_path / "balls"))
+    sizes = {"width": 64, "height": 96}
+    for name, share in (("still", 0.0), ("one", 1.0), ("two", 1.0)):
+        settings = RenderSettings(folder, "auto", **sizes, head_motion=share)
+        film(worker, clip, tmp_path / f"{name}.mp4", settings)
+    hashes = {name: sha256_file(tmp_path / f"{name}.mp4") for name in ("still", "one", "two")}
+    assert hashes["one"] == hashes["two"] != hashes["still"]
+    settings = RenderSettings(folder, "workbench", **sizes, head_motion=1.0)
+    assert "stays still" in film(worker, clip, tmp_path / "w.mp4", settings).notes[0]

@@ -1,105 +1,108 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The built-in head's shapes -> how landmarks, lids, lips, jaw, tongue and gaze move."""
+"""How the head moves to speech: seeded, gentle, still at both ends; and what of a head moves."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
-from head_tools import MM, part_vertices, pose, the_head
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
-from templates.head.targets import LANDMARKS, MOTION, Motion, measure
-from templates.mesh import TemplateMesh
+from exomni_core.arkit import CHANNEL_INDEX
+from render_jobs.fast_geometry import Light, Poser
+from render_jobs.fast_mesh import plan_mesh
+from render_jobs.head_motion import Neck, find_neck, plan_head_motion, rotations, speech_energy
 
-ROWS = measure(the_head())
-TOLERANCE = 0.25
-
-
-@pytest.fixture(scope="module")
-def head() -> TemplateMesh:
-    return the_head()
+RATE, FPS = 16_000, 30.0
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.shape}-{row.landmark}")
-def test_landmarks_move_like_a_real_head(row: Motion) -> None:
-    assert row.error <= TOLERANCE, f"wanted {row.wanted}, got {row.got}"
+def speech(seconds=6.0):
+    """Syllables at 3 per second with a pause in the middle."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    syllables = np.maximum(np.sin(2 * np.pi * 3 * time), 0) * (np.abs(time - seconds / 2) > 0.5)
+    return syllables * np.random.default_rng(0).normal(0, 0.2, len(time))
 
 
-def test_every_shape_is_in_the_table() -> None:
-    assert {row.shape for row in ROWS if row.main} == set(ARKIT_52)
+def motion(seed=1, strength=1.0, seconds=6.0):
+    return plan_head_motion(speech(seconds), RATE, seed, round(seconds * FPS), FPS, strength)
 
 
-def test_table_is_what_was_measured(shared: Path) -> None:
-    """The wanted motions are the file's, and the first of each shape is its largest."""
-    columns = {
-        "chin": "chin", "inner brow": "browInnerL", "outer brow": "browOuterL",
-        "tip of nose": "noseTip", "wing of nose": "noseWingL", "upper lid": "upperLidL",
-        "lower lid": "lowerLidL", "mouth corner": "mouthCornerL", "upper lip": "upperLipOuterMid",
-        "lower lip": "lowerLipOuterMid", "upper lip inside": "upperLipInnerMid",
-        "lower lip inside": "lowerLipInnerMid",
-    }  # fmt: skip
-    assert set(columns) == set(LANDMARKS)
-    with open(shared / "heads" / "arkit_landmark_motion.csv", newline="") as handle:
-        measured = {line["key"]: line for line in csv.DictReader(handle)}
-    seen: set[str] = set()
-    for shape, landmark, wanted in MOTION:
-        if shape == "tongueOut":
-            continue  # the measured head has none
-        line = measured[shape]
-        given = np.array(line[columns[landmark]].split(), float)
-        assert np.allclose(given, wanted, atol=0.051), (shape, landmark)
-        if shape not in seen:
-            sizes = [np.linalg.norm(np.array(line[c].split(), float)) for c in columns.values()]
-            assert np.linalg.norm(given) >= max(sizes) - 0.05, shape
-        seen.add(shape)
+def test_the_seed_decides_and_strength_scales():
+    assert np.array_equal(motion(), motion())
+    assert not np.array_equal(motion(), motion(seed=2))
+    assert np.allclose(motion(strength=0.5), 0.5 * motion(), atol=1e-7)
+    assert not motion(strength=0.0).any()
 
 
-def test_jaw_opens_the_mouth_and_carries_the_lower_teeth(head: TemplateMesh) -> None:
-    points = pose(head, jawOpen=1.0)
-    upper, lower = head.lip_aperture_pair
-    assert 25 < np.linalg.norm(points[upper] - points[lower]) < 42
-    moved = points - pose(head)
-    assert moved[part_vertices(head, "teeth_lower")][:, 1].max() < -5
-    assert np.abs(moved[part_vertices(head, "teeth_upper")]).max() == 0
+@pytest.mark.parametrize("seed", range(8))
+def test_it_is_gentle_smooth_and_still_at_both_ends(seed):
+    degrees = np.rad2deg(motion(seed))
+    assert 2.0 < np.abs(degrees).max() < 15.0
+    assert np.abs(np.diff(degrees, axis=0)).max() * FPS < 60.0  # degrees per second
+    assert np.abs(degrees[[0, -1]]).max() < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("name", "axis", "sign"),
-    [("eyeLookUp", 1, 1), ("eyeLookDown", 1, -1), ("eyeLookOut", 0, 1), ("eyeLookIn", 0, -1)],
-)
-def test_gaze_turns_the_pupil(head: TemplateMesh, name: str, axis: int, sign: int) -> None:
-    pupil = part_vertices(head, "pupil_L")
-    moved = (pose(head, **{f"{name}Left": 1.0}) - pose(head))[pupil].mean(0)
-    assert 4 < sign * moved[axis] < 9
+def test_it_moves_less_while_nobody_speaks():
+    silent = plan_head_motion(np.zeros(6 * RATE), RATE, 1, 180, FPS, 1.0)
+    assert np.abs(silent).mean() < 0.6 * np.abs(motion()).mean()
+    assert silent.any()  # alive all the same
 
 
-def test_smile_lifts_the_cheek_and_deepens_the_fold(head: TemplateMesh) -> None:
-    moved = head.shapes[CHANNEL_INDEX["mouthSmileLeft"]] * MM
-    cheek = moved[head.vertex_groups["cheek_L"]].mean(0)
-    assert cheek[1] > 1.5  # up
-    fold = np.argmin(np.linalg.norm(head.vertices * MM - [26, -50, 95], axis=1))
-    apple = np.argmin(np.linalg.norm(head.vertices * MM - [37, -32, 92], axis=1))
-    assert moved[apple, 2] - moved[fold, 2] > 1.0  # the apple comes forward over the fold
+def test_energy_follows_the_sound():
+    loud = speech_energy(speech(), RATE, 180, FPS)
+    assert loud.shape == (180,)
+    assert loud[80:100].max() < 0.1  # the pause
+    assert loud[:60].max() == 1.0
+    assert not speech_energy(np.zeros(RATE), RATE, 30, FPS).any()
 
 
-def test_funnel_and_pucker_make_the_mouth_narrow_and_full(head: TemplateMesh) -> None:
-    rest = pose(head)
-    left, right = head.landmarks68[54], head.landmarks68[48]
-    for name in ("mouthFunnel", "mouthPucker"):
-        points = pose(head, **{name: 1.0})
-        assert points[left, 0] - points[right, 0] < 0.84 * (rest[left, 0] - rest[right, 0])
-        assert (points - rest)[head.lips, 2].mean() > 5
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_the_shortest_clips_are_no_trouble(frames):
+    moved = plan_head_motion(np.ones(frames * 500), RATE, 0, frames, FPS, 1.0)
+    assert moved.shape == (frames, 3)
+    assert np.isfinite(moved).all()
 
 
-def test_tongue_comes_out_between_the_lips(head: TemplateMesh) -> None:
-    points = pose(head, tongueOut=1.0, jawOpen=0.3)
-    tongue = points[part_vertices(head, "tongue")]
-    out = tongue[tongue[:, 2] > points[head.lips, 2].max() - 4]
-    assert len(out) > 30
-    upper, lower = points[head.lip_aperture_pair]
-    assert np.ptp(out[:, 0]) < 45
-    assert out[:, 1].max() < upper[1] + 2
-    assert lower[1] < out[:, 1].max()
+def test_signs_are_as_said():
+    """The nose of a face along -y goes down, to the subject's left (+x); the top to the left."""
+    nod, turn, tilt = rotations(np.diag([0.1, 0.1, 0.1]).astype(np.float32))
+    nose, top = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    assert (nod @ nose)[2] < -0.09
+    assert (turn @ nose)[0] > 0.09
+    assert (tilt @ top)[0] > 0.09
+
+
+def head():
+    """A column of points: shoulders at 0, chin at 0.2, top at 0.4."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-0.08, -0.1, 0.0], [0.08, 0.1, 0.4], (500, 3)).astype(np.float32)
+    offsets = np.zeros((52, 500, 3), np.float32)
+    jaw = (points[:, 2] > 0.2) & (points[:, 2] < 0.25)
+    offsets[CHANNEL_INDEX["jawOpen"], jaw, 2] = -0.02
+    return points, offsets
+
+
+def test_the_head_turns_and_the_shoulders_stay():
+    points, offsets = head()
+    neck = find_neck(points, offsets)
+    assert (neck.share[points[:, 2] > 0.21] > 0.99).all()
+    assert (neck.share[points[:, 2] < 0.1] == 0).all()
+    order = np.argsort(points[:, 2])
+    assert (np.diff(neck.share[order]) >= 0).all()
+    assert 0.1 < neck.pivot[2] < 0.2
+    assert neck.pivot[1] > np.median(points[:, 1])
+
+
+def test_posed_points_turn_about_the_neck_in_any_cameras_axes():
+    points, offsets = head()
+    faces = np.arange(500).reshape(-1, 4)
+    mesh = plan_mesh(points, offsets, faces, np.ones((125, 4, 3), np.float32))
+    table = np.ones((9, 3), np.float32)
+    camera = np.hstack(
+        [np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0], [[1], [2], [3]]]
+    )
+    poser = Poser(mesh, Light(table, table, 3), camera, ortho=False)
+    pivot = np.array([0.01, 0.02, 0.15])
+    poser.set_neck(Neck(pivot, np.ones(500, np.float32)))
+    shown = poser.turned(poser.block(np.zeros((1, 52), np.float32)), np.array([[0.1, -0.2, 0.05]]))
+    world = (points - pivot) @ rotations(np.array([[0.1, -0.2, 0.05]]))[0].T + pivot
+    wanted = world @ camera[:, :3].T + camera[:, 3]
+    assert np.abs(shown[0].T - wanted[mesh.source]).max() < 1e-5
