@@ -77,7 +77,7 @@ def add(path: Path, **chosen: Any) -> None:
     It is checked, turned, scaled to metres and kept beside its descriptor, template.json.
     """
     from render_jobs.console import print_json
-    from render_jobs.import_head import BlenderReader, add_template
+    from render_jobs.import_head import BlenderReader, add_template, draw_sheet
     from templates.importing.store import Label
 
     label = Label(
@@ -86,18 +86,20 @@ def add(path: Path, **chosen: Any) -> None:
     )  # fmt: skip
     wishes = _wishes(chosen)
     with BlenderReader(chosen["blender"]) as reader:
-        added = add_template(path, label, wishes, reader, sheet=not chosen["no_sheet"])
-    sheet = str(added.sheet) if added.sheet else None
+        added = add_template(path, label, wishes, reader)
+    facts = {"template": str(added.folder), "name": label.name}
+    if not chosen["as_json"]:
+        _show(added.report)
+        click.echo(f"{'template':10} {added.folder}")
+    sheet, note = (None, "") if chosen["no_sheet"] else draw_sheet(added.folder)
     if chosen["as_json"]:
-        facts = {"template": str(added.folder), "name": label.name, "sheet": sheet}
-        print_json({**facts, "note": added.note, "report": added.report.to_json()})
+        drawn = str(sheet) if sheet else None
+        print_json({**facts, "sheet": drawn, "note": note, "report": added.report.to_json()})
         return
-    _show(added.report)
-    if added.note:
-        click.echo(f"Note: {added.note}", err=True)
     if sheet:
         click.echo(f"{'sheet':10} {sheet}")
-    click.echo(f"{'template':10} {added.folder}")
+    if note:
+        click.echo(f"Note: {note}", err=True)
     where = label.name if chosen["dest"] is None else added.folder
     click.echo(f'Try it: exorender say "Hello there." --template {where} -o hello.mp4')
 

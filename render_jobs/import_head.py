@@ -44,12 +44,10 @@ REPORT: Final = "report.json"
 
 @dataclass(frozen=True)
 class Added:
-    """A new template: its folder, its report, its contact sheet or why there is none."""
+    """A new template: its folder and its report."""
 
     folder: Path
     report: Report
-    sheet: Path | None
-    note: str = ""
 
 
 class BlenderReader:
@@ -103,9 +101,7 @@ class BlenderReader:
             self._worker = None
 
 
-def add_template(
-    path: Path, label: Label, wishes: Wishes, reader: BlenderReader, *, sheet: bool = True
-) -> Added:
+def add_template(path: Path, label: Label, wishes: Wishes, reader: BlenderReader) -> Added:
     """Import the head at `path` as the template `label`.
 
     Raises InputError in one sentence where the head or the name is unusable, and what `reader`
@@ -126,10 +122,7 @@ def add_template(
             label, ready.mesh, colours=colours, derived=ready.report.derived, origin=origin
         )
     write_text(folder / REPORT, json.dumps(ready.report.to_json(), ensure_ascii=False, indent=1))
-    if not sheet:
-        return Added(folder, ready.report, None)
-    drawn, note = _draw_sheet(folder)
-    return Added(folder, ready.report, drawn, note)
+    return Added(folder, ready.report)
 
 
 def check_head(name_or_path: str, wishes: Wishes, reader: BlenderReader) -> Report:
@@ -230,7 +223,7 @@ def _renamed(origin: Origin) -> dict[str, Any]:
     return chosen
 
 
-def _draw_sheet(folder: Path) -> tuple[Path | None, str]:
+def draw_sheet(folder: Path) -> tuple[Path | None, str]:
     """The contact sheet of all shapes beside the template, or a sentence why there is none."""
     try:
         from render_jobs.sheet import shape_sheet

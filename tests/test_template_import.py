@@ -88,7 +88,7 @@ def renderer(tmp_path_factory):
 
 def add(files, name, reader, **wishes):
     label = Label(name.replace(".", "-"), "CC0", "a test", replace=True)
-    return add_template(files / name, label, Wishes(**wishes), reader, sheet=False)
+    return add_template(files / name, label, Wishes(**wishes), reader)
 
 
 @pytest.fixture(scope="module")
