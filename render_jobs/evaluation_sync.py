@@ -60,7 +60,10 @@ class SyncRun:
 
 @dataclass(frozen=True, eq=False)
 class _Face:
-    """One face with what is known of it. samples: (S,) or None. phones: its own, or ()."""
+    """One face with what is known of it. samples: (S,) or None. phones: its own, or ().
+
+    exact: whether those are the synthesiser's own.
+    """
 
     weights: npt.NDArray[Any]
     fps: float
@@ -71,6 +74,7 @@ class _Face:
     language: str = ""
     route: str = "file"
     engine: str = "unknown"
+    exact: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 
@@ -80,10 +84,10 @@ def evaluate_sync(run: SyncRun, on_rows: OnRows | None = None) -> dict[str, Any]
     Raises InputError for a place that holds nothing to measure; a bad clip is its own row only.
     """
     items = _items(run)
-    texts = _read_texts(run.texts) if run.texts else {}
+    texts = read_texts(run.texts) if run.texts else {}
     rows: list[dict[str, Any]] = []
     clips: list[Measured] = []
-    for item, outcome in zip(items, _measure_all(items, run, texts), strict=True):
+    for item, outcome in zip(items, measure_items(items, run, texts), strict=True):
         if isinstance(outcome, Measured):
             clips.append(outcome)
             rows.append(row_of(outcome))
@@ -93,7 +97,7 @@ def evaluate_sync(run: SyncRun, on_rows: OnRows | None = None) -> dict[str, Any]
             on_rows(1)
     settings = {
         "exomni": __version__, "clips": str(run.clips), "system": run.system,
-        "realign": run.realign, "seed": run.seed, "notes": _notes(clips),
+        "realign": run.realign, "seed": run.seed, "notes": notes_of(clips),
     }  # fmt: skip
     return {
         "settings": settings,
@@ -113,7 +117,7 @@ def _items(run: SyncRun) -> Sequence[Item]:
     return read_items(run.clips, system=run.system)
 
 
-def _measure_all(
+def measure_items(
     items: Sequence[Item], run: SyncRun, texts: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Measured | str]:
     """What was measured of each item, or the sentence why not, in order."""
@@ -190,17 +194,48 @@ def _of_clip(clip: Clip) -> _Face:
     return _Face(
         clip.weights, clip.fps, None if silent else clip.audio, clip.sample_rate_hz,
         clip.phones, text, clip.language, clip.route or "unknown", clip.engine or "unknown",
+        exact=clip.route == "tts_events" and bool(clip.phones),
     )  # fmt: skip
 
 
 def _of_blend(take: BlendTake) -> _Face:
-    """Shape keys as Blender shows them, with the words and the sound of the clip they came from."""
+    """Shape keys as Blender shows them, with the words and sounds of the clips they came from."""
     notes = (f"missing on the mesh: {', '.join(take.missing)}",) if take.missing else ()
     face = _Face(take.weights, take.fps, route="blender", engine="blender", notes=notes)
-    if take.clip is None:
+    if not take.clips:
         return face
-    kept = _of_clip(take.clip)
-    return replace(kept, weights=take.weights, fps=take.fps, route="blender", notes=notes)
+    kept = [_of_clip(clip) for _, clip in take.clips]
+    starts = [start for start, _ in take.clips]
+    phones = [
+        Phone(p.symbol, p.start_s + start, p.end_s + start)
+        for start, one in zip(starts, kept, strict=True)
+        for p in one.phones
+    ]
+    samples, rate = _in_one(starts, kept, len(take.weights) / take.fps)
+    return replace(
+        face, samples=samples, sample_rate_hz=rate, language=kept[0].language,
+        text=kept[0].text if len(kept) == 1 else "", engine=kept[0].engine,
+        phones=tuple(sorted(phones, key=lambda p: p.start_s)),
+        exact=all(one.exact for one in kept),
+    )  # fmt: skip
+
+
+def _in_one(
+    starts: Sequence[float], faces: Sequence[_Face], seconds: float
+) -> tuple[npt.NDArray[np.float32] | None, int]:
+    """The clips' sounds on the take's clock; None if there is none, or rates differ."""
+    there = [(s, f) for s, f in zip(starts, faces, strict=True) if f.samples is not None]
+    rates = {face.sample_rate_hz for _, face in there}
+    if len(rates) != 1:
+        return None, 0
+    rate = rates.pop()
+    mixed = np.zeros(max(1, round(seconds * rate)), np.float32)
+    for start, face in there:
+        assert face.samples is not None
+        first = min(max(0, round(start * rate)), len(mixed))
+        piece = face.samples[: len(mixed) - first]
+        mixed[first : first + len(piece)] += piece
+    return mixed, rate
 
 
 def _truth(item: Item, face: _Face, run: SyncRun) -> tuple[tuple[Phone, ...], str, str]:
@@ -208,8 +243,7 @@ def _truth(item: Item, face: _Face, run: SyncRun) -> tuple[tuple[Phone, ...], st
     path = find_phones(run.phones, item.id) if run.phones else None
     if path is not None:
         return read_phones(path), "file", ""
-    from_events = bool(face.phones) and face.route in ("tts_events", "blender")
-    if from_events and not run.realign:
+    if face.exact and not run.realign:
         return face.phones, "events", ""
     note = "its text isn't known"
     if face.text and face.samples is not None:
@@ -234,7 +268,8 @@ def _sound_of(name: str, folder: Path | None) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read_texts(path: Path) -> dict[str, Mapping[str, Any]]:
+def read_texts(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Lines of what is said, by id; InputError names file and line."""
     rows: dict[str, Mapping[str, Any]] = {}
     number = 0
     try:
@@ -249,14 +284,21 @@ def _read_texts(path: Path) -> dict[str, Mapping[str, Any]]:
     return rows
 
 
-def _notes(clips: Sequence[Measured]) -> list[str]:
+def notes_of(clips: Sequence[Measured]) -> list[str]:
+    """What the reader of a table must know of where the sounds come from."""
     own = sum(clip.truth == "own" for clip in clips)
+    same = sum(clip.truth == "aligned" and clip.route == "transcript" for clip in clips)
     none = [clip for clip in clips if clip.truth == "none"]
     notes = []
     if own:
         notes.append(
             f"{own} clips were measured by the sounds that their own engine found, which flatters "
             "it; --texts says what is said in them"
+        )
+    if same:
+        notes.append(
+            f"{same} clips were animated by the same alignment that they are measured by, which "
+            "flatters them; --phones gives an independent one"
         )
     if none:
         notes.append(

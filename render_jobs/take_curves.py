@@ -25,14 +25,14 @@ class BlendTake:
     """The take of a .blend file: what is keyed on its character's shape keys.
 
     weights: (T, 52) float32 at `fps` (the scene's), from the first keyed frame. missing: channels
-    that the meshes lack. clip: what the take was made from, if the file holds it: its sounds and
-    words start at the first keyed frame.
+    that the meshes lack. clips: what the take was made from, if the file holds it, and when each
+    starts, in seconds from the first keyed frame.
     """
 
     weights: npt.NDArray[np.float32]
     fps: float
     missing: tuple[str, ...]
-    clip: Clip | None
+    clips: tuple[tuple[float, Clip], ...]
 
 
 def read_blend(path: Path, blender: Path | None = None) -> BlendTake:
@@ -62,12 +62,16 @@ def read_blend(path: Path, blender: Path | None = None) -> BlendTake:
     if "error" in found:
         kind = EnvironmentProblem if "environment" in found else InputError
         raise kind(str(found["error"]))
-    clip = clip_from_bytes(found["clip"].tobytes(), where=str(path)) if "clip" in found else None
+    count = sum(name.startswith("clip_") for name in found)
+    clips = [
+        (float(found[f"start_{k}"]), clip_from_bytes(found[f"clip_{k}"].tobytes(), where=str(path)))
+        for k in range(count)
+    ]
     return BlendTake(
         weights=found["coef"],
         fps=float(found["fps"]),
         missing=tuple(str(name) for name in found["missing"]),
-        clip=clip,
+        clips=tuple(clips),
     )
 
 

@@ -3,14 +3,16 @@
 
 Started as `python -m render_jobs.take_sampler FILE OUT` (bpy as a module), or inside a user's own
 Blender as `blender --background --factory-startup --python THIS_FILE -- FILE OUT`.
-The npz: `coef` (T, 52), `names`, `fps`, `missing`, and `clip`, the bytes of the clip that the take
-was made from, if the file holds them. A sentence that says why not stands in `error` instead.
+The npz: `coef` (T, 52), `names`, `fps`, `missing`, and for each clip that the take was made from,
+if the file holds it, its bytes in `clip_0` ... and its start in seconds in `start_0` ...
+A sentence that says why not stands in `error` instead.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -51,16 +53,20 @@ def sample(blend: Path) -> dict[str, Any]:
         matching = match(names, stand_ins=False)
     except InputError as error:
         raise InputError(f"{blend}: {error}") from error
-    first, last = _range([meshes[name].data.shape_keys for name in matching.keys], blend)
+    keys = [meshes[name].data.shape_keys for name in matching.keys]
+    first, last = _range(keys, blend)
     weights = _read(scene, meshes, matching, range(first, last + 1))
+    fps = scene.render.fps / scene.render.fps_base
     found: dict[str, Any] = {
         "coef": weights,
         "names": np.array(ARKIT_52),
-        "fps": np.float64(scene.render.fps / scene.render.fps_base),
+        "fps": np.float64(fps),
         "missing": np.array(matching.missing, dtype=np.str_),
     }
-    clip = _clip_bytes([meshes[name].data.shape_keys for name in matching.keys], blend)
-    return found | ({"clip": np.frombuffer(clip, np.uint8)} if clip else {})
+    for number, (frame, data) in enumerate(_clips(keys, first, blend)):
+        found[f"clip_{number}"] = np.frombuffer(data, np.uint8)
+        found[f"start_{number}"] = np.float64((frame - first) / fps)
+    return found
 
 
 def _range(keys: list[Any], blend: Path) -> tuple[int, int]:
@@ -80,10 +86,13 @@ def _spans(shape_keys: Any) -> Iterator[tuple[float, float]]:
         return
     if animation.action is not None:
         yield tuple(animation.action.frame_range)
-    for track in animation.nla_tracks:
-        if not track.mute:
-            for strip in track.strips:
-                yield strip.frame_start, strip.frame_end
+    for strip in _strips(animation):
+        yield strip.frame_start, strip.frame_end
+
+
+def _strips(animation: Any) -> list[Any]:
+    """The strips that play, of all tracks."""
+    return [s for track in animation.nla_tracks if not track.mute for s in track.strips]
 
 
 def _read(
@@ -101,21 +110,30 @@ def _read(
         for column, block, factor in sources:
             weights[row, column] = block.value * factor
     # One key may serve two channels, one for each sign.
-    shared = [c for c, t in matching.targets.items() if t[0].weight < 0]
-    for channel in shared:
-        column = CHANNEL_INDEX[channel]
-        weights[:, column] = np.maximum(weights[:, column], 0.0)
+    used = Counter((t[0].mesh, t[0].key) for t in matching.targets.values())
+    for channel, targets in matching.targets.items():
+        if used[targets[0].mesh, targets[0].key] > 1:
+            column = CHANNEL_INDEX[channel]
+            weights[:, column] = np.maximum(weights[:, column], np.float32(0.0))
     return weights
 
 
-def _clip_bytes(keys: list[Any], blend: Path) -> bytes | None:
-    """The clip that the take was made from: packed into its Action, or alone beside the file."""
-    for key in keys:
-        action = key.animation_data.action if key.animation_data else None
-        if action is not None and PACKED in action:
-            return bytes(action[PACKED])
+def _clips(keys: list[Any], first: int, blend: Path) -> list[tuple[float, bytes]]:
+    """(first frame, bytes) of the clips that the take was made from, in time.
+
+    Packed into the Action or into those of the strips, or one alone beside the file.
+    """
+    found: dict[float, bytes] = {}
+    for animation in (key.animation_data for key in keys if key.animation_data):
+        if animation.action is not None and PACKED in animation.action:
+            found[animation.action.frame_range[0]] = bytes(animation.action[PACKED])
+        for strip in _strips(animation):
+            if strip.action is not None and PACKED in strip.action:
+                found[strip.frame_start] = bytes(strip.action[PACKED])
     beside = sorted((blend.parent / BESIDE).glob("*.clip"))
-    return beside[0].read_bytes() if len(beside) == 1 else None
+    if not found and len(beside) == 1:
+        found[first] = beside[0].read_bytes()
+    return sorted(found.items())
 
 
 def main() -> None:

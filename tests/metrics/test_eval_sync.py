@@ -120,28 +120,34 @@ def test_bad_files_get_one_sentence(spoken, tmp_path):
 
 
 MAKE = """
-import sys
-sys.path[:0] = sys.argv[3:5]
+import os, sys
+sys.path[:0] = sys.argv[1:3]
 import bpy, blender_addon
 from addon_kit import character, face, fresh
 blender_addon.register()
 scene = fresh()
 scene.render.fps = 24
 character(face())
-bpy.ops.exomni.import_clip(filepath=sys.argv[1], start_frame=11)
-bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2])
+for number, clip in enumerate(sys.argv[4:]):
+    bpy.ops.exomni.import_clip(filepath=clip, start_frame=11 + 200 * number)
+    if len(sys.argv) > 5:
+        bpy.ops.exomni.take_keep()
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[3])
+os._exit(0)
 """
+
+
+def make_blend(repo: Path, blend: Path, *clips: Path) -> None:
+    scripts = repo / "tests" / "addon" / "scripts"
+    argv = [sys.executable, "-c", MAKE, repo, scripts, blend, *clips]
+    subprocess.run(argv, check=True, capture_output=True, timeout=120)
 
 
 @pytest.mark.bpy
 def test_a_blender_take_is_measured_in_its_blend(spoken, tmp_path, repo):
     pytest.importorskip("bpy")
     blend = tmp_path / "take.blend"
-    subprocess.run(
-        [sys.executable, "-c", MAKE, spoken / "one.clip", blend, repo,
-         repo / "tests" / "addon" / "scripts"],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+    make_blend(repo, blend, spoken / "one.clip")
     found = sync(blend)
     group = found["groups"][0]
     clip = load_clip(spoken / "one.clip")
@@ -150,6 +156,18 @@ def test_a_blender_take_is_measured_in_its_blend(spoken, tmp_path, repo):
     assert group["shares"]["closure_hit_within_a_frame"]["value"] == 1.0
     assert found["rows"][0]["fps"] == 24.0
     assert found["rows"][0]["duration_s"] == pytest.approx(len(clip.weights) / 30, abs=0.1)
+
+
+@pytest.mark.bpy
+def test_lines_one_after_the_other_are_measured_together(spoken, tmp_path, repo):
+    pytest.importorskip("bpy")
+    alone = [sync(spoken / f"{name}.clip")["groups"][0]["shares"] for name in LINES]
+    make_blend(repo, tmp_path / "lines.blend", *(spoken / f"{name}.clip" for name in LINES))
+    together = sync(tmp_path / "lines.blend")["groups"][0]
+    for name in ("closure_hit", "false_closure"):
+        assert together["shares"][name]["of"] == sum(one[name]["of"] for one in alone)
+    assert together["shares"]["closure_hit_within_a_frame"]["value"] == 1.0
+    assert together["offset"]["clips"] == 1
 
 
 @pytest.mark.bpy
