@@ -80,14 +80,15 @@ def evaluate_face(
 
 
 def run_jobs(
-    jobs: Sequence[Job], basis: FaceBasis, options: Options, workers: int = 0
+    jobs: Sequence[Job], basis: FaceBasis, options: Options, workers: int = 0, of: int = 0
 ) -> Iterator[Row]:
     """Rows of all jobs, in order; in `workers` processes (0: one per core, at most 8).
 
-    Whether processes are used depends on the jobs alone: sums over threads round in another way.
+    of: how many jobs there were before some of them were done. Whether processes are used depends
+    on the jobs alone: sums over threads round in another way.
     """
     count = workers or min(os.cpu_count() or 1, 8)
-    if len(jobs) <= _INLINE:
+    if max(len(jobs), of) <= _INLINE:
         yield from score_jobs(jobs, basis, options)
         return
     chunks = [jobs[k : k + _CHUNK] for k in range(0, len(jobs), _CHUNK)]

@@ -17,7 +17,7 @@ from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.files import sha256_file
 from exomni_core.metrics.bootstrap import RESAMPLES
 from exomni_core.metrics.normalise import language_of, require, simplified, whisper_en
-from exomni_core.metrics.responses import read_transcripts
+from exomni_core.metrics.responses import Response, read_transcripts
 from exomni_core.metrics.seedtts import BadUtterance, Utterance, language_of_list, read_list
 from exomni_core.metrics.speech import Spoken, score_consistency, score_tts
 from render_jobs.evaluation_asr import Heard, Recogniser, Sound, transcribe
@@ -50,7 +50,8 @@ class TtsRun:
 @dataclass(frozen=True)
 class ConsistencyRun:
     """answers: a batch run or responses.jsonl. language: for answers that name none. seed: of
-    the intervals.
+    the intervals. ids: of the prompts; one without an answer has failed, and other answers are left
+    out; empty: all.
     """
 
     answers: Path
@@ -59,6 +60,7 @@ class ConsistencyRun:
     system: str = ""
     language: str = ""
     seed: int = 0
+    ids: tuple[str, ...] = ()
 
 
 def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def evaluate_consistency(run: ConsistencyRun, on_rows: OnRows | None = None) -> 
     """
     require("jiwer", "counting word errors")
     _one_source(run.hyp, run.recogniser)
-    answers = read_answers(run.answers, system=run.system)
+    answers = _wanted(read_answers(run.answers, system=run.system), run.ids)
     heard = _hear_answers(answers, run, on_rows)
     spoken = [_spoken(answer, heard, run.language) for answer in answers]
     notes = []
@@ -131,6 +133,16 @@ def evaluate_consistency(run: ConsistencyRun, on_rows: OnRows | None = None) -> 
         key = "n_" + name.replace(" ", "_").replace("unknown", "unknown_length")
         result["counts"][key] = sum(row["bucket"] == name for row in rows)
     return {**result, "bins": scored["bins"]}
+
+
+def _wanted(answers: list[Answer], ids: Sequence[str]) -> list[Answer]:
+    if not ids:
+        return answers
+    there = {answer.response.id: answer for answer in answers}
+    return [
+        there.get(name) or Answer(Response(name, error="there is no answer to this prompt"))
+        for name in ids
+    ]
 
 
 def _one_source(hyp: Path | None, recogniser: Recogniser | None) -> None:
