@@ -23,7 +23,7 @@ _DEAD_MM: Final = 0.1  # a shape that moves nothing further than this shows noth
 _ALIKE: Final = 0.02  # two shapes whose difference is smaller than this share of them are one
 _OPENS_MM: Final = 8.0  # how far the lips of a talking head should part at jawOpen
 _LARGE_SHARE: Final = 0.6  # of the face's size: no shape moves anything so far
-_FEWEST: Final = 12
+_FEWEST: Final = 8
 _MANY_VERTICES: Final = 60_000
 _MOST_NAMED: Final = 6
 _SIDED: Final = tuple(
@@ -99,9 +99,9 @@ def swapped_pairs(mesh: TemplateMesh) -> tuple[int, int]:
 
 
 def _coverage(mesh: TemplateMesh, origin: Origin) -> Iterator[Finding]:
-    own = len(ARKIT_52) - len({*mesh.missing_shapes, *origin.stand_ins})
-    if own < _FEWEST:
-        text = f"only {own} of {len(ARKIT_52)} shapes are there, too few to talk with"
+    there = len(ARKIT_52) - len(mesh.missing_shapes)
+    if there < _FEWEST:
+        text = f"only {there} of {len(ARKIT_52)} shapes are there, too few to talk with"
         yield Finding("bad", "few", text)
     if mesh.missing_shapes:
         names = ", ".join(mesh.missing_shapes)

@@ -7,7 +7,7 @@ Which key makes which channel is for `exomni_core.matching` to say; here its sum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.errors import InputError
-from exomni_core.matching import Matching, match
+from exomni_core.fallbacks import channel_substitutes
+from exomni_core.matching import Matching, Target, match
+from exomni_core.naming_families import best_families, read_names
 from templates.mesh import FloatArray, IntArray, TemplateMesh
 from templates.reading import Colour
 
@@ -23,6 +25,17 @@ from templates.reading import Colour
 MAX_VERTICES: Final = 400_000
 MAX_POLYGONS: Final = 1_000_000
 MAX_PARTS: Final = 256
+
+
+# Which visemes a missing channel of the mouth is made of: the first that is there.
+_BY_VISEMES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
+    "jawOpen": (("open", 1.0), ("aa", 1.0)),
+    "mouthClose": (("open", -1.0), ("aa", -1.0)),
+    "mouthFunnel": (("O", 1.0),),
+    "mouthPucker": (("U", 1.0),),
+    "mouthStretchLeft": (("I", 0.5), ("E", 0.5)),
+    "mouthStretchRight": (("I", 0.5), ("E", 0.5)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +150,37 @@ def check_size(vertices: int, polygons: int, where: str) -> None:
 def match_linear(keyed: Mapping[str, Sequence[str]]) -> Matching:
     """The matching whose channels are plain sums of keys, with stand-ins where they are plain too.
 
-    Visemes need clamps that no sum has, so a head that speaks by them keeps its named shapes only.
+    A head that speaks by visemes gets the mouth shapes that come nearest to them: what the full
+    fall-back does with clamps (docs/matching.md) no sum can do. Raises InputError.
     """
     found = match(keyed)
-    return match(keyed, stand_ins=False) if found.clamps else found
+    if not found.clamps:
+        return found
+    try:
+        named = match(keyed, stand_ins=False).targets
+    except InputError:
+        named = {}
+    targets = {channel: list(rows) for channel, rows in named.items()}
+    for mesh, keys in keyed.items():
+        reading = read_names(keys, mesh)
+        family = best_families(reading, keys)[1]
+        there = {
+            viseme: key
+            for viseme, rows in (family.visemes if family else {}).items()
+            if (key := next((k for (p, *_) in rows if (k := reading.first(p.key))), None))
+        }
+        for channel, choices in _BY_VISEMES.items():
+            best = next(((there[name], w) for name, w in choices if name in there), None)
+            if best and channel not in named:
+                target = Target(best[0], best[1], mesh, "fallback")
+                targets.setdefault(channel, []).append(target)
+    for channel in ARKIT_52:
+        for name, factor in () if channel in targets else channel_substitutes(channel):
+            for target in named.get(name, ()):
+                stand_in = replace(target, weight=factor * target.weight, how="fallback")
+                targets.setdefault(channel, []).append(stand_in)
+    ordered = {channel: tuple(targets[channel]) for channel in ARKIT_52 if channel in targets}
+    return replace(found, targets=ordered, clamps={}, ranges={})
 
 
 def _add_shapes(shapes: FloatArray, mesh: RawMesh, found: Matching) -> None:
