@@ -8,7 +8,6 @@ of exported rows: metadata.jsonl, metadata.csv or SPLIT.jsonl with the sounds be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,12 +64,13 @@ def _tables(folder: Path, root: Path) -> list[tuple[str, Path]]:
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    if find_spec("pyarrow") is None:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:  # not there, or made for another numpy than Blender's
         raise EnvironmentProblem(
-            f"{path.name} is a parquet file, which takes pyarrow to read: pip install pyarrow"
-        )
-    import pyarrow.parquet
-
+            f"{path.name} is a parquet file, which takes pyarrow to read ({error}): pip install "
+            "'pyarrow<22'"
+        ) from error
     try:
         table = pyarrow.parquet.ParquetFile(path)
         for batch in table.iter_batches(batch_size=32):

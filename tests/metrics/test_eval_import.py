@@ -214,7 +214,7 @@ def test_parquet_files_as_the_data_set_has_them(tmp_path):
         import pyarrow.parquet as pq
     except ImportError:
         error = evaluate("import", "commoneval", tmp_path, "-o", target, code=3)["error"]
-        assert "pip install pyarrow" in error
+        assert "pip install 'pyarrow<22'" in error
         return
     sound = {"bytes": b"fLaC....", "path": None}
     pq.write_table(pa.table({"prompt": ["Hi?", ""], "audio": [sound, sound]}), path)
