@@ -26,6 +26,7 @@ _CLOSE: Final = CHANNEL_INDEX["mouthClose"]
 _LARGE: Final = 0.4  # both at once: one of the two conventions is probably the wrong one
 _BEYOND: Final = 0.1  # mouthClose so far above jawOpen means lips through each other
 _NOTABLE: Final = 0.02  # share of frames
+_SAME_RATE: Final = 0.005  # 29.97 is 30
 
 # Orders that other systems write without names (evaluation spec 1.3), for files that tell which.
 UNITALKER_51: Final = (
@@ -92,10 +93,22 @@ def read_series(
 ) -> Series:
     """Read a clip or coefficient file.
 
-    fps: where the file doesn't tell or another rate is known. names: the columns of an array that
-    has none beside it, as a list or one of NAMED_ORDERS. Raises InputError.
+    fps: the rate, for a file that doesn't tell; one that tells another is refused. names: the
+    columns of an array that has none beside it, as a list or one of NAMED_ORDERS.
+    Raises InputError.
     """
-    track = read_face(path, fps=fps, names=channel_order(names))
+    order = channel_order(names)
+    try:
+        track = read_face(path, names=order)
+    except InputError as error:
+        if fps is None or error.field != "fps":
+            raise
+        track = read_face(path, fps=fps, names=order)
+    if fps is not None and abs(track.fps - fps) > _SAME_RATE * fps:
+        raise InputError(
+            f"{path} has {track.fps:g} frames per second, but {fps:g} were told; one is wrong",
+            field="fps",
+        )
     weights = track.weights.astype(np.float64)
     return measured(Series(weights, track.fps, track.missing))
 

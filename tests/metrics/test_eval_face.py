@@ -390,3 +390,17 @@ def test_claire_is_undone_before_anything_is_clipped(tmp_path, score):
     found = score(*paths, "--ref-mouthclose", "claire", "--clip", "01")
     assert found["rows"][0]["lve_l2_mm"] < 1e-5
     assert score(*paths)["rows"][0]["lve_l2_mm"] > 0.1
+
+
+def test_a_rate_that_contradicts_the_file_is_refused(tmp_path, score, curves):
+    write(tmp_path / "ref" / "x.json", np.clip(curves(60), 0, 1), 60.0)
+    (tmp_path / "ref" / "references.jsonl").write_text(
+        json.dumps({"id": "x", "face": "x.json", "fps": 30, "model": "m"})
+    )
+    write(tmp_path / "pred" / "x.npz", np.clip(curves(60), 0, 1), 60.0)
+    found = score(tmp_path / "pred", tmp_path / "ref", code=1)
+    assert "has 60 frames per second, but 30 were told" in found["failures"][0]["reason"]
+    np.savez(tmp_path / "pred" / "x.npz", coef=curves(60), names=np.array(ARKIT_52))
+    found = score(tmp_path / "pred", tmp_path / "pred", code=1)
+    assert "doesn't tell its frame rate" in found["failures"][0]["reason"]
+    assert score(tmp_path / "pred", tmp_path / "pred", "--fps", "60")["counts"]["frames"] == 30
