@@ -6,7 +6,7 @@ Which key makes which channel is for `exomni_core.matching` to say; here its sum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -161,6 +161,20 @@ def match_linear(keyed: Mapping[str, Sequence[str]]) -> Matching:
     except InputError:
         named = {}
     targets = {channel: list(rows) for channel, rows in named.items()}
+    for channel, target in _viseme_targets(keyed):
+        if channel not in named:
+            targets.setdefault(channel, []).append(target)
+    for channel in ARKIT_52:
+        for name, factor in () if channel in targets else channel_substitutes(channel):
+            for target in named.get(name, ()):
+                stand_in = replace(target, weight=factor * target.weight, how="fallback")
+                targets.setdefault(channel, []).append(stand_in)
+    ordered = {channel: tuple(targets[channel]) for channel in ARKIT_52 if channel in targets}
+    return replace(found, targets=ordered, clamps={}, ranges={})
+
+
+def _viseme_targets(keyed: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Target]]:
+    """What each mesh's visemes can do for ARKit's mouth."""
     for mesh, keys in keyed.items():
         reading = read_names(keys, mesh)
         family = best_families(reading, keys)[1]
@@ -171,16 +185,8 @@ def match_linear(keyed: Mapping[str, Sequence[str]]) -> Matching:
         }
         for channel, choices in _BY_VISEMES.items():
             best = next(((there[name], w) for name, w in choices if name in there), None)
-            if best and channel not in named:
-                target = Target(best[0], best[1], mesh, "fallback")
-                targets.setdefault(channel, []).append(target)
-    for channel in ARKIT_52:
-        for name, factor in () if channel in targets else channel_substitutes(channel):
-            for target in named.get(name, ()):
-                stand_in = replace(target, weight=factor * target.weight, how="fallback")
-                targets.setdefault(channel, []).append(stand_in)
-    ordered = {channel: tuple(targets[channel]) for channel in ARKIT_52 if channel in targets}
-    return replace(found, targets=ordered, clamps={}, ranges={})
+            if best:
+                yield channel, Target(best[0], best[1], mesh, "fallback")
 
 
 def _add_shapes(shapes: FloatArray, mesh: RawMesh, found: Matching) -> None:
