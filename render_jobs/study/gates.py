@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 from exomni_core.errors import InputError, WorkerError
 from exomni_core.server.protocol import json_bytes
 from render_jobs.study.media import TYPES, span_of
-from render_jobs.study.posts import MAX_BODY_BYTES, read_body
-from render_jobs.study.store import NotYoursError, OtherTabError
+from render_jobs.study.posts import MAX_BODY_BYTES, NotYoursError, OtherTabError, read_body
 
 if TYPE_CHECKING:
     from render_jobs.study.serving import StudyServer

@@ -34,6 +34,14 @@ _SPANS: Final = ("played", "hidden", "fullscreen", "ended_ms")
 Body = Mapping[str, Any]
 
 
+class NotYoursError(InputError):
+    """The request is about something that is not this rater's, or not now."""
+
+
+class OtherTabError(InputError):
+    """Another tab of this rater has taken over."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer as the page sent it.
