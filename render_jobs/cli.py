@@ -22,6 +22,7 @@ from render_jobs.cli_models import models
 from render_jobs.cli_options import (
     EXISTING,
     NEW_FILE,
+    RENDER_ENGINES,
     HeadedCommand,
     batch_options,
     engine_option,
@@ -180,14 +181,18 @@ def lipsync(audio: Path, transcript: str | None, output: Path, **chosen: Any) ->
 
 @main.command()
 @click.argument("clip", type=EXISTING)
-@click.option("-o", "--output", type=NEW_FILE, required=True, help="The .mp4 file to write.")
+@click.option("-o", "--output", type=NEW_FILE, required=True,
+              help="The .mp4 file to write (with --alpha: .mov or .webm).")  # fmt: skip
+@click.option("--engine", "same_engine", type=click.Choice(RENDER_ENGINES),
+              help="The same as --render-engine.")  # fmt: skip
 @render_options
 @report_options
-def render(clip: Path, output: Path, **chosen: Any) -> None:
-    """Render the clip file CLIP to an mp4."""
+def render(clip: Path, output: Path, same_engine: str | None, **chosen: Any) -> None:
+    """Render the clip file CLIP to a video."""
     from render_jobs.console import ProgressLine
     from render_jobs.single import render_clip
 
+    chosen["render_engine"] = same_engine or chosen["render_engine"]
     with ProgressLine(quiet=chosen["quiet"] or chosen["as_json"]) as line:
         facts = render_clip(clip, output, video_options(chosen), on_frames=line.frames)
     _tell(facts, chosen)

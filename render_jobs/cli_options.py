@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from render_jobs.single import VideoOptions
 
 Command = Callable[..., Any]
+RENDER_ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
 Chosen = Mapping[str, Any]
 NEW_FILE: Final = click.Path(path_type=Path)
 EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -66,9 +67,10 @@ render_options = _chain(
              help="Head to render; see: exorender templates."),
     _picture("--look", default="", metavar="NAME",
              help="Light and colours: skin, clay, emotalk or demo  [default: the template's]"),
-    _picture("--render-engine", type=click.Choice(["auto", "fast", "workbench", "eevee", "cycles"]),
+    _picture("--render-engine", type=click.Choice(RENDER_ENGINES),
              default="auto", show_default=True,
-             help="What draws the picture; eevee and cycles are slow without a GPU."),
+             help="What draws the picture; auto is fast where it shows what workbench would; "
+                  "eevee and cycles are slow without a GPU."),
     _picture("--size", metavar="WxH",
              help="Picture size in pixels  [default: the look's, mostly 512x768]"),
     _picture("--fps", metavar="RATE",
