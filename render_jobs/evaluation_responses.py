@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from exomni_core.audio import read_audio, write_wav
 from exomni_core.clip import Clip, load_clip
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.metrics.responses import Response, read_responses, write_rows
+from exomni_core.prompt import check_id
 from render_jobs.manifest import BatchFolder, Row, read_rows
 
 RESPONSES: Final = "responses.jsonl"
@@ -38,7 +40,7 @@ class Answer:
         if self.clip is None:
             raise InputError("it has no sound")
         clip = load_clip(self.clip)
-        path = folder / f"{self.response.id}.wav"
+        path = folder / f"{_file_name(self.response.id)}.wav"
         write_wav(path, clip.audio, clip.sample_rate_hz)
         return path
 
@@ -81,9 +83,7 @@ def write_run_responses(
         if answer.clip is not None:
             changes: dict[str, Any] = {"face": _relative(answer.clip, folder)}
             if audio:
-                sound = folder / "audio" / f"{response.id}.wav"
-                answer.hear(sound.parent)
-                changes["audio"] = _relative(sound, folder)
+                changes["audio"] = _relative(answer.hear(folder / "audio"), folder)
             response = Response(**{**vars(response), **changes})
         failed += response.error is not None
         rows.append(response)
@@ -147,6 +147,14 @@ def _told(response: Response, folder: Path) -> Answer:
             return Answer(Response(**{**vars(response), "error": str(error)}))
         response = Response(**{**vars(response), "duration_s": seconds})
     return Answer(response, clip=clip, sound=sound)
+
+
+def _file_name(name: str) -> str:
+    """The id itself where it can be a file's name, else a hash: it must not lead anywhere."""
+    try:
+        return check_id(name)
+    except InputError:
+        return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def _relative(path: Path, folder: Path) -> str:

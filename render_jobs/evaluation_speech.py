@@ -16,7 +16,13 @@ from exomni_core import __version__
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.files import sha256_file
 from exomni_core.metrics.bootstrap import RESAMPLES
-from exomni_core.metrics.normalise import language_of, require, simplified, whisper_en
+from exomni_core.metrics.normalise import (
+    by_characters,
+    language_of,
+    require,
+    simplified,
+    whisper_en,
+)
 from exomni_core.metrics.responses import Response, read_transcripts
 from exomni_core.metrics.seedtts import BadUtterance, Utterance, language_of_list, read_list
 from exomni_core.metrics.speech import Spoken, score_consistency, score_tts
@@ -91,7 +97,9 @@ def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
     simplify = simplified()
     scored = score_tts(spoken, simplify=simplify, seed=run.seed)
     rows = [*scored["rows"], *(_bad_row(x) for x in lines if isinstance(x, BadUtterance))]
-    notes = [] if simplify or not language.startswith("zh") else [_NO_ZHCONV]
+    notes = _unused(heard, {u.id for u in good}, run.hyp)
+    if simplify is None and by_characters(language):
+        notes.append(_NO_ZHCONV)
     settings = {
         **_settings(run.hyp, run.recogniser, heard), "meta": str(run.meta),
         "meta_sha256": sha256_file(run.meta), "lines": len(lines), "language": language,
@@ -111,14 +119,14 @@ def evaluate_consistency(run: ConsistencyRun, on_rows: OnRows | None = None) -> 
     answers = _wanted(read_answers(run.answers, system=run.system), run.ids)
     heard = _hear_answers(answers, run, on_rows)
     spoken = [_spoken(answer, heard, run.language) for answer in answers]
-    notes = []
+    notes = _unused(heard, {answer.response.id for answer in answers}, run.hyp)
     whisper = None
     try:
         whisper = whisper_en()
     except EnvironmentProblem as error:
         notes.append(f"the whisper-en score is left out: {error}")
     simplify = simplified()
-    if simplify is None and any(one.language.startswith("zh") for one in spoken):
+    if simplify is None and any(by_characters(one.language) for one in spoken):
         notes.append(_NO_ZHCONV)
     scored = score_consistency(spoken, whisper=whisper, simplify=simplify, seed=run.seed)
     rows = scored["rows"]
@@ -214,6 +222,14 @@ def _spoken(answer: Answer, heard: Heard, language: str) -> Spoken:
         response.duration_s,
         reason,
     )
+
+
+def _unused(heard: Heard, ids: set[str], hyp: Path | None) -> list[str]:
+    """A note if the file of transcripts knows others than those that are asked for."""
+    others = sorted(heard.texts.keys() - ids)
+    if not others:
+        return []
+    return [f"{len(others)} transcripts in {hyp} belong to nothing here, such as {others[0]}"]
 
 
 def _bad_row(line: BadUtterance) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def tts_markdown(result: Mapping[str, Any]) -> str:
 
 def tts_lines(result: Mapping[str, Any]) -> list[str]:
     """The same table for a terminal."""
-    return aligned([_TTS_HEADER, *_tts_rows(result["groups"])])
+    read = f"{result['settings']['lines']} lines read"
+    return [*aligned([_TTS_HEADER, *_tts_rows(result["groups"])]), read]
 
 
 def consistency_markdown(result: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ and units of a recording that it is made to speak (`mouth`). From there on all i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -169,12 +170,19 @@ def segment_requests(
 def _spoken_as_released(model: OmniModel, answer: Written, seed: int, check: Check) -> Spoken:
     """The whole answer at once; its last token is dropped, whatever it is (spec 5.2)."""
     ids = answer.ids if answer.complete else answer.ids[:-1]
+    steps = itertools.count()
+
+    def watched() -> None:
+        if next(steps) == 1:  # the second step begins: the first unit is there
+            model.mark("unit")
+        check()
+
     decoded = reference_units(
         model.generator,
         model.generator.prompt(answer.hidden, ids[None]),
         unit_limits(len(ids)),
         torch.Generator().manual_seed(seed),
-        check,
+        watched,
     )
     return Spoken((decoded,))
 

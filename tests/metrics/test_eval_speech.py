@@ -299,6 +299,26 @@ def test_bad_responses_are_one_sentence(text, says, tmp_path):
         read_responses(path)
 
 
+def test_an_id_leads_nowhere(run, fake, tmp_path):
+    row = {"id": "../../../up", "text": "The quick brown fox.",
+           "face": str(run / "clips" / "one.clip"), "duration_s": 1.0}  # fmt: skip
+    (tmp_path / "responses.jsonl").write_text(json.dumps(row) + "\n")
+    script = fake({})
+    found = evaluate("consistency", tmp_path, "--asr", f"{{python}} {script} {{audio}}", "--json")
+    assert found["counts"]["n_scored"] == 1
+    assert len((script.parent / "calls.txt").read_text().strip()) == 24
+
+
+def test_transcripts_of_other_things_are_told(tmp_path):
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "meta.lst").write_text("one|Hello.\n")
+    lines = [{"id": name, "text": "hello"} for name in ("one", "two")]
+    (tmp_path / "hyp.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = evaluate("tts", "--meta", tmp_path / "en" / "meta.lst", "--hyp",
+                     tmp_path / "hyp.jsonl", "--json")  # fmt: skip
+    assert "1 transcripts in" in found["settings"]["notes"][0]
+
+
 def test_an_answer_without_text_or_sound_is_told(fake, tmp_path):
     rows = [Response("a", text=""), Response("b", text="Hi"), Response("c", error="no GPU")]
     write_rows(rows, tmp_path / "responses.jsonl")

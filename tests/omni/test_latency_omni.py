@@ -16,12 +16,12 @@ from render_jobs.cli import main
 REPLY = {"id": "r", "mode": "reply", "text": "Hello there.", "max_tokens": 8}
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_nine_stamps(tiny_model, tmp_path, stream):
+@pytest.mark.parametrize("way", ["whole", "--stream", "--compat=reference"])
+def test_nine_stamps(tiny_model, tmp_path, way):
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps(REPLY) + "\n")
     arguments = ["eval", "latency", str(path), "--engine", "omni", "--model", str(tiny_model)]
-    arguments += ["--n", "1", "--warmup", "1", "--json", *(["--stream"] if stream else [])]
+    arguments += ["--n", "1", "--warmup", "1", "--json", *([way] if way != "whole" else [])]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     found = json.loads(done.output.strip().splitlines()[-1])
@@ -32,7 +32,7 @@ def test_nine_stamps(tiny_model, tmp_path, stream):
     assert row["t3"] < row["t4"] < row["t5"]
     assert row["t8"] < row["t9"]
     assert row["t6"] <= row["t7"] <= row["delivered"]
-    if not stream:
+    if way != "--stream":
         assert row["t2"] <= row["t3"]
         assert row["t5"] <= row["t8"]
     assert row["units"] > 0
