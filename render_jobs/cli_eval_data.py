@@ -126,6 +126,11 @@ def _write(bench: str, entries: Iterable[Entry], chosen: dict[str, Any]) -> None
             click.echo(f"Left out: {failure['id']}: {failure['reason']}", err=True)
         if (more := counts["n_failed"] - 10) > 0:
             click.echo(f"Left out: {more} more", err=True)
+        if counts["n_renamed"]:
+            click.echo(
+                f"Note: {counts['n_renamed']} names stand twice or can't be file names; their ids "
+                "differ (meta keeps the name)", err=True
+            )  # fmt: skip
         splits = ", ".join(f"{name} {count}" for name, count in counts["splits"].items())
         left = f"; {counts['n_failed']} left out" if counts["n_failed"] else ""
         click.echo(f"wrote {facts['prompts']}: {counts['n_written']} prompts ({splits}){left}")

@@ -70,6 +70,7 @@ def import_prompts(
     failures: list[dict[str, str]] = []
     counts: Counter[str] = Counter()
     taken: set[str] = set()
+    renamed = 0
     for entry in entries:
         name = _free_id(entry, taken)
         try:
@@ -79,6 +80,7 @@ def import_prompts(
             shown = f"{error.field}: {error}" if error.field else str(error)
             failures.append({"id": entry.name, "split": entry.split, "reason": shown})
             continue
+        renamed += name != entry.name
         lines.append(json.dumps(data, ensure_ascii=False, default=str))
         counts[entry.split] += 1
     if not lines:
@@ -90,7 +92,7 @@ def import_prompts(
         "settings": {"exomni": __version__, "bench": options.bench, "mode": options.mode,
                      "given": options.given},
         "counts": {"n": len(lines) + len(failures), "n_written": len(lines),
-                   "n_failed": len(failures), "splits": dict(counts)},
+                   "n_failed": len(failures), "n_renamed": renamed, "splits": dict(counts)},
         "failures": failures,
     }  # fmt: skip
 

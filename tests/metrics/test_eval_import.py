@@ -143,6 +143,7 @@ def test_seed_tts(tmp_path):
     base = ("import", "seed-tts", tmp_path / "d", "-o", target, "--json")
     found = evaluate(*base, code=1)
     assert found["counts"]["splits"] == {"en": 2, "zh": 1}
+    assert found["counts"]["n_renamed"] == 1
     prompts = prompts_of(target)
     assert list(prompts) == ["a-1", "b", "zh-a-1"]  # ids are unique, names are the list's
     assert (prompts["zh-a-1"].mode, prompts["zh-a-1"].text) == ("say", "你好。")
@@ -201,7 +202,9 @@ def test_commoneval_needs_no_subset(tmp_path):
     put(folder / "0.flac")
     target = tmp_path / "p.jsonl"
     found = evaluate("import", "commoneval", tmp_path, "-o", target, "--json")
-    assert found["counts"] == {"n": 1, "n_written": 1, "n_failed": 0, "splits": {"test": 1}}
+    assert found["counts"] == {
+        "n": 1, "n_written": 1, "n_failed": 0, "n_renamed": 0, "splits": {"test": 1},
+    }  # fmt: skip
     assert list(prompts_of(target)) == ["commoneval-test-0000"]
 
 
