@@ -73,6 +73,7 @@ def open_database(folder: Path, *, read_only: bool = False) -> sqlite3.Connectio
                 f"{path.absolute().as_uri()}?{way}", uri=True, timeout=_BUSY_S, isolation_level=None
             )
         else:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its keeper's alone
             db = sqlite3.connect(
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
@@ -80,7 +81,7 @@ def open_database(folder: Path, *, read_only: bool = False) -> sqlite3.Connectio
             db.execute("PRAGMA synchronous=FULL")
             db.execute("PRAGMA secure_delete=ON")  # what a rater takes back is overwritten
         db.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise InputError(f"{path} can't be used ({error}); restore it or remove it") from error
     db.row_factory = sqlite3.Row
     return db

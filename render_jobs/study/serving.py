@@ -291,6 +291,7 @@ def _keep_person(path: Path, rater_id: str, hashed: str) -> None:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([("rater_id", "person"), *rows.items()])
     write_text(path, out.getvalue())
+    path.chmod(0o600)
 
 
 def _own_address() -> str:

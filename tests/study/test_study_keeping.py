@@ -136,7 +136,7 @@ def test_close_takes_no_more_answers_at_once(served):
 
 
 def test_secrets_are_the_keepers_alone(served):
-    for name in ("raters.json", "events.jsonl"):
+    for name in ("raters.json", "events.jsonl", "ratings.sqlite"):
         assert stat.S_IMODE((served.folder / name).stat().st_mode) == 0o600
     everything = b"".join(
         p.read_bytes() for p in served.folder.iterdir() if p.is_file() and p.name != "raters.json"
