@@ -17,7 +17,7 @@ import click
 
 from exomni_core import __version__
 from render_jobs.cli_addon import addon
-from render_jobs.cli_eval_data import evaluate
+from render_jobs.cli_eval_suite import evaluate
 from render_jobs.cli_models import models
 from render_jobs.cli_options import (
     EXISTING,

@@ -33,7 +33,7 @@ class RowBook:
         # A line that a kill cut short must not swallow ours.
         there = self.path.read_bytes() if self.path.is_file() else b""
         cut = bool(there) and not there.endswith(b"\n")
-        self._handle = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed on exit)
+        self._handle = open(self.path, "a", encoding="utf-8")
         if cut:
             self._handle.write("\n")
         return self

@@ -107,7 +107,7 @@ def synthetic_weights(
     noise = recipe.noise * noise / np.where(spread > 0, spread, 1.0)
     # What the clip never moves stays still: eyes that look about would be another face.
     moves = np.ptp(weights, axis=0) > 0.0
-    return np.clip(recipe.gain * late + noise * moves, 0.0, 1.0)
+    return np.asarray(np.clip(recipe.gain * late + noise * moves, 0.0, 1.0))
 
 
 def _make(item: Item, folder: Path, seed: int, recipe: Recipe) -> str:

@@ -91,13 +91,10 @@ def _value(value: Any, field: Field, key: str, where: str, folder: Path) -> Any:
         if not is_number or not whole or not 0 <= value < _LARGEST:
             raise wrong
         return value
-    kinds: dict[str, type] = {"flag": bool, "texts": list, "table": dict}
-    expected = kinds[field.kind]
-    if not isinstance(value, expected):
+    if field.kind == "texts":
+        if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
+            raise wrong
+        return tuple(value)
+    if not isinstance(value, bool if field.kind == "flag" else dict):
         raise wrong
-    if field.kind != "texts":
-        return value
-    texts = list(value)
-    if not texts or not all(isinstance(one, str) for one in texts):
-        raise wrong
-    return tuple(texts)
+    return value
