@@ -96,7 +96,11 @@ def transcribe(sounds: list[Sound], recogniser: Recogniser, on_done: OnDone | No
     with _Cache(recogniser) as cache, tempfile.TemporaryDirectory(prefix="exorender-") as work:
         left: list[Sound] = []
         for sound in sounds:
-            known = cache.find(sound)
+            try:
+                known = cache.find(sound)
+            except OSError as error:
+                failed[sound.id] = f"its sound {sound.path} can't be read: {error.strerror}"
+                continue
             if known is None:
                 left.append(sound)
             else:

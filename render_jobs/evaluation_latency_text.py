@@ -62,11 +62,9 @@ def _headline(result: Mapping[str, Any]) -> str:
     summary = result["summary"]
     if not summary:
         return "Nothing was measured."
-    fps = summary["measures"]["face_fps"]
     return (
         f"RTF {shown(summary['rtf_sum'])} (mean of ratios {shown(summary['rtf_mean'])}) over "
-        f"{summary['speech_s']:.1f} s of speech; face frames per second {shown(fps['p50'])} "
-        "(median)"
+        f"{summary['speech_s']:.1f} s of speech"
     )
 
 
@@ -76,6 +74,9 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[object, ...]]:
         spread = summary["measures"][name]
         values = [spread[key] for key in ("mean", "p50", "p90", "p95")]
         rows.append((title, spread["n"], *(None if v is None else 1000.0 * v for v in values)))
+    for name, title in (("rtf", "time by speech time"), ("face_fps", "face frames per second")):
+        spread = summary["measures"][name]
+        rows.append((title, *(spread[key] for key in ("n", "mean", "p50", "p90", "p95"))))
     return rows
 
 

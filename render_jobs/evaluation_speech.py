@@ -97,7 +97,7 @@ def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
     simplify = simplified()
     scored = score_tts(spoken, simplify=simplify, seed=run.seed)
     rows = [*scored["rows"], *(_bad_row(x) for x in lines if isinstance(x, BadUtterance))]
-    notes = _unused(heard, {u.id for u in good}, run.hyp)
+    notes = _unused(heard, {u.id for u in good}, run.hyp) + _not_kept(run.recogniser)
     if simplify is None and by_characters(language):
         notes.append(_NO_ZHCONV)
     settings = {
@@ -120,6 +120,7 @@ def evaluate_consistency(run: ConsistencyRun, on_rows: OnRows | None = None) -> 
     heard = _hear_answers(answers, run, on_rows)
     spoken = [_spoken(answer, heard, run.language) for answer in answers]
     notes = _unused(heard, {answer.response.id for answer in answers}, run.hyp)
+    notes += _not_kept(run.recogniser)
     whisper = None
     try:
         whisper = whisper_en()
@@ -227,9 +228,16 @@ def _spoken(answer: Answer, heard: Heard, language: str) -> Spoken:
 def _unused(heard: Heard, ids: set[str], hyp: Path | None) -> list[str]:
     """A note if the file of transcripts knows others than those that are asked for."""
     others = sorted(heard.texts.keys() - ids)
-    if not others:
+    if not others or hyp is None:
         return []
     return [f"{len(others)} transcripts in {hyp} belong to nothing here, such as {others[0]}"]
+
+
+def _not_kept(recogniser: Recogniser | None) -> list[str]:
+    """A note if what was transcribed is gone afterwards."""
+    if recogniser is None or recogniser.cache is not None:
+        return []
+    return ["the transcripts were not kept; add -o or --transcripts, and a rerun reuses them"]
 
 
 def _bad_row(line: BadUtterance) -> dict[str, Any]:
