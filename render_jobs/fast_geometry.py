@@ -133,16 +133,47 @@ class Poser:
     ) -> None:
         """Fill `front` and `back` (G, 4) with sRGB colours of both sides, alpha left as it is."""
         light, drawn = self._light, self.mesh.drawn
-        if light.follows == "eye":
-            diffuse = specular = self._place(*self._seen(points, normals, 1.0))
-        else:
-            diffuse = self._place(normals[0], normals[1])
-            specular = self._place(*self._seen(points, normals, 0.5))
+        diffuse, specular = self._looked_up(points, normals)
         diffuse, specular = diffuse[drawn], specular[drawn]
         self._shade(diffuse, specular, front)
         if back is not None:  # the other side's normal is the opposite point of the table
             last = light.size * light.size - 1
             self._shade(last - diffuse, last - specular, back)
+
+    def coarseness(self) -> float:
+        """How wrong it is, at rest, to light corners only: mean sRGB levels over the picture.
+
+        The middle of each triangle that faces the camera, lit by its own normal, is compared with
+        the mean of its corners' colours.
+        """
+        points = self.block(np.zeros((1, len(self._offsets)), np.float32))[0]
+        normals = self.normals(points)
+        corners = np.concatenate([self.mesh.one_sided, self.mesh.two_sided])
+        front = np.zeros((len(self.mesh.drawn), 4), np.uint8)
+        self.colours(points, normals, front, None)
+        at = self.mesh.drawn[corners]
+        middle, normal = points[:, at].mean(axis=2), normals[:, at].mean(axis=2)
+        _normalize(normal, np.empty(normal.shape[1], np.float32))
+        diffuse, specular = self._looked_up(middle, normal)
+        colour = self._light.diffuse[diffuse] * self.mesh.base[corners].mean(axis=1)
+        own = 255.0 * srgb(colour + self._light.specular[specular])
+        error = np.abs(own - front[corners, :3].mean(axis=1)).mean(axis=1)
+        flat = points[:2] if self.ortho else points[:2] / -points[2]
+        one, two = flat[:, at[:, 1]] - flat[:, at[:, 0]], flat[:, at[:, 2]] - flat[:, at[:, 0]]
+        area = np.maximum(one[0] * two[1] - one[1] * two[0], 0.0)
+        return float((error * area).sum() / max(float(area.sum()), 1e-12))
+
+    def _looked_up(
+        self, points: FloatArray, normals: FloatArray
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Where in the light's tables points with such normals are: (diffuse, specular)."""
+        if self._light.follows == "eye":
+            place = self._place(*self._seen(points, normals, 1.0))
+            return place, place
+        return (
+            self._place(normals[0], normals[1]),
+            self._place(*self._seen(points, normals, 0.5)),
+        )
 
     def _seen(
         self, points: FloatArray, normals: FloatArray, share: float

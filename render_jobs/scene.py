@@ -24,7 +24,7 @@ from render_jobs.animation import (
 )
 from render_jobs.encode import find_ffmpeg
 from render_jobs.fast_engine import FastUnavailableError
-from render_jobs.fast_render import draw_frames, fast_reason_against
+from render_jobs.fast_render import draw_frames, fast_reason_against, too_coarse
 from render_jobs.settings import RenderSettings
 from render_jobs.stage import Stage
 from render_jobs.video_pipe import BUFFERS, Encoder, Film, VideoPipe, pipe_command
@@ -102,6 +102,8 @@ def choose_engine(stage: Stage, settings: RenderSettings) -> tuple[str, tuple[st
         _refuse_alpha(settings, f"{settings.engine} can't leave the background out")
         return settings.engine, notes
     reason = stage.prepared.get(_UNAVAILABLE) or fast_reason_against(stage)
+    if reason is None and settings.engine == "auto" and not settings.alpha:
+        reason = too_coarse(stage)
     if reason is None:
         return "fast", ()
     if settings.engine == "fast":

@@ -153,7 +153,7 @@ def test_the_built_in_head_in_every_look(look, worker, pictures, tmp_path):
         {"light": "FLAT"},
         {"camera": "ORTHO"},
         {"light": "STUDIO", "camera": "ORTHO"},
-        {"light": "MATCAP", "matcap": "metal_carpaint.exr"},
+        {"light": "MATCAP", "matcap": "check_rim_light.exr"},
     ],
     ids=lambda look: "-".join(map(str, look.values())) or "default",
 )
@@ -282,6 +282,19 @@ def test_other_blender_versions_draw_it_too(python, pictures, tmp_path):
     film(worker, clip, tmp_path / "b.mp4", settings)
     worker.stop()
     assert sha256_file(tmp_path / "a.mp4") == sha256_file(tmp_path / "b.mp4")
+
+
+def test_a_mirror_on_a_coarse_mesh_is_left_to_workbench(worker, pictures, tmp_path):
+    folder = str(spheres(tmp_path / "balls", matcap="metal_carpaint.exr"))
+    clip = moving_clip(tmp_path / "a.clip", seconds=0.1)
+    size = {"width": 192, "height": 288}
+    told = ask(worker, clip, tmp_path / "a.mp4", RenderSettings(folder, "auto", **size))
+    assert told["engine"] == "workbench"
+    assert "changes faster than its mesh has vertices" in told["notes"][0]
+    # By name it is drawn all the same, and not well.
+    assert ask(worker, clip, tmp_path / "a.mp4", RenderSettings(folder, "fast", **size))
+    fast, wanted = both(worker, tmp_path, moving_rows(1), template=folder)
+    assert 0.9 < pictures.ssim(fast[0], wanted[0]) < 0.98
 
 
 def test_a_transparent_picture_has_the_same_head_and_no_background(worker, tmp_path):
