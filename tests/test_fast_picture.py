@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -352,3 +353,12 @@ def test_the_head_moves_with_the_clips_seed_and_else_not(worker, tmp_path):
     assert hashes["one"] == hashes["two"] != hashes["still"]
     settings = RenderSettings(folder, "workbench", **sizes, head_motion=1.0)
     assert "stays still" in film(worker, clip, tmp_path / "w.mp4", settings).notes[0]
+
+
+def test_where_opengl_fails_workbench_takes_over_with_a_note(tmp_path):
+    script = str(ROOT / "tests" / "bpy_scripts" / "check_fast.py")
+    command = [sys.executable, script, str(tiny_template(tmp_path / "tiny")), str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "all is well" in done.stdout
