@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A suite's TOML file in, what to measure of which systems on which sets out. Strict.
 
-Paths are relative to the file. Patterns may hold `{system}` and `{set}`.
+Paths are relative to the file. Patterns may hold `{system}` and `{set}`; a recogniser's command
+may hold `{folder}`, where the file lies.
 """
 
 from __future__ import annotations

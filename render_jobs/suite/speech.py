@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,10 @@ def _transcripts(
     chosen: Mapping[str, Any] = config.metrics[metric]
     if chosen["hyp"]:
         return config.place(chosen["hyp"], cell.system.name, cell.set_name), None
-    cache = out / "transcripts" / metric / cell.system.name / f"{cell.set_name}.jsonl"
-    return None, Recogniser(chosen["asr"], timeout_s=chosen["asr_timeout"], cache=cache)
+    # Shared by all systems: those that say the same with the same sound are heard once.
+    cache = out / "transcripts" / f"{metric}.{cell.set_name}.jsonl"
+    command = chosen["asr"].replace("{folder}", shlex.quote(str(config.path.parent.resolve())))
+    return None, Recogniser(command, timeout_s=chosen["asr_timeout"], cache=cache)
 
 
 def _sounds(cell: Cell, out: Path) -> Path:
