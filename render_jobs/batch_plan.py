@@ -207,6 +207,7 @@ def _resume_video(
         video=relative_to(video, folder),
         frames=frame_count(item.row.duration_s or 0.0, options.settings.frame_rate.fps),
         sheet=relative_to(sheet, folder) if sheet.is_file() else None,
+        notes=old.notes if known else item.row.notes,  # of how it was drawn, too
         sha256={**item.row.sha256, "video": sha256},
         key={**item.row.key, "video": key},
     )
