@@ -153,3 +153,34 @@ def test_two_videos_follow_one_sound(two_runs, tmp_path):
     assert len(answers) == 1
     assert answers[0]["coverage"] >= 0.95
     assert "drift_max_ms" in answers[0]["timing"]
+
+
+async def where_clips_dont_play(served):
+    """Two browsers: one knows no such videos, the other can't load any."""
+    async with playwright_api.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await browser.new_context()
+        await context.add_init_script("HTMLMediaElement.prototype.canPlayType = () => ''")
+        person = Person(served, 0, context)
+        await person.open()
+        await person.page.get_by_text("The clips can't be played here").wait_for()
+        context = await browser.new_context()
+        await context.route("**/v/*", lambda route: route.fulfill(status=404))
+        person = Person(served, 1, context)
+        await person.open()
+        await person.enter()
+        await person.page.get_by_text("The clips can't be played here").wait_for()
+        await context.unroute("**/v/*")
+        await person.page.locator("#go").click()
+        await person.page.locator("#play").wait_for()
+        await browser.close()
+
+
+@needs_browser
+def test_a_browser_that_plays_no_clips_uses_up_no_trials(study_copy):
+    folder = study_copy()
+    with serving(folder) as served:
+        asyncio.run(where_clips_dont_play(served))
+    events = list(read_events(folder))
+    assert not [e for e in events if e["rater_id"] == "R01"]
+    assert [e["event"] for e in events].count("skipped") == 1

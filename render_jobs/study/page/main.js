@@ -3,8 +3,8 @@
 
 import { Refused, forget, post, sendPending, stop, tab } from "./api.js";
 import { byId, el, loadWords, notice, show, t } from "./dom.js";
-import { keepOnly, preload } from "./player.js";
-import { endTrial, runTrial } from "./trial.js";
+import { canPlay, keepOnly, preload } from "./player.js";
+import { Unplayable, endTrial, runTrial } from "./trial.js";
 import { breakView, commentView, consentView, endView, instructionsView, plainView, readyView, smallView, soundView } from "./views.js";
 
 const OVER = ["finished", "deleted", "closed", "declined", "replaced"];
@@ -20,6 +20,10 @@ async function start() {
   await loadWords(wanted);
   show(el("p", {}, t("loading")));
   wire();
+  if (!canPlay()) {
+    plainView("unplayable");
+    return;
+  }
   let state = await post("open", { language: wanted });
   others?.postMessage(tab);
   state = (await sendPending()) ?? state;
@@ -56,6 +60,7 @@ function failed(error) {
   endTrial();
   notice("");
   if (error instanceof Refused && error.reason === "other_tab") elsewhere();
+  else if (error instanceof Unplayable) plainView("unplayable", "reload", () => location.reload());
   else plainView("error", "reload", () => location.reload());
 }
 

@@ -7,7 +7,14 @@ import { el } from "./dom.js";
 
 const DRIFT_S = 0.04; // more than this between sound and picture is put right
 const READY_MS = 60000;
+const KINDS = ['video/mp4; codecs="avc1.64001f"', 'audio/mp4; codecs="mp4a.40.2"'];
 const kept = new Map(); // name -> promise of a blob's address
+
+// Whether this browser plays such clips at all.
+export function canPlay() {
+  const probe = document.createElement("video");
+  return KINDS.every((kind) => probe.canPlayType(kind) !== "");
+}
 
 // Load a clip ahead of its trial; failures show when it is needed.
 export function preload(files) {
@@ -117,7 +124,7 @@ export class Player {
     if (!resuming) {
       this.plays += 1;
       this.furthest = 0;
-      for (const part of Object.values(this.parts)) part.currentTime = 0;
+      for (const part of Object.values(this.parts)) if (part.currentTime > 0) part.currentTime = 0;
     }
     this.isPlaying = true;
     await Promise.all(Object.values(this.parts).filter((part) => !(resuming && part.ended)).map((part) => part.play()));

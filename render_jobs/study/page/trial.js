@@ -11,6 +11,10 @@ const MOST_FAILURES = 2;
 const MOST_SPANS = 100;
 
 let running = null; // the trial on show
+let failedBefore = false; // whether the clip before this one could not be loaded
+
+// Clip after clip fails: that is this browser or the server, not the clips.
+export class Unplayable extends Error {}
 
 export function endTrial() {
   running?.close();
@@ -97,6 +101,7 @@ class Running {
         await this.player.load(this.loadFailures > 0);
         if (this.closed.signal.aborted) return;
         this.readyAt ??= this.now();
+        failedBefore = false;
         notice("");
         this.offer(t("play"), this.unlocked ? "" : t("watch_first"));
         return;
@@ -117,7 +122,10 @@ class Running {
     this.loadFailures += 1;
     if (this.loadFailures < MOST_FAILURES) return true;
     if (this.closed.signal.aborted) return false;
+    const isOne = !failedBefore;
+    failedBefore = !this.correction;
     if (this.correction) this.onBack?.();
+    else if (!isOne) this.failed(new Unplayable());
     else await this.settle(() => post("skip", { trial: this.trial.id }), t("skipped"));
     return false;
   }
