@@ -27,7 +27,7 @@ LOOKS: Final = Path(__file__).parent / "looks"
 DEFAULT_LOOK: Final = "skin"
 _BASE_LOOK: Final = "emotalk"  # what a descriptor changes that names no look: a plain one
 GENERATED: Final = "generated:"
-_LOOK_VERSION: Final = 1  # raise it when the same values give another picture
+_LOOK_VERSION: Final = 2  # raise it when the same values give another picture
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "light": ("MATCAP", "STUDIO", "FLAT"),
     "colours": ("part", "tint", "single"),
@@ -48,6 +48,11 @@ class Look:
     tones: multipliers by part name, `*` and `?` allowed; the first that fits counts, else 1.
     occlusion: how much hollows and folds are darker, 0 to 1; hollows: multipliers of that by part
     name, as tones.
+    shades: how much the dark places of the mesh's tint (nostrils, the line between the lips)
+    darken a single colour, 0 to 1. blush: by part name, how strong the hues of the tint are, 1 as
+    painted. throat: what is left of the colours deep in the mouth, 1 for all. neck: how light the
+    foot of the neck and the shoulders are, 1 as the face. even: by part name, 0 to 1, how much of
+    the relief of a part (the tufts of a brow) is left out of its light.
     camera: `PERSP` or `ORTHO`. framing: `head` fills the picture with the head as the template's
     camera says; `bounds` shows the whole mesh, half a picture being `bounds_factor` times its
     largest coordinate (the reference demo). margin, lens_mm, crop_below: instead of the
@@ -66,6 +71,11 @@ class Look:
     tones: Mapping[str, float] = field(default_factory=dict)
     occlusion: float = 0.0
     hollows: Mapping[str, float] = field(default_factory=dict)
+    shades: float = 0.0
+    blush: Mapping[str, float] = field(default_factory=dict)
+    throat: float = 1.0
+    neck: float = 1.0
+    even: Mapping[str, float] = field(default_factory=dict)
     camera: str = "PERSP"
     framing: str = "head"
     bounds_factor: float = 1.2
@@ -158,7 +168,7 @@ def _check_look(look: Look, path: Path, prefix: str) -> None:
         need(getattr(look, key) in choices, path, prefix + key, f"one of {', '.join(choices)}")
     for key in ("world_colour", "single_colour"):
         need(is_vector(getattr(look, key)), path, prefix + key, "three numbers")
-    for key in ("tones", "hollows"):
+    for key in ("tones", "hollows", "blush", "even"):
         factors = getattr(look, key)
         good = isinstance(factors, dict) and all(is_number(f) and f >= 0 for f in factors.values())
         need(good, path, prefix + key, "an object of numbers from 0")
@@ -170,6 +180,9 @@ def _check_look(look: Look, path: Path, prefix: str) -> None:
         need(is_number(getattr(look, key), above=0), path, prefix + key, "a number > 0")
     for key, low, high in (
         ("occlusion", 0, 1.001),
+        ("shades", 0, 1.001),
+        ("throat", 0, 1.001),
+        ("neck", 0, 1.001),
         ("margin", 0, 0.4),
         ("lens_mm", 1, 1000),
         ("crop_below", 0, 0.9),

@@ -33,14 +33,16 @@ class Lamp:
     colour: scene-linear RGB, the radiance of white where it stands overhead.
     wrap: how far it reaches round the ball for red, green and blue, 0 (a point) to 1 (all round);
     red beyond blue is how light bleeds through skin.
-    gloss: radiance of its reflection, the same on every colour, so a broad one would fill a dark
-    mouth with haze. sharpness: a quarter of the reflection's Blinn exponent.
+    gloss: radiance of its reflection, the same on every colour, so a strong one would fill a dark
+    mouth with haze; sheen: what of it is multiplied with the surface's colour. sharpness: a quarter
+    of the reflection's Blinn exponent.
     """
 
     towards: Colour
     colour: Colour = _WHITE
     wrap: Colour = (0.0, 0.0, 0.0)
     gloss: Colour = (0.0, 0.0, 0.0)
+    sheen: Colour = (0.0, 0.0, 0.0)
     sharpness: float = 20.0
 
 
@@ -48,8 +50,10 @@ class Lamp:
 class Matcap:
     """The lights round a ball.
 
-    sky, ground: ambient radiance from above and below. rim: radiance where the surface turns away
-    from the camera, on the side `rim_from`; rim_width: 0 (none) to 1 (all of the ball).
+    sky, ground: ambient radiance from above and below. rim: light where the surface turns away
+    from the camera, on the side `rim_from`; rim_width: 0 (none) to 1 (all of the ball). It is
+    multiplied with the surface's colour; added to all alike it would make the wall of a dark mouth
+    look like glass.
     dim: how much darker the surface gets where it turns away from the camera, 0 to 1.
     """
 
@@ -79,25 +83,25 @@ MATCAPS: Final[Mapping[str, Matcap | Phong]] = {
     "phong": Phong(),
     "clay": Matcap(
         lamps=(
-            Lamp((-0.55, 0.7, 0.55), (0.91, 0.88, 0.84), (0.12, 0.11, 0.10),
-                 (0.03, 0.03, 0.03), 12.0),
-            Lamp((0.9, 0.1, 0.35), (0.13, 0.145, 0.17), (0.2, 0.2, 0.2)),
+            Lamp((-0.55, 0.7, 0.55), (0.91, 0.88, 0.84), (0.30, 0.28, 0.27),
+                 (0.008, 0.008, 0.008), (0.03, 0.03, 0.03), 12.0),
+            Lamp((0.9, 0.1, 0.35), (0.13, 0.145, 0.17), (0.35, 0.35, 0.35)),
         ),
         sky=(0.17, 0.175, 0.185),
         ground=(0.10, 0.088, 0.08),
-        rim=(0.16, 0.17, 0.19),
+        rim=(0.24, 0.26, 0.29),
         rim_width=0.45,
         dim=0.35,
     ),
     "skin": Matcap(
         lamps=(
-            Lamp((-0.55, 0.6, 0.62), (0.87, 0.82, 0.755), (0.30, 0.13, 0.08),
-                 (0.085, 0.082, 0.078), 13.0),
-            Lamp((0.95, 0.1, 0.3), (0.13, 0.14, 0.17), (0.2, 0.2, 0.2)),
+            Lamp((-0.55, 0.6, 0.62), (0.87, 0.82, 0.755), (0.42, 0.26, 0.21),
+                 (0.022, 0.022, 0.022), (0.065, 0.090, 0.105), 13.0),
+            Lamp((0.95, 0.1, 0.3), (0.13, 0.14, 0.17), (0.35, 0.35, 0.35)),
         ),
         sky=(0.13, 0.125, 0.13),
         ground=(0.13, 0.075, 0.06),
-        rim=(0.26, 0.29, 0.34),
+        rim=(0.34, 0.42, 0.52),
         rim_width=0.55,
         dim=0.25,
     ),
@@ -120,12 +124,13 @@ def shade(matcap: Matcap | Phong, normals: FloatArray) -> tuple[FloatArray, Floa
         diffuse = diffuse + np.array(lamp.colour) * lit ** (1 + wrap)
         half = _unit(tuple(towards + np.array([0.0, 0.0, 1.0])))
         shine = np.clip(n @ half, 0, None)[..., None] ** (4 * lamp.sharpness)
+        diffuse = diffuse + np.array(lamp.sheen) * shine
         specular = specular + np.array(lamp.gloss) * shine
     facing = np.clip(n[..., 2:3], 0, 1)
     diffuse = diffuse * (1 - matcap.dim * (1 - facing) ** 2)
     edge = np.clip((matcap.rim_width - facing) / max(matcap.rim_width, 1e-6), 0, 1) ** 2
     side = np.clip(n @ _unit(matcap.rim_from), 0, 1)[..., None]
-    specular = specular + np.array(matcap.rim) * edge * side
+    diffuse = diffuse + np.array(matcap.rim) * edge * side
     return diffuse.astype(np.float32), specular.astype(np.float32)
 
 
