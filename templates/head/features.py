@@ -33,7 +33,7 @@ _CORNER_DIP = 0.13  # how deep the corners of the mouth lie
 def mouth_line(x: Array) -> Array:
     """Height of the line between the lips."""
     t = np.abs(x) / MOUTH_WIDTH
-    result: Array = -6.62 + 0.10 * t**2 + 0.07 * t**5 - 0.04 * np.exp(-((x / 0.5) ** 2))
+    result: Array = -6.60 - 0.02 * t**2 + 0.03 * t**6 - 0.05 * np.exp(-((x / 0.5) ** 2))
     return result
 
 
@@ -134,6 +134,7 @@ def _form_lips(half: Half, p: Array) -> None:
         ids = half.mouth[MOUTH_SKIN + k]
         skin = skin_at(surface.locate(np.clip(x, 0, None), y))
         puff = np.where(side >= 0, up, low) * c - _CORNER_DIP * (1 - c) ** 1.2
+        puff -= 0.024 * k * np.exp(-((c / 0.3) ** 2))  # the corner is a small funnel
         p[ids] = np.stack([x, y, skin[:, 2] + puff], -1)
         if k == 0:  # the skin beside the corner dips in with it
             for ring, part in ((1, 0.62), (2, 0.28)):
@@ -143,7 +144,9 @@ def _form_lips(half: Half, p: Array) -> None:
             p[ids, 1] -= 0.004 * side  # a hair of overlap: no light shows between closed lips
     assert ref is not None
     last = half.mouth[MOUTH_SKIN + MOUTH_LIP]
-    p[last] = ref + np.stack([-0.05 * np.sin(angle), 0.05 * side * c, -0.35 - 0.0 * c], -1)
+    # Behind the line the upper lip hangs over the lower one: a narrow gap shows lip, not teeth.
+    inner = np.where(side > 0, -0.08, -0.13) * c * (side != 0)
+    p[last] = ref + np.stack([-0.05 * np.sin(angle), inner, -0.35 - 0.0 * c], -1)
     # The bag: (height at the middle, width, z of the middle, bend of the arch) for each loop.
     bag = (
         (0.36, 2.42, 9.62, 0.16), (0.95, 2.62, 9.42, 0.18), (1.60, 2.85, 8.80, 0.20),

@@ -97,8 +97,8 @@ def eye_parts() -> list[Part]:
 
 def _arch(length: Array, wide: float, deep: float, front: float) -> tuple[Array, Array]:
     """Points and outward directions (x, z) at arc lengths along half a dental arch."""
-    a = np.linspace(0, np.pi * 0.47, 400)
-    x, z = wide * np.sin(a), front - deep + deep * np.cos(a) ** 0.9
+    a = np.linspace(0, np.pi * 0.499, 800)
+    x, z = wide * np.sin(a), front - deep + deep * np.cos(a) ** ARCH_POWER
     arc = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
     px, pz = np.interp(length, arc, x), np.interp(length, arc, z)
     e = 0.02
@@ -122,8 +122,9 @@ def _sweep(
     return Part(name, points.reshape(-1, 3), quads, rig, central=True)
 
 
-UPPER_ARCH = (2.6, 3.9, 9.1)
-LOWER_ARCH = (2.45, 3.75, 8.88)
+ARCH_POWER = 0.7  # below 1 the front of the arch is broad
+UPPER_ARCH = (2.6, 3.9, 9.25)
+LOWER_ARCH = (2.45, 3.75, 9.02)
 UPPER_EDGE, LOWER_EDGE = -6.92, -6.88
 
 
@@ -150,6 +151,7 @@ def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, r
     # Darker towards the cheeks and the gums, and in the gaps.
     far = 1 - 0.62 * np.clip((length - 0.6) / 3.0, 0, 1) ** 0.9
     shade = far[:, None] * (1 - 0.28 * gap[:, None]) * (1 - 0.16 * np.clip(profile_y - 0.4, 0, 1))
+    shade = shade * np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.32, 0.22])  # the backs lie in the dark
     part.tint = (shade[..., None] * np.array([1.0, 0.985, 0.955])).reshape(-1, 3)
     return part
 
@@ -177,15 +179,24 @@ def teeth_parts() -> list[Part]:
     return parts
 
 
+TONGUE_ROOT, TONGUE_LONG = 4.6, 3.65  # where it begins (z), and its length
+
+
+def tongue_middle(s: Array) -> Array:
+    """Height of the middle of the tongue from its root (0) to its tip (1)."""
+    result: Array = -7.50 + 0.24 * np.sin(np.pi * s) + 0.10 * s
+    return result
+
+
 def tongue_part() -> Part:
     """A flat, rounded tongue lying behind the lower teeth."""
     stations, slots = 16, 11
     s = np.sin(np.linspace(0, np.pi / 2, stations))
     a = np.linspace(0, np.pi, slots)
-    z = 4.6 + 3.3 * s
-    wide = 1.75 * np.sqrt(np.maximum(1 - s**3.2, 0)) * (0.9 + 0.1 * s)
-    thick = 0.55 * np.sqrt(np.maximum(1 - s**3, 0)) + 0.0
-    mid = -7.62 + 0.28 * np.sin(np.pi * s) - 0.05 * s
+    z = TONGUE_ROOT + TONGUE_LONG * s
+    wide = 1.72 * np.sqrt(np.maximum(1 - s**2.8, 0)) * (0.95 + 0.05 * s)
+    thick = 0.58 * np.sqrt(np.maximum(1 - s**3.4, 0))
+    mid = tongue_middle(s)
     x = wide[:, None] * np.sin(a) ** 0.85
     groove = 0.10 * np.exp(-((x / 0.35) ** 2)) * (np.cos(a) > 0) * np.sin(np.pi * s)[:, None]
     y = mid[:, None] + thick[:, None] * np.cos(a) - groove

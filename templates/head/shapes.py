@@ -12,7 +12,13 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, mirror_of
 from templates.head import motions, surface
-from templates.head.parts import UPPER_ARCH
+from templates.head.parts import (
+    ARCH_POWER,
+    TONGUE_LONG,
+    TONGUE_ROOT,
+    UPPER_ARCH,
+    tongue_middle,
+)
 from templates.head.rig import Rig, around, eye_of, smooth, swing_jaw
 
 Array = npt.NDArray[np.float64]
@@ -44,10 +50,12 @@ def lips(rig: Rig, name: str) -> Array:
     """The offsets that the lips hand on to the skin around them and into the mouth."""
     near = np.flatnonzero(rig.skin & (rig.lip_distance < 8.0))
     nu = rig.nu[near]
-    wide = 0.75 if name in motions.ROLLS else 0.45
+    tight = name in motions.ROUND
+    wide = 0.75 if name in motions.ROLLS else 0.25 if tight else 0.45
     border, line = (_rounded(_handles(name, k), nu, wide) for k in (0, 1))
     # The corner moves as one piece: there is no room for the border to move apart from the line.
-    mix = (smooth(rig.lip_depth[near], 0, 1) * smooth(np.abs(np.sin(nu)), 0.0, 0.5))[:, None]
+    corner = np.ones(len(nu)) if tight else smooth(np.abs(np.sin(nu)), 0.0, 0.5)
+    mix = (smooth(rig.lip_depth[near], 0, 1) * corner)[:, None]
     up, aside, down = motions.REACH.get(name, motions.REACH_USUAL)
     s, c = np.sin(nu), np.abs(np.cos(nu))
     reach = np.where(s > 0, up, down) * s**2 + aside * c**2
@@ -63,7 +71,7 @@ def _off_teeth(rig: Rig, offsets: Array) -> Array:
     wide, deep, front = UPPER_ARCH
     moved = rig.points + offsets
     turn = np.arcsin(np.clip(np.abs(moved[:, 0]) / wide, 0, 0.98))
-    teeth = front - deep + deep * np.cos(turn) ** 0.9 + 0.10
+    teeth = front - deep + deep * np.cos(turn) ** ARCH_POWER - 0.02
     gap = moved[:, 2] - teeth
     k = 0.12
     h = np.maximum(k - np.abs(gap), 0) / k
@@ -98,6 +106,22 @@ def spots(rig: Rig, name: str) -> Array:
     out[near] = np.exp(-gap / reach**2) @ weights / 10
     # The lips have their own table: keep the spots off them.
     return out * smooth(rig.lip_distance, 0.0, 1.0)[:, None]
+
+
+def _softened(rig: Rig, offsets: Array, radius: float) -> Array:
+    """`offsets` evened out over the skin around the mouth, so that no wrinkle stands alone."""
+    near = np.flatnonzero(
+        rig.skin & (rig.lip_distance > 0.25) & (rig.lip_distance < 5.5) & (rig.points[:, 2] > 1)
+    )
+    p = rig.points[near].astype(np.float32)
+    size = (p**2).sum(1)
+    gap = np.maximum(size[:, None] + size[None] - 2 * (p @ p.T), 0)
+    weight = np.exp(-gap / np.float32(radius**2))
+    even = weight @ offsets[near] / weight.sum(1, keepdims=True)
+    share = smooth(rig.lip_distance[near], 0.25, 1.0) * smooth(rig.lip_distance[near], 5.5, 4.0)
+    out = offsets.copy()
+    out[near] += share[:, None] * (even - offsets[near])
+    return out
 
 
 def _over_ball(rig: Rig, moved: Array, clearance: float) -> Array:
@@ -165,19 +189,30 @@ def _blink(rig: Rig) -> Array:
 def _jaw_open(rig: Rig) -> Array:
     move = swing_jaw(rig.points, JAW_DEGREES) + np.array(JAW_SLIDE)
     result: Array = move * rig.jaw[:, None]
+    # The tongue does not lie down with the jaw: it stays nearer to the teeth and is seen.
+    own = rig.moved_by == "tongue"
+    s = _along_tongue(rig.points[own])
+    result[own, 1] += 0.42 * smooth(s, 0.0, 0.8)
+    result[own, 2] += 0.40 * smooth(s, 0.2, 1.0)
     return result
+
+
+def _along_tongue(points: Array) -> Array:
+    s: Array = np.clip((points[:, 2] - TONGUE_ROOT) / TONGUE_LONG, 0, 1)
+    return s
 
 
 def _tongue_out(rig: Rig) -> Array:
     own = rig.moved_by == "tongue"
     p = rig.points
-    s = np.clip((p[:, 2] - 4.6) / 3.3, 0, 1)
-    target_z = p[:, 2] + 4.4 * s**1.3
-    thin = 1 - 0.45 * smooth(s, 0.3, 0.9)
-    middle = -7.62 + 0.28 * np.sin(np.pi * s)
-    lift = 0.62 * smooth(s, 0.2, 0.8) - 0.75 * smooth(s, 0.72, 1.0)
+    s = _along_tongue(p)
+    target_z = p[:, 2] + 4.1 * s**1.15
+    thin = 1 - 0.36 * smooth(s, 0.2, 0.75)
+    middle = tongue_middle(s)
+    # Over the lower teeth and lip, then bending down.
+    lift = 0.62 * smooth(s, 0.1, 0.6) - 1.05 * smooth(s, 0.6, 1.05)
     y = middle + (p[:, 1] - middle) * thin + lift
-    x = p[:, 0] * (1 - 0.25 * smooth(s, 0.2, 0.6) + 0.55 * smooth(s, 0.7, 1.0))
+    x = p[:, 0] * (1 - 0.28 * smooth(s, 0.1, 0.5) + 0.25 * smooth(s, 0.6, 0.95))
     return np.where(own[:, None], np.stack([x, y, target_z], -1) - p, 0.0)
 
 
@@ -246,7 +281,7 @@ def paint(rig: Rig, name: str) -> Array:
         out = out + lips(rig, name)
     if name in motions.SPOTS:
         out = out + spots(rig, name)
-    return out
+    return _softened(rig, out, motions.SOFT[name]) if name in motions.SOFT else out
 
 
 def all_shapes(rig: Rig) -> Array:
