@@ -362,3 +362,21 @@ def test_where_opengl_fails_workbench_takes_over_with_a_note(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "all is well" in done.stdout
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_ten_thousand_frames(worker, tmp_path):
+    psutil = pytest.importorskip("psutil")
+    folder = str(spheres(tmp_path / "balls"))
+    settings = RenderSettings(folder, "fast", 64, 96)
+    clip = moving_clip(tmp_path / "a.clip", seconds=10_000 / 30)
+    seen = []
+
+    def heard(_):
+        seen.append(psutil.Process(worker.pid).memory_info().rss / 2**20)
+
+    render_video(worker, clip, tmp_path / "a.mp4", settings, "k", work=tmp_path, on_frames=heard)
+    assert probe(tmp_path / "a.mp4").frames == 10_000
+    later = seen[len(seen) // 4 :]
+    print(f"RSS {later[0]:.1f} MB after a quarter, {later[-1]:.1f} MB at the end")
+    assert later[-1] - later[0] < 10
