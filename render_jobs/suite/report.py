@@ -86,7 +86,7 @@ def _warnings(suite: Suite) -> list[str]:
         found.append(
             f"The references of {sets} are SYNTHETIC: made up from clips{whose} (smoothed, damped, "
             "delayed, disturbed). They show that the measuring works and say nothing about any "
-            "system's quality; the system that they were made from is favoured."
+            "system's quality: what resembles the recipe, such as a damped face, looks best."
         )
     if suite.record["settings"]["limit"]:
         found.append(f"Only the first {suite.record['settings']['limit']} prompts of each set were "

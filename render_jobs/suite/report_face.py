@@ -51,8 +51,9 @@ def face_sections(suite: Suite) -> list[Section]:
         Text(literature.NOT_COMPARABLE, "soft"),
     ]  # fmt: skip
     scored = next((r for r in results if r.result["counts"]["n_scored"]), results[0])
-    blocks.append(Text(f"As measured for {scored.system} on {scored.set_name}: "
-                       f"{caption(scored.result)}", "soft"))  # fmt: skip
+    told = caption(scored.result).replace("`", "")
+    blocks.append(Text(f"Here {scored.system} on {scored.set_name}: {told}", "soft"))
+    blocks += _by_input(suite, names)
     sections = [Section("Lip vertex error", blocks)]
     sections.append(Section("What the errors are worth", _worth(suite, names)))
     if cases := _cases(suite, names):
@@ -65,25 +66,34 @@ def face_sections(suite: Suite) -> list[Section]:
 
 
 def lve_table(suite: Suite, names: Sequence[str]) -> Table:
-    """Rows: systems, baselines, the paper. Columns: sets; speech and text in, if both occur."""
-    columns: list[tuple[str, str]] = []
-    for name in names:
-        columns.append((name, ""))
-        if any(one.result["by_mode"] for one in suite.of("face", name)):
-            columns += [(name, "speech"), (name, "text")]
-    titles = {"": "", "speech": ", speech in", "text": ", text in"}
+    """Rows: systems, baselines, the paper's. Columns: sets, and the paper's own."""
     rows: list[Sequence[Cell]] = [
-        [system.name, *(_lve_cell(suite, system.name, *column) for column in columns), "–"]
+        [system.name, *(_lve_cell(suite, system.name, name, "") for name in names), "–"]
         for system in suite.config.systems
     ]
-    for name, words in BASELINE_TITLES.items():
-        values = [_baseline_text(suite, column[0], column[1], name) for column in columns]
+    for baseline, words in BASELINE_TITLES.items():
+        values = [_baseline_text(suite, name, "", baseline) for name in names]
         rows.append([f"baseline: {words}", *values, "–"])
     for words, value in literature.LVE:
-        rows.append([f"{words} {literature.MARK}", *("–" for _ in columns), value])
-    header = ["LVE, L2 (mm)", *(f"{name}{titles[mode]}" for name, mode in columns),
-              literature.LVE_COLUMN]  # fmt: skip
-    return Table(header, rows)
+        rows.append([f"{words} {literature.MARK}", *("–" for _ in names), value])
+    return Table(["LVE, L2 (mm)", *names, literature.LVE_COLUMN], rows)
+
+
+def _by_input(suite: Suite, names: Sequence[str]) -> list[Block]:
+    """Speech in and text in apart, as the paper has them, for the sets that have both."""
+    both = [n for n in names if any(one.result["by_mode"] for one in suite.of("face", n))]
+    if not both:
+        return []
+    rows: list[Sequence[Cell]] = []
+    for name in both:
+        for system in suite.config.systems:
+            cells = [_lve_cell(suite, system.name, name, mode) for mode in ("speech", "text")]
+            rows.append([system.name, name, *cells])
+        for baseline, words in BASELINE_TITLES.items():
+            values = [_baseline_text(suite, name, mode, baseline) for mode in ("speech", "text")]
+            rows.append([f"baseline: {words}", name, *values])
+    header = ["LVE, L2 (mm)", "set", "speech in", "text in"]
+    return [Table(header, rows, names=2, folded="By the kind of input: speech in, text in")]
 
 
 def _lve_cell(suite: Suite, system: str, set_name: str, mode: str) -> Cell:
@@ -187,7 +197,8 @@ def _companions(suite: Suite, names: Sequence[str]) -> list[Block]:
         rows.append(["failed", *(str(c["n_failed"]) for c in counts)])
         rows.append(["shorter than 0.5 s, skipped", *(str(c["n_skipped_short"]) for c in counts)])
         header = [f"set {name}", *(one.system for one in results)]
-        blocks.append(Table(header, rows))
+        folded = "" if name == names[0] else f"Companions on the set {name}"
+        blocks.append(Table(header, rows, folded=folded))
     return blocks
 
 
@@ -218,15 +229,17 @@ def _signed(one: Mapping[str, Any]) -> str:
 
 def _durations(suite: Suite) -> Table:
     rows: list[Sequence[Cell]] = []
+    buckets = [one.result["buckets"] for one in suite.of("face")]
+    used = [k for k in range(len(buckets[0])) if any(b[k]["n"] for b in buckets)]
     for one in suite.of("face"):
+        parts = [one.result["buckets"][k] for k in used]
         cells: list[Cell] = [
-            f"{shown(b['lve_l2_mm'])} ({b['n']})" if b["n"] else "–" for b in one.result["buckets"]
+            f"{shown(b['lve_l2_mm'])} ({b['n']})" if b["n"] else "–" for b in parts
         ]
         lengths = [row["duration_s"] for row in one.result["rows"] if row["status"] == "scored"]
         mean = f"{sum(lengths) / len(lengths):.1f}" if lengths else "–"
         rows.append([one.system, one.set_name, mean, *cells])
-    edges = suite.of("face")[0].result["buckets"]
-    header = ["system", "set", "mean s", *(_edge(b) for b in edges)]
+    header = ["system", "set", "mean s", *(_edge(buckets[0][k]) for k in used)]
     return Table(header, rows, names=2, caption="LVE, L2 (mm), and the number of clips, by the "
                  "reference's length: longer answers are harder.")  # fmt: skip
 

@@ -15,7 +15,13 @@ from render_jobs.suite import literature, plots
 from render_jobs.suite.run import Suite
 from render_jobs.suite.scoring import Scored
 
-NOTICED_MS: Final = (-45.0, 125.0)  # sound late, sound early: ITU-R BT.1359
+# A face early by more (sound late), or late by more (sound early), is noticed: ITU-R BT.1359.
+UNNOTICED_MS: Final = (-125.0, 45.0)
+_SHARES: Final = (
+    ("p, b, m closed", "closure_hit"), ("closed in vowels (false)", "false_closure"),
+    ("f, v tucked", "tuck_hit"), ("u, o, w rounded", "rounding_hit"),
+    ("rounded in i, e (false)", "false_rounding"), ("nearest pose", "viseme_recall"),
+)  # fmt: skip
 _BUCKETS: Final = ("0-20", "20-40", "40-60", "0-60")
 _MEASURES: Final = (
     ("first audio from the request (ms)", "ttfa"),
@@ -37,17 +43,43 @@ def sync_sections(suite: Suite) -> list[Section]:
     rows = [_lag(suite, one, g) for one in results for g in one.result["groups"]
             if g["language"] != "all" and g["offset"]["ms"] is not None]  # fmt: skip
     if rows:
-        drawn = plots.lags(rows, NOTICED_MS, "the face is early  |  ms  |  the face is late")
+        drawn = plots.lags(rows, UNNOTICED_MS, "the face is early  |  ms  |  the face is late")
         blocks.append(Figure(drawn, "How late the mouth is against loudness, pooled over the clips "
                              "of a language and route, with 95 % intervals where there are three "
-                             "clips. Shaded: what people don't notice (ITU-R BT.1359: sound 45 ms "
-                             "early to 125 ms late)."))  # fmt: skip
+                             "clips. Shaded: what people don't notice (ITU-R BT.1359: sound up to "
+                             "45 ms early or 125 ms late)."))  # fmt: skip
+    blocks.append(_sync_overview(results))
     for system in suite.config.systems:
         blocks += _sync_table(system.name, suite.of("sync", system=system.name))
     notes = sorted({n for one in results for n in one.result["settings"]["notes"]})
     if notes:
         blocks.append(Bullets(notes))
     return [Section("Sync without a reference", blocks)]
+
+
+def _sync_overview(results: Sequence[Scored]) -> Table:
+    """All systems, languages and routes in one table, with what chance reaches."""
+    rows: list[Sequence[Cell]] = []
+    for one in results:
+        for group in one.result["groups"]:
+            if group["language"] == "all":
+                continue
+            cells = [Link(_by_chance(group["shares"][name]), one.rows) for _, name in _SHARES]
+            order = f"{group['aperture']['in_order']} of {group['aperture']['pairs']}"
+            where = [one.system, group["language"], group["route"].replace("_", " ")]
+            rows.append([*where, str(group["clips"]), *cells, order])
+    header = ["system", "language", "route", "clips", *(words for words, _ in _SHARES),
+              "vowels in order"]  # fmt: skip
+    return Table(header, rows, names=3, caption="Shares of the sounds concerned; in brackets what "
+                 "the shifted face reaches. Route: how the face was found (from the synthesiser's "
+                 "own events, or by aligning a recording's transcript).")  # fmt: skip
+
+
+def _by_chance(share: Mapping[str, Any]) -> str:
+    if share["value"] is None:
+        return "–"
+    chance = "" if share["if_shifted"] is None else f" ({share['if_shifted']:.2f})"
+    return f"{share['value']:.2f}{chance}"
 
 
 def _sync_table(system: str, results: Sequence[Scored]) -> list[Block]:
@@ -64,14 +96,14 @@ def _sync_table(system: str, results: Sequence[Scored]) -> list[Block]:
         rows.append([row[0], *cells])
     order = [f"{g['aperture']['in_order']} of {g['aperture']['pairs']}" for _, g in columns]
     rows.append(["vowels in order a > o > e > i > u", *order])
-    return [Table(header, rows)]
+    return [Table(header, rows, folded=f"All measures of {system}, with counts and intervals")]
 
 
 def _lag(suite: Suite, one: Scored, group: Mapping[str, Any]) -> plots.Lag:
     offset = group["offset"]
     number = [s.name for s in suite.config.systems].index(one.system)
     note = f"{offset['ms']:+.0f} ms, {offset['clips']} clips"
-    label = f"{one.system}, {group['language']}, {group['route']}"
+    label = f"{one.system}, {group['language']}, {group['route'].replace('_', ' ')}"
     return plots.Lag(label, offset["ms"], offset["low"], offset["high"], number,
                      note if offset["enough"] else f"{note}, too few")  # fmt: skip
 
