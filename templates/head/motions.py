@@ -23,6 +23,7 @@ SYMMETRIC: Final = frozenset({
 })  # fmt: skip
 
 ROLLS: Final = frozenset({"mouthRollLower", "mouthRollUpper"})
+WIDE_CORNERS: Final = ROLLS | {"mouthPressLeft"}  # more of the corner moves as one piece
 # Here the inner corners move further in than the outer ones, so that the hole is round.
 ROUND: Final = frozenset({"mouthFunnel", "mouthPucker"})
 
