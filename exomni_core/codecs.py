@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from exomni_core.flac_plain import encode as encode_flac
 
-MAX_NPY_BYTES: Final = 256 << 20
 _NPY_MAGIC: Final = b"\x93NUMPY"
 _MAX_NPY_HEADER: Final = 10_000
 # libFLAC calls a rate above 65535 Hz that is no multiple of 10 not streamable and refuses it.

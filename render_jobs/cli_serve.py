@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from exomni_core.server.protocol import DEFAULT_PORT
+from exomni_core.server.protocol import DEFAULT_PORT, new_token
 from render_jobs.cli_options import (
     NEW_FILE,
     HeadedCommand,
@@ -98,7 +97,7 @@ def token_from(file: Path) -> str:
 
 
 def _write_token(file: Path) -> str:
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     file.parent.mkdir(parents=True, exist_ok=True)
     # Private from its first moment; who reads it half-written finds it too short and says so.
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

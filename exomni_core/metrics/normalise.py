@@ -13,9 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.errors import EnvironmentProblem
 
-NORMALISERS: Final = ("seedtts", "whisper-en")
 # The set `zhon.hanzi.punctuation` (zhon 2.1.1, MIT licence), which Seed-TTS-Eval deletes: marks of
 # full-width ASCII, half-width and CJK marks, brackets, dashes, quotation marks, dots, stops. Of
 # these, zhon 1 lacks U+FF0E alone.
@@ -134,16 +133,6 @@ def require(package: str, purpose: str) -> None:
             f"{purpose} needs {package.replace('_', '-')}; in this project's folder run: "
             "pip install '.[eval]'"
         )
-
-
-def check_normaliser(name: str) -> str:
-    """The name if there is such a normaliser; InputError."""
-    if name not in NORMALISERS:
-        raise InputError(
-            f"there is no normaliser {name!r}; the choice is {', '.join(NORMALISERS)}",
-            field="normaliser",
-        )
-    return name
 
 
 def _base(language: str) -> str:

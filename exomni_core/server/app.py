@@ -13,7 +13,6 @@ import ipaddress
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import socketserver
@@ -72,11 +71,6 @@ class Settings:
                 "without blanks",
                 field="token",
             )
-
-
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_urlsafe(32)
 
 
 def is_loopback(host: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import IO, Any, Final
 import exomni_core
 from exomni_core.errors import EnvironmentProblem, ExOmniError, WorkerError
 from exomni_core.server.client import Address, ServiceClient
+from exomni_core.server.protocol import new_token
 
 READY_S: Final = 30.0
 _END_S: Final = 5.0
@@ -54,10 +54,6 @@ class Service:
         """End it, politely, then by force; waits until it and its helpers are gone."""
         end_process(self.process, wait_s)
 
-    def stop_soon(self) -> None:
-        """End it without waiting."""
-        threading.Thread(target=self.stop, daemon=True).start()
-
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of its log."""
         return _tail(self.log, lines)
@@ -85,7 +81,7 @@ def start_service(
     program = str(python) if python is not None else own_python()
     if own_code is None:
         own_code = python is None
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     options = {
         "engine_options": {name: dict(given) for name, given in (engine_options or {}).items()},
         "idle_exit_s": idle_exit_s,

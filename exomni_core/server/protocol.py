@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -39,6 +40,11 @@ _KINDS: Final[dict[str, type[ExOmniError]]] = {
 }
 
 Event = dict[str, Any]
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(32)
 
 
 def json_bytes(data: Mapping[str, Any]) -> bytes:

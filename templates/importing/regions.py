@@ -30,8 +30,6 @@ _PAIRS: Final = 9  # across the mouth
 _UPPER_TRAVEL: Final = 0.25  # of the lower lip's when the jaw opens
 _LOWER_TRAVEL: Final = 0.6
 
-Mask = npt.NDArray[np.bool_]
-
 
 def with_regions(mesh: TemplateMesh) -> tuple[TemplateMesh, tuple[str, ...]]:
     """The head with what it lacked of lips, pairs and groups, and the names of what was derived."""

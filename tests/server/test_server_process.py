@@ -20,8 +20,9 @@ import exomni_core
 from exomni_core.clip import clip_from_bytes
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.server import launch, scratch
-from exomni_core.server.app import EngineServer, Settings, is_loopback, new_token
+from exomni_core.server.app import EngineServer, Settings, is_loopback
 from exomni_core.server.launch import begin_service, start_service
+from exomni_core.server.protocol import new_token
 
 REPO = Path(exomni_core.__file__).parents[1]
 WAITING = Path(__file__).parent / "waiting"
