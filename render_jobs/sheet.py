@@ -25,13 +25,13 @@ from templates.looks import find_look, list_looks
 FloatArray = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-_SHAPE_SIZE: Final = (200, 252)  # pixels of a cell
-_SPEECH_SIZE: Final = (300, 378)
+_SHAPE_SIZE: Final = (288, 240)  # pixels of a cell
+_SPEECH_SIZE: Final = (300, 332)
 _LOOK_SIZE: Final = (384, 484)
 _FINER: Final = 2  # drawn so many times larger, then made smaller
-_CLOSER: Final = 3  # instead, where only the part that moves is kept
-_STRAYS: Final = 0.015  # the share of what moves that may be cut off at each side
-_PAD: Final = 0.1  # round what moves, as a share of its size
+_CLOSE_UP: Final = (1000, 1500)  # pixels drawn of which only the part that moves is kept
+_STRAYS: Final = 0.02  # the share of what moves that may be cut off at each side
+_PAD: Final = 0.06  # round what moves, as a share of its size
 _MOVES: Final = 12  # of 255: a smaller difference is noise at an edge
 
 # Extremes of expression that speech alone doesn't show.
@@ -46,22 +46,31 @@ _EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "blink": {"eyeBlink": 1.0},
     "wide open": {"jawOpen": 1.0},
 }  # fmt: skip
-# Label and row of the viseme table.
-_SOUNDS: Final = (
-    ("a (father)", "aa"), ("e (bed)", "eh"), ("i (see)", "iy"), ("o (law)", "o"),
-    ("u (blue)", "uw"), ("m", "m"), ("b", "b"), ("p", "p"), ("f", "f"), ("th", "th"),
-    ("s", "s"), ("sh", "sh"), ("l", "l"), ("r", "r"), ("w", "w"),
+# Label and IPA symbol.
+_VOWELS: Final = (
+    ("a (father)", "ɑː"), ("e (bed)", "ɛ"), ("i (see)", "iː"), ("o (law)", "ɔː"),
+    ("u (blue)", "uː"),
 )  # fmt: skip
+_CONSONANTS: Final = (
+    ("m", "m"), ("b", "b"), ("p", "p"), ("f", "f"), ("th", "θ"), ("s", "s"), ("sh", "ʃ"),
+    ("l", "l"), ("r", "ɹ"), ("w", "w"),
+)  # fmt: skip
+_BESIDE: Final = "ɛ"  # the vowel on both sides of a consonant
+_UPPER: Final = ("eye", "brow", "cheekSquint", "nose")  # channels that move the upper face
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One picture of a sheet: what stands under it, the (52,) weights, the head and its look."""
+    """One picture of a sheet: what stands under it, the (52,) weights, the head and its look.
+
+    part: `upper`, `lower` or all of the `face`; cells of one part show the same window.
+    """
 
     label: str
     weights: FloatArray
     template: str
     look: str = ""
+    part: str = "face"
 
 
 def pose(**channels: float) -> FloatArray:
@@ -75,28 +84,48 @@ def pose(**channels: float) -> FloatArray:
 
 
 def shape_cells(template: str, look: str = "") -> list[Cell]:
-    """The face at rest and each channel alone at 1; mouthClose with the jaw that it closes over."""
-    cells = [Cell("neutral", pose(), template, look)]
-    for name in ARKIT_52:
-        if name == "mouthClose":
-            shut = pose(mouthClose=0.5, jawOpen=0.5)
-            cells.append(Cell("mouthClose + jawOpen", shut, template, look))
-        else:
-            cells.append(Cell(name, pose(**{name: 1.0}), template, look))
+    """The face at rest and each channel alone at 1, first those of eyes, brows and nose, then those
+    of the mouth; mouthClose with the jaw that it closes over.
+    """
+    cells = []
+    for part in ("upper", "lower"):
+        cells.append(Cell("neutral", pose(), template, look, part))
+        for name in ARKIT_52:
+            if name.startswith(_UPPER) != (part == "upper"):
+                continue
+            label, weights = name, pose(**{name: 1.0})
+            if name == "mouthClose":
+                label, weights = "mouthClose + jawOpen", pose(mouthClose=0.5, jawOpen=0.5)
+            cells.append(Cell(label, weights, template, look, part))
     return cells
 
 
 def speech_cells(template: str, look: str = "") -> list[Cell]:
-    """The face at rest, vowels, closures and other sounds as the embedded engine forms them, and
-    extremes of expression.
+    """The face at rest, vowels, closures and other sounds as the embedded engine forms them in
+    running speech, and extremes of expression.
     """
-    from exomni_core.embedded.phones import viseme_table
-
-    table = viseme_table().visemes
-    sounds = [(label, table[key].target) for label, key in _SOUNDS]
+    sounds = [("neutral", pose())]
+    sounds += [(label, _spoken((symbol,), 0.3)) for label, symbol in _VOWELS]
+    sounds += [(label, _spoken((_BESIDE, symbol, _BESIDE), 0.1)) for label, symbol in _CONSONANTS]
     moods = [(label, pose(**channels)) for label, channels in _EXPRESSIONS.items()]
-    every = [("neutral", pose()), *sounds, *moods]
-    return [Cell(label, weights, template, look) for label, weights in every]
+    cells = [Cell(label, weights, template, look, "lower") for label, weights in sounds]
+    return cells + [Cell(label, weights, template, look) for label, weights in moods]
+
+
+def _spoken(symbols: Sequence[str], middle_s: float) -> FloatArray:
+    """(52,) weights in the middle of an odd number of sounds, of which the middle one is as long
+    as said and the others take 0.2 s.
+    """
+    from exomni_core.clip import Phone
+    from exomni_core.embedded.animate import animate_mouth
+
+    fps, before = 30.0, len(symbols) // 2
+    times = np.cumsum([0.5, *[0.2] * before, middle_s, *[0.2] * before])
+    # The middle falls on a frame: the rules for closures count in them.
+    times += round(fps * (times[before] + middle_s / 2)) / fps - (times[before] + middle_s / 2)
+    phones = [Phone(s, float(times[k]), float(times[k + 1])) for k, s in enumerate(symbols)]
+    frame = round(fps * (times[before] + middle_s / 2))
+    return np.asarray(animate_mouth(phones, 2 * frame, fps)[frame], np.float32)
 
 
 def look_cells(templates: Sequence[str], looks: Sequence[str] = ()) -> list[Cell]:
@@ -138,10 +167,11 @@ def draw_cells(
     return [pictures[k] for k in range(len(cells))]
 
 
-def crop_to_motion(pictures: Sequence[Pixels]) -> list[Pixels]:
-    """The same window of all (H, W, 3) pictures: what differs from the first, in its proportions.
+def crop_to_motion(pictures: Sequence[Pixels], aspect: float | None = None) -> list[Pixels]:
+    """The same window of all (H, W, 3) pictures: what differs from the first.
 
-    Shoulders and hair that no pose moves would leave little room for the face.
+    aspect: width over height of the window, None for that of the pictures. Shoulders and hair that
+    no pose moves would leave little room for the face.
     """
     first = pictures[0].astype(np.int16)
     height, width, _ = first.shape
@@ -149,17 +179,26 @@ def crop_to_motion(pictures: Sequence[Pixels]) -> list[Pixels]:
     for picture in pictures[1:]:
         change = np.abs(picture - first).max(axis=2)
         moved += np.where(change > _MOVES, change, 0)
-    if not moved.any():
-        return list(pictures)
-    top, bottom = _bulk(moved.sum(axis=1))
-    left, right = _bulk(moved.sum(axis=0))
+    aspect = width / height if aspect is None else aspect
+    top, bottom = _bulk(moved.sum(axis=1)) if moved.any() else (0, height)
+    left, right = _bulk(moved.sum(axis=0)) if moved.any() else (0, width)
     middle = (top + bottom) / 2, (left + right) / 2
-    share = max((bottom - top) / height, (right - left) / width)
-    share = min(share * (1 + 2 * _PAD), 1.0)
-    high, wide = round(share * height), round(share * width)
+    tall = max(bottom - top, (right - left) / aspect) * (1 + 2 * _PAD)
+    tall = min(tall, height, width / aspect)
+    high, wide = round(tall), round(tall * aspect)
     top = int(np.clip(middle[0] - high / 2, 0, height - high))
     left = int(np.clip(middle[1] - wide / 2, 0, width - wide))
     return [picture[top : top + high, left : left + wide] for picture in pictures]
+
+
+def _crop_parts(cells: Sequence[Cell], pictures: Sequence[Pixels], aspect: float) -> list[Pixels]:
+    """Each picture cropped to what moves in the cells of its part; the first cell is at rest."""
+    cropped = dict(enumerate(pictures))
+    for part in dict.fromkeys(cell.part for cell in cells):
+        places = [k for k, cell in enumerate(cells) if cell.part == part]
+        windows = crop_to_motion([pictures[0], *(pictures[k] for k in places)], aspect)
+        cropped.update(zip(places, windows[1:], strict=True))
+    return [cropped[k] for k in range(len(cells))]
 
 
 def _bulk(amounts: npt.NDArray[np.float64]) -> tuple[int, int]:
@@ -197,7 +236,7 @@ def shape_sheet(
     template: str,
     png: Path,
     look: str = "",
-    columns: int = 9,
+    columns: int = 6,
     *,
     size: tuple[int, int] = _SHAPE_SIZE,
     blender: Path | None = None,
@@ -253,10 +292,9 @@ def _write(
     crop: bool = False,
 ) -> None:
     check_poster(path)
-    finer = _CLOSER if crop else _FINER
+    width, height = _CLOSE_UP if crop else (_FINER * layout.width, _FINER * layout.height)
     with still_drawer(blender) as drawer:
-        width, height = finer * layout.width, finer * layout.height
         pictures = draw_cells(cells, width, height, drawer, on_cells=on_cells)
     if crop:
-        pictures = crop_to_motion(pictures)
+        pictures = _crop_parts(cells, pictures, layout.width / layout.height)
     write_poster(pictures, [cell.label for cell in cells], layout, path)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _OTHER = (0.8, 0.8, 0.8)  # of a part without a colour
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 _SHADE = 0.72  # of the tint: what is darker is a hole or a line, not a shade of skin
-_FOLDS = 1.6  # power of what is hidden of the sky
 _AHEAD = (0.0, 0.35, 0.937)  # a brow as a whole looks ahead and up
 _LIPS = (0.85, 0.60, 0.58)  # of the skin's colour
 
@@ -41,7 +40,7 @@ def polygon_colours(template: Template, mesh: TemplateMesh, look: Look) -> Float
     corners = np.repeat(base[:, None, :], 4, axis=1)
     if look.colours == "tint":
         corners *= _blushing(mesh, look)
-    if look.colours == "single" and look.shades and len(mesh.tint):
+    if look.colours == "single" and look.shades:
         corners *= _shades(mesh, look.shades)[mesh.polygons][..., None]
     if look.occlusion:
         corners = _with_hollows(corners, mesh, look)
@@ -72,7 +71,7 @@ def _blushing(mesh: TemplateMesh, look: Look) -> FloatArray:
 
 def _shades(mesh: TemplateMesh, strength: float) -> FloatArray:
     """(V,) the lightness of the mesh's tint where it is dark, else 1."""
-    light = mesh.tint @ np.array(_LUMINANCE, np.float32)
+    light = mesh_tint(mesh) @ np.array(_LUMINANCE, np.float32)
     shades: FloatArray = 1.0 - strength * (1.0 - np.clip(light / _SHADE, 0.0, 1.0))
     return shades
 
@@ -82,8 +81,9 @@ def _with_hollows(corners: FloatArray, mesh: TemplateMesh, look: Look) -> FloatA
     if look.throat < 1.0 and len(mesh.lips):  # they have a light of their own
         factors *= [not is_inside(mesh.part_names[k]) for k in mesh.polygon_part]
     strength = np.minimum(look.occlusion * factors, 1.0)
-    # Folds as dark as they are, wide and shallow hollows (a cheek) less.
-    seen = 1.0 - (1.0 - open_sky(mesh)) ** _FOLDS
+    # Folds as dark as they are, or more; wide and shallow hollows (a cheek) less.
+    seen = open_sky(mesh)
+    seen = seen * seen * (3.0 - 2.0 * seen)
     return darken(corners, seen[mesh.polygons], strength[:, None])
 
 

@@ -20,6 +20,7 @@ _BAG_DEEP: Final = 0.23  # behind the lips' edge the bag is as dark as it gets
 _TONGUE_DEEP: Final = 0.55  # behind the tip of the tongue
 _TEETH_DEEP: Final = 0.75  # behind the incisors
 _BACKS: Final = 0.35  # the light behind teeth, as a share of the deepest
+_TOOTH: Final = 0.12  # about how thick a tooth is
 _MOLARS: Final = 0.35  # the light on the outer side of the last teeth
 _WITH_JAW: Final = 0.8  # of the largest travel at jawOpen: the chin
 _NECK: Final = (0.02, 0.28)  # from and to below the chin, as a share of chin to top
@@ -84,12 +85,27 @@ def _row_light(
     behind = _ease((front - points[:, 2]) / (_TEETH_DEEP * wide))
     outside = 1.0 - (1.0 - _MOLARS) * behind
     # The middle of the arch, which is about as deep as it is wide.
-    outward = points[:, [0, 2]] - np.array([0.0, (front + float(teeth[:, 2].min())) / 2])
+    middle = (front + float(teeth[:, 2].min())) / 2
+    outward = points[:, [0, 2]] - np.array([0.0, middle])
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
-    facing = _ease(((normals[:, [0, 2]] * outward).sum(axis=1) + 0.35) / 0.5)
+    # Which side of its tooth a point lies on, and which way it looks.
+    radius = np.hypot(points[:, 0], points[:, 2] - middle)
+    side = (radius - _mean_near(points, radius, _TOOTH * wide)) / (0.3 * _TOOTH * wide)
+    looks = (normals[:, [0, 2]] * outward).sum(axis=1)
+    facing = _ease((np.clip(side, -1.0, 1.0) + 0.6 * looks + 0.7) / 0.9)
     darkest = _BACKS * deepest
     light: FloatArray = darkest + (outside - darkest) * facing
     return light
+
+
+def _mean_near(points: FloatArray, values: FloatArray, reach: float) -> FloatArray:
+    """(n,) the mean of the values of the points within `reach` of each of the (n, 3) points."""
+    mean = np.empty(len(points), np.float32)
+    for start in range(0, len(points), 512):
+        gap = points[start : start + 512, None] - points[None]
+        near = (gap * gap).sum(axis=2) < reach * reach
+        mean[start : start + 512] = (near * values).sum(axis=1) / near.sum(axis=1)
+    return mean
 
 
 def _distance(points: FloatArray, others: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from bpy_scripts.samples import tiny_descriptor, tiny_mesh, tiny_template
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from templates.colours import is_tinted, part_colours, polygon_colours
+from templates.insides import down_the_neck, mouth_light
 from templates.library import find_template, load_mesh, template_hash
 from templates.looks import Look, find_look, list_looks, look_from_json, look_hash
 from templates.matcaps import MATCAPS, Phong, exr_bytes, matcap_exr, shade
@@ -74,6 +75,11 @@ def test_descriptor_names_a_look_and_changes_single_values(tmp_path):
         ({"width": 511}, "look.width must be an even number"),
         ({"fps": 0}, "look.fps"),
         ({"occlusion": 2}, "look.occlusion"),
+        ({"throat": -0.1}, "look.throat"),
+        ({"neck": "dark"}, "look.neck"),
+        ({"shades": 1.5}, "look.shades"),
+        ({"blush": {"face": "red"}}, "look.blush"),
+        ({"even": [1]}, "look.even"),
         ({"lens_mm": True}, "look.lens_mm"),
         ([], "look must be an object"),
     ],
@@ -204,6 +210,83 @@ def test_open_sky_sees_hollows(head):
     bag = np.unique(mesh.polygons[mesh.polygon_part == mesh.part_names.index("mouth_bag")])
     assert seen[top] > 0.9
     assert seen[bag[bag >= 0]].mean() < 0.25
+
+
+def test_inside_of_the_mouth_gets_darker_with_depth(head):
+    _, mesh = head
+    light = mouth_light(mesh, 0.1)
+    assert light.dtype == np.float32
+    assert (light > 0).all()
+
+    def ids(part):
+        found = np.unique(mesh.polygons[mesh.polygon_part == mesh.part_names.index(part)])
+        return found[found >= 0]
+
+    assert (light[ids("face")[mesh.vertices[ids("face"), 1] > 0]] == 1).all()
+    bag, depth = ids("mouth_bag"), mesh.vertices[:, 2]
+    order = bag[np.argsort(depth[bag])]
+    assert light[order[:50]].max() < 0.11
+    assert light[order[-20:]].mean() > 0.5
+    for part in ("teeth_upper", "teeth_lower"):
+        teeth = ids(part)
+        front = teeth[depth[teeth] > np.quantile(depth[teeth], 0.97)]
+        assert light[front].min() > 0.9, part
+        assert (light[teeth] < 0.1).mean() > 0.1, part  # their backs
+    places = np.round(mesh.vertices * 1e5).astype(int)
+    twin = {tuple(v): k for k, v in enumerate(places.tolist())}
+    other = [twin.get(tuple(v)) for v in (places[bag] * [-1, 1, 1]).tolist()]
+    pairs = [(a, b) for a, b in zip(bag, other, strict=True) if b is not None]
+    assert len(pairs) > 0.9 * len(bag)
+    assert max(abs(light[a] - light[b]) for a, b in pairs) < 0.02
+    assert (mouth_light(mesh, 1.0) == 1).all()
+    assert (mouth_light(replace(mesh, lips=np.zeros(0, np.int32)), 0.1) == 1).all()
+
+
+def test_shoulders_are_down_the_neck_and_the_face_is_not(head):
+    _, mesh = head
+    share = down_the_neck(mesh)
+    assert (share[mesh.landmarks68] < 0.05).all()
+    assert (share[np.argsort(mesh.vertices[:, 1])[:100]] == 1).all()
+    still = replace(mesh, shapes=np.zeros_like(mesh.shapes))
+    assert not down_the_neck(still).any()
+
+
+def test_clay_takes_the_dark_places_of_the_tint_alone():
+    template = replace(find_template("head"), part_colours={"*": (1, 1, 1)})
+    tint = np.ones((8, 3), np.float32)
+    tint[0], tint[1] = 0.2, (0.9, 0.8, 0.8)
+    mesh = replace(tiny_mesh(), tint=tint)
+    look = Look(colours="single", single_colour=(0.5, 0.5, 0.5), shades=1.0)
+    colours = {int(v): c for v, c in zip(mesh.polygons[0], polygon_colours(
+        template, mesh, look)[0], strict=True)}  # fmt: skip
+    assert colours[0][0] < 0.25
+    assert np.allclose(colours[1], 0.5)
+    assert is_tinted(mesh, look)
+
+
+def test_blush_makes_hues_stronger_not_darker():
+    template = replace(find_template("head"), part_colours={"*": (1, 1, 1)})
+    mesh = replace(tiny_mesh(), tint=np.tile(np.array([1.0, 0.9, 0.9], np.float32), (8, 1)))
+    look = Look(colours="tint", blush={"plate": 2.0})
+    plate, flap = polygon_colours(template, mesh, look)[:, 0]
+    assert np.allclose(flap, [1.0, 0.9, 0.9])
+    assert plate[0] / plate[1] > 1.2
+    light = np.array([0.2126, 0.7152, 0.0722])
+    assert plate @ light == pytest.approx(flap @ light, abs=0.01)
+
+
+def test_evened_parts_are_lit_alike_on_both_sides(head):
+    template, mesh = head
+    look = find_look("clay", template)
+    colours = polygon_colours(template, mesh, look)
+    normals = vertex_normals(mesh.vertices, mesh.polygons)
+    normals[:, 2] = abs(normals[:, 2])
+    lit = shade(MATCAPS["clay"], normals)[0]
+    means = []
+    for name in ("brow_L", "brow_R"):
+        chosen = mesh.polygon_part == mesh.part_names.index(name)
+        means.append((colours[chosen] * lit[mesh.polygons[chosen]]).mean())
+    assert max(means) < 1.15 * min(means)
 
 
 def grid_mesh(height):

@@ -223,7 +223,8 @@ def test_blend_files_take_a_look_when_asked(drawer, tmp_path):
 
 def test_size_and_rate_are_the_looks_unless_given():
     chosen = {"template": "head", "look": "demo", "size": None, "fps": None,
-              "render_engine": "auto", "samples": 0}  # fmt: skip
+              "render_engine": "auto", "samples": 0, "alpha": False,
+              "head_motion": 0.0}  # fmt: skip
     settings = render_settings(chosen)
     assert (settings.width, settings.height, settings.frame_rate.fps) == (512, 512, 30)
     settings = render_settings(chosen | {"look": "", "fps": "25"})
@@ -237,14 +238,28 @@ def test_size_and_rate_are_the_looks_unless_given():
 
 def test_cells_say_what_they_show():
     shapes = shape_cells("head")
-    assert len(shapes) == 53
-    assert not shapes[0].weights.any()
-    assert [c.label.split()[0] for c in shapes[1:]] == list(ARKIT_52)
-    assert all(c.weights[CHANNEL_INDEX[c.label]] == 1 for c in shapes[1:] if " " not in c.label)
+    labels = [c.label.split()[0] for c in shapes]
+    assert sorted(labels) == sorted([*ARKIT_52, "neutral", "neutral"])
+    rest = [k for k, label in enumerate(labels) if label == "neutral"]
+    assert rest == [0, 24]  # rows of six: four of the upper face, five of the lower
+    assert not any(shapes[k].weights.any() for k in rest)
+    assert all(c.part == ("upper" if k < 24 else "lower") for k, c in enumerate(shapes))
+    assert all(c.weights[CHANNEL_INDEX[c.label]] == 1 for c in shapes if c.label in CHANNEL_INDEX)
     labels = [c.label for c in speech_cells("head")]
     assert {"neutral", "m", "b", "p", "f", "smile", "kiss", "wide open"} <= set(labels)
     assert sum(label[:3] in ("a (", "e (", "i (", "o (", "u (") for label in labels) == 5
     assert len(look_cells(["head", "head"])) == 8
+
+
+def test_sounds_are_posed_as_in_running_speech():
+    cells = {c.label: c.weights for c in speech_cells("head")}
+    jaw, close, tuck = (CHANNEL_INDEX[n] for n in ("jawOpen", "mouthClose", "mouthRollLower"))
+    for label in "mbp":
+        assert cells[label][close] == pytest.approx(cells[label][jaw], abs=0.02)
+        assert cells[label][jaw] > 0.03
+    assert cells["f"][tuck] > 0.3
+    assert cells["a (father)"][jaw] > 0.35
+    assert cells["u (blue)"][CHANNEL_INDEX["mouthPucker"]] > 0.4
 
 
 def test_every_cell_of_the_shape_sheet_moves_but_the_missing(drawer):
@@ -255,7 +270,7 @@ def test_every_cell_of_the_shape_sheet_moves_but_the_missing(drawer):
         pictures = np.stack(draw_cells(cells, 160, 240, drawer)).astype(int)
         moved = {c.label for c, p in zip(cells, pictures, strict=True)
                  if (np.abs(p - pictures[0]).max(axis=2) > 4).sum() >= 3}  # fmt: skip
-        assert {c.label for c in cells[1:]} - moved == still
+        assert {c.label for c in cells} - {"neutral"} - moved == still
 
 
 def test_crop_keeps_what_moves_and_the_proportions():
@@ -263,7 +278,8 @@ def test_crop_keeps_what_moves_and_the_proportions():
     pictures[1][40:50, 20:30] = 200
     pictures[2][44:50, 28:36] = 200
     cropped = crop_to_motion(pictures)
-    assert {p.shape for p in cropped} == {(29, 19, 3)}
+    assert {p.shape for p in cropped} == {(27, 18, 3)}
+    assert {p.shape for p in crop_to_motion(pictures, 2.0)} == {(11, 22, 3)}
     assert all((c > 0).sum() == (p > 0).sum() for c, p in zip(cropped, pictures, strict=True))
     same = [np.zeros((9, 6, 3), np.uint8)] * 2
     assert crop_to_motion(same)[1].shape == (9, 6, 3)
