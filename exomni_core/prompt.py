@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from exomni_core.conversation import REPLY_FIELDS, Message, parse_reply
@@ -102,9 +103,12 @@ class BadLine:
     id: str | None = None
 
 
-def read_prompts(path: Path | str) -> list[PromptLine | BadLine]:
+def read_prompts(
+    path: Path | str, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> list[PromptLine | BadLine]:
     """Read a prompts file; one entry per line that is not blank, in file order.
 
+    defaults: fields for lines that don't give them, such as {"style": "quiet"}.
     Raises InputError only if the file itself can't be read or holds no line at all.
     """
     path = Path(path)
@@ -114,7 +118,7 @@ def read_prompts(path: Path | str) -> list[PromptLine | BadLine]:
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
-        entries.append(_read_line(line, number, path, taken))
+        entries.append(_read_line(line, number, path, taken, defaults))
     if not entries:
         raise InputError(f"{path} holds no prompts; write one JSON object per line")
     return entries
@@ -217,11 +221,15 @@ def _read_file(path: Path) -> bytes:
     return raw
 
 
-def _read_line(line: bytes, number: int, path: Path, taken: dict[str, int]) -> PromptLine | BadLine:
+def _read_line(
+    line: bytes, number: int, path: Path, taken: dict[str, int], defaults: Mapping[str, Any]
+) -> PromptLine | BadLine:
     prompt_id: str | None = None
     try:
         data = _decode(line)
         prompt_id = _safe_id(data)
+        if isinstance(data, dict):
+            data |= {name: value for name, value in defaults.items() if data.get(name) is None}
         prompt = parse_prompt(data, path.parent)
         # Case-blind, because some file systems are; folding can undo the NFC of check_id.
         same_file = unicodedata.normalize("NFC", prompt.id.casefold())

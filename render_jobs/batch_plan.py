@@ -30,7 +30,8 @@ DEFAULT_ROWS: Final = 8
 class BatchOptions:
     """What the user asked for. out: the folder; workers: processes per stage; limit: rows, 0 = all.
 
-    engine_options: for `load_engine`, as plain data. seed, language: for prompts that give none.
+    engine_options: for `load_engine`, as plain data.
+    seed, language, style: for prompts that give none.
     sheets: a contact sheet beside each video.
     """
 
@@ -45,6 +46,7 @@ class BatchOptions:
     limit: int = 0
     seed: int = 0
     language: str | None = None
+    style: str = "neutral"
     blender: Path | None = None
     sheets: bool = False
 
@@ -85,7 +87,7 @@ class Plan:
 
 def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
     """Read the prompts and the folder, change nothing, and say what is to be done."""
-    lines = read_prompts(options.prompts)
+    lines = read_prompts(options.prompts, {"style": options.style})
     if options.limit:
         lines = lines[: options.limit]
     before = {} if options.overwrite else read_rows(folder.manifest)

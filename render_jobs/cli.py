@@ -36,6 +36,7 @@ from render_jobs.cli_options import (
     rows_option,
     seed_option,
     speech_options,
+    style_option,
     video_options,
     voice_options,
 )
@@ -125,6 +126,7 @@ main.add_command(systems)
 @report_options
 @engine_option("embedded")
 @language_option("For prompts that name none.")
+@style_option("How strongly the face moves, for prompts that name none.")
 @seed_option("For prompts that name none.")
 @rows_option
 @omni_options

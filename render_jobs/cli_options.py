@@ -139,14 +139,19 @@ def language_option(text: str) -> Command:
     return _speech("--language", metavar="CODE", help=text)
 
 
+def style_option(text: str) -> Command:
+    """--style; text: what it is for."""
+    return _speech("--style", type=click.Choice(["quiet", "neutral", "lively"]), default="neutral",
+                   show_default=True, help=text)  # fmt: skip
+
+
 def speech_options(engine: str) -> Callable[[Command], Command]:
     """What a line is spoken with; `engine` is the one that is used if none is named."""
     return _chain(
         engine_option(engine),
         language_option("Such as en, zh or de; guessed from the script, Latin letters count as "
                         "English."),
-        _speech("--style", type=click.Choice(["quiet", "neutral", "lively"]), default="neutral",
-                show_default=True, help="How strongly the face moves."),
+        style_option("How strongly the face moves."),
         seed_option("For all that is left to chance: blinks, gaze, how an answer is drawn."),
     )  # fmt: skip
 
@@ -258,6 +263,7 @@ def batch_options(prompts: Path, chosen: Chosen) -> BatchOptions:
         limit=chosen["limit"],
         seed=chosen["seed"],
         language=chosen["language"],
+        style=chosen["style"],
         blender=chosen["blender"],
         sheets=chosen["contact_sheet"],
     )

@@ -261,6 +261,18 @@ class TestBadLines:
         assert all(len(entry.error) < 300 for entry in bad)
 
 
+def test_defaults_fill_only_what_a_line_leaves_out(tmp_path):
+    rows = (
+        '{"id": "a", "text": "x"}',
+        '{"id": "b", "text": "x", "style": "lively"}',
+        '{"id": "c", "text": "x", "style": null}',
+        "[1]",
+    )
+    *good, bad = read_prompts(write(tmp_path, *rows), {"style": "quiet"})
+    assert [entry.prompt.style for entry in good] == ["quiet", "lively", "quiet"]
+    assert isinstance(bad, BadLine)
+
+
 @pytest.mark.parametrize("data", [None, 5, "x", [], {1: 2}, {None: 1}, {"id": object()},
                                   {"id": "a", "text": "x", "meta": {"k": object()}},
                                   {"id": "a", "text": "x", "rate": object()}])  # fmt: skip
