@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.files import sha256_file, write_text
+from exomni_core.json_lines import whole_lines
 from render_jobs.system_program import end_group, environment, last_words
 
 PLACEHOLDERS: Final = ("audio", "list", "language", "id", "python")
@@ -139,7 +140,7 @@ class _Cache:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_file():
-                self._read(self._path.read_text(encoding="utf-8", errors="replace"))
+                self._read(self._path.read_bytes())
             whole = not self._path.is_file() or self._path.read_bytes()[-1:] in (b"", b"\n")
             self._file = open(self._path, "a", encoding="utf-8")
             self._file.write("" if whole else "\n")  # a line cut short must not swallow ours
@@ -153,13 +154,9 @@ class _Cache:
         if self._file is not None:
             self._file.close()
 
-    def _read(self, text: str) -> None:
-        for line in text.splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:  # cut short by a kill
-                continue
-            if isinstance(row, dict) and isinstance(row.get("text"), str):
+    def _read(self, data: bytes) -> None:
+        for row in whole_lines(data):
+            if isinstance(row.get("text"), str):
                 self._known[str(row.get("id"))] = row
 
     def find(self, sound: Sound) -> str | None:

@@ -7,7 +7,6 @@ alignment of the known text. Whatever can't be measured is told, clip by clip.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from exomni_core import __version__
 from exomni_core.clip import Clip, Phone, load_clip
 from exomni_core.errors import ExOmniError, InputError
+from exomni_core.json_lines import read_json_lines
 from exomni_core.metrics.offset import correlations
 from exomni_core.metrics.phone_files import find_phones, read_phones
 from exomni_core.metrics.series import read_series
@@ -271,16 +271,10 @@ def _sound_of(name: str, folder: Path | None) -> Path | None:
 def read_texts(path: Path) -> dict[str, Mapping[str, Any]]:
     """Lines of what is said, by id; InputError names file and line."""
     rows: dict[str, Mapping[str, Any]] = {}
-    number = 0
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):  # noqa: B007
-            if line.strip():
-                row = json.loads(line)
-                rows[str(row["id"])] = row
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}, line {number} can't be read: a line is a JSON object with an id and a text"
-        ) from error
+    for number, row in read_json_lines(path):
+        if "id" not in row:
+            raise InputError(f"{path}, line {number} has no id; a line is an id and a text")
+        rows[str(row["id"])] = row
     return rows
 
 

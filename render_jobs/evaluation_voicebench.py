@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from exomni_core import __version__
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.files import sha256_file, write_text
-from exomni_core.metrics.responses import read_json_lines
+from exomni_core.json_lines import read_json_lines
 from render_jobs.evaluation_import_voicebench import SUBSETS
 from render_jobs.evaluation_output import markdown_table
 from render_jobs.evaluation_responses import Answer, read_answers

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError
 from exomni_core.files import write_text
+from exomni_core.json_lines import of_system, read_json_lines
 
 _HYPOTHESIS_KEYS: Final = ("text", "hyp", "hypothesis", "transcript")
 
@@ -71,18 +72,8 @@ class Reference:
 
 def read_responses(path: Path, *, system: str = "") -> list[Response]:
     """All answers in `path`, or those of `system`; InputError names file, line and field."""
-    rows = [
-        _made(Response, row, path, number, {"language": "lang"})
-        for number, row in read_json_lines(path)
-    ]
-    if system:
-        rows = [row for row in rows if row.system == system]
-        if not rows:
-            raise InputError(f"{path} has no line of system {system!r}", field="system")
-    elif len(names := sorted({row.system for row in rows})) > 1:
-        raise InputError(
-            f"{path} holds the systems {', '.join(names)}; choose one: --system", field="system"
-        )
+    chosen = of_system(read_json_lines(path), path, system)
+    rows = [_made(Response, row, path, number, {"language": "lang"}) for number, row in chosen]
     return unique(rows, path)
 
 
@@ -112,29 +103,6 @@ def read_transcripts(path: Path) -> dict[str, str]:
             )
         found[name] = text
     return found
-
-
-def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of every line that is not blank; InputError names file and line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise InputError(f"{path} can't be read: {reason}") from error
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number} is no JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} is no JSON object")
-        rows.append((number, row))
-    if not rows:
-        raise InputError(f"{path} is empty; write one JSON object per line")
-    return rows
 
 
 def unique(rows: list[Response], path: Path) -> list[Response]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.json_lines import of_system, read_json_lines, whole_lines
 
 FACE_ENDINGS: Final = (".clip", ".json", ".csv", ".npy", ".npz")
 LISTS: Final = ("responses.jsonl", "references.jsonl")
@@ -124,7 +125,7 @@ def _is_face(path: Path) -> bool:
 def _of_batch(folder: Path) -> list[Item]:
     """A batch run: the last row of each id; a prompt without an id is named by its line."""
     items: dict[str, Item] = {}
-    for number, row in _lines(folder / "manifest.jsonl"):
+    for number, row in enumerate(whole_lines((folder / "manifest.jsonl").read_bytes()), 1):
         name = str(row.get("id") or f"line-{row.get('line', number)}")
         clip = row.get("clip")
         path = _inside(folder, clip) if isinstance(clip, str) else None
@@ -136,15 +137,8 @@ def _of_batch(folder: Path) -> list[Item]:
 
 
 def _of_list(path: Path, system: str) -> list[Item]:
-    rows = [row for _, row in _lines(path)]
-    systems = sorted({str(row.get("system", "")) for row in rows})
-    if system:
-        rows = [row for row in rows if row.get("system") == system]
-        if not rows:
-            raise InputError(f"{path} has no line of system {system!r}; it has {systems}")
-    elif len(systems) > 1:
-        raise InputError(f"{path} holds the systems {', '.join(systems)}; choose one: --system")
-    return [_item(row, path) for row in rows]
+    rows = of_system(read_json_lines(path), path, system)
+    return [_item(row, path) for _, row in rows]
 
 
 def _item(row: Mapping[str, Any], path: Path) -> Item:
@@ -166,25 +160,6 @@ def _item(row: Mapping[str, Any], path: Path) -> Item:
         language=str(row.get("lang") or row.get("language") or ""),
         audio=path.parent / str(row["audio"]) if row.get("audio") else None,
     )
-
-
-def _lines(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read as UTF-8 text: {error}") from error
-    rows: list[tuple[int, Mapping[str, Any]]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number} is no JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} is no JSON object")
-        rows.append((number, row))
-    return rows
 
 
 def _inside(folder: Path, name: str) -> Path | None:

@@ -116,7 +116,7 @@ def test_bad_files_get_one_sentence(spoken, tmp_path):
     assert "not a clip" in found["failures"][0]["reason"]
     assert found["groups"] == []
     refused = sync(tmp_path / "one.clip", "--texts", tmp_path / "bad.jsonl", code=2)
-    assert "bad.jsonl, line 2 can't be read" in refused["error"]
+    assert "bad.jsonl, line 2 is no JSON object" in refused["error"]
 
 
 MAKE = """
