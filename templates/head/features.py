@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MOUTH_WIDTH = 2.42  # half of it, corner to middle
-EYE_HALF_WIDTH = 1.4
+EYE_HALF_WIDTH, EYE_INNER_REACH = 1.4, 0.2
 LID_THICK = 0.16
 _CORNER_DIP = 0.13  # how deep the corners of the mouth lie
 
@@ -85,10 +85,11 @@ def _eyelid_curve(count: int, corners: tuple[int, int]) -> tuple[Array, Array]:
     s = np.where(upper, along / run_up, (count - along) / (count - run_up))
     t = 0.62 * -np.cos(np.pi * s) + 0.38 * (2 * s - 1)
     tilt = -0.14 + 0.10 * (t + 1)
-    lift = 0.55 * (1 - np.abs(t) ** 2.2) ** 0.9 * (1 - 0.08 * t)
-    drop = 0.53 * (1 - np.abs(t) ** 2.3) ** 0.95 * (1 + 0.10 * t)
+    lift = 0.575 * (1 - np.abs(t) ** 2.2) ** 0.9 * (1 - 0.08 * t)
+    drop = 0.535 * (1 - np.abs(t) ** 2.3) ** 0.95 * (1 + 0.10 * t)
     y = tilt + np.where(upper, lift, -drop)
-    return np.stack([t * EYE_HALF_WIDTH, y], -1) + surface.EYE_CENTRE[:2], t
+    x = t * EYE_HALF_WIDTH - EYE_INNER_REACH * ((1 - t) / 2) ** 2  # further in towards the nose
+    return np.stack([x, y], -1) + surface.EYE_CENTRE[:2], t
 
 
 def fill_coordinates(half: Half) -> None:
@@ -189,7 +190,9 @@ def _form_lids(half: Half, p: Array) -> None:
     orbit = middle + 0.86 * reach * np.stack([np.cos(turn), np.sin(turn)], -1)
     high = np.clip((edge[:, 1] - centre[1] + 0.05) / 0.35, 0, 1) * (1 - 0.5 * np.abs(t) ** 4)
     # Towards the nose the lid leaves the ball: there lies the small flesh of the corner.
-    leave = 0.42 * np.clip(-(t + 0.55) / 0.45, 0, 1) ** 1.5
+    leave = 0.72 * np.clip(-(t + 0.45) / 0.55, 0, 1) ** 1.7
+    flat = ((edge - centre[:2]) ** 2).sum(-1)
+    z_edge = centre[2] + np.sqrt(np.maximum((radius + LID_THICK) ** 2 - flat, 0.25)) + leave
     for k in range(1, EYE_SKIN + 1):
         share, own, out = _LID_LOOPS[k]
         round_ = edge + (orbit - edge) * share / 0.84
@@ -199,6 +202,9 @@ def _form_lids(half: Half, p: Array) -> None:
         ball = centre[2] + np.sqrt(np.maximum(outer**2 - (d**2).sum(-1), 0.25)) + leave
         skin = skin_at(surface.locate(xy[:, 0], xy[:, 1]))[:, 2]
         z = ball + (_smooth_max(skin, ball, 0.12) - ball) * own + out * high
+        # Around the outer corner no groove: the skin runs evenly down to the edge.
+        even = z_edge + (skin - z_edge) * np.clip(share / 0.69, 0, 1)
+        z = z + (even - z) * np.clip((np.abs(t) - 0.72) / 0.28, 0, 1) * (share < 0.69)
         p[half.eye[k]] = np.concatenate([xy, z[:, None]], 1)
     # Behind the edge: the thickness of the lid, then a turn out of sight behind it.
     ray = p[half.eye[EYE_SKIN]] - centre

@@ -23,7 +23,7 @@ OPENINGS: Final[dict[str, tuple[tuple[str, ...], int]]] = {
     "the iris' hole, and the back of the eyeball": (("sclera_L", "sclera_R"), 4),
     "the light in the eye is a disc": (("glint_L", "glint_R"), 2),
     "both ends of the flesh in the corner": (("caruncle_L", "caruncle_R"), 4),
-    "a brow is made of tufts": (("brow_L", "brow_R"), 2 * TUFTS),
+    "a brow is made of tufts on a ground": (("brow_L", "brow_R"), 2 * (TUFTS + 1)),
     "lashes are a sheet": (("lashes_L", "lashes_R"), 2),
     "back of the upper teeth": (("teeth_upper",), 1),
     "back of the lower teeth": (("teeth_lower",), 1),

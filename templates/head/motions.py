@@ -154,7 +154,7 @@ SPOTS: Final[dict[str, tuple[float, tuple[Spot, ...]]]] = {
     )),
     "cheekSquintLeft": (1.25, (
         ((3.6, -2.0, 9.0), (-0.2, 5.2, 2.4)), ((5.0, -1.6, 7.6), (-0.4, 3.4, 1.6)),
-        ((3.2, -0.5, 8.8), (-0.5, 2.4, 1.2)), ((3.2, 0.8, 8.8), (-0.1, -0.4, -0.1)),
+        ((3.2, -0.5, 8.8), (-0.5, 2.4, 0.7)), ((3.2, 0.8, 8.8), (-0.1, -0.4, -0.1)),
         ((4.6, 1.8, 8.4), (-0.1, -0.6, 0)), ((1.4, -3.9, 10.3), (0.6, 0.5, -0.4)),
         ((5.0, -4.6, 7.0), (0, 1.5, 0.2)),
     )),
@@ -177,7 +177,7 @@ SPOTS: Final[dict[str, tuple[float, tuple[Spot, ...]]]] = {
     "mouthSmileLeft": (1.35, (
         ((3.7, -3.0, 9.1), (1.0, 5.4, 5.0)), ((1.45, -4.1, 10.2), (1.8, 1.6, -1.1)),
         ((2.8, -5.0, 9.5), (2.4, 3.4, -2.4)),
-        ((5.0, -4.4, 7.2), (2.2, 5.0, 0.4)), ((3.2, -0.9, 8.8), (0, 1.4, 0.5)),
+        ((5.0, -4.4, 7.2), (2.2, 5.0, 0.4)), ((3.2, -0.9, 8.8), (0, 1.3, 0.2)),
         ((0, -10.4, 9.7), (0, 1.5, 0.8)), ((0, -3.5, 12.1), (0, 0, 0)),
     )),
     "mouthFrownLeft": (1.3, (
@@ -214,10 +214,10 @@ SPOTS: Final[dict[str, tuple[float, tuple[Spot, ...]]]] = {
 # Lids: upper and lower edge in the middle of the eye (mm, up is positive), the lids' pull
 # sideways and forwards (mm), and how far the eyeball turns (degrees: up, to the subject's left).
 LIDS: Final[dict[str, tuple[float, float, float, float, float, float]]] = {
-    "eyeLookDownLeft": (-6.8, -2.0, -0.3, -0.7, -24.0, 0.0),
+    "eyeLookDownLeft": (-5.6, -1.0, -0.3, -0.7, -24.0, 0.0),
     "eyeLookUpLeft": (2.9, 1.4, 0.0, 0.0, 21.0, 0.0),
     "eyeLookInLeft": (-0.4, 0.3, -2.0, 0.9, 0.0, -27.0),
     "eyeLookOutLeft": (0.7, 0.0, 1.7, -1.1, 0.0, 27.0),
-    "eyeSquintLeft": (-0.4, 1.9, -0.4, 0.8, 0.0, 0.0),
+    "eyeSquintLeft": (-0.4, 1.9, -0.4, 0.4, 0.0, 0.0),
     "eyeWideLeft": (2.9, -0.5, 0.0, 0.0, 0.0, 0.0),
 }

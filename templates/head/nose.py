@@ -63,7 +63,8 @@ def nose_distance(p: Array) -> Array:
 def _whole(p: Array, face: Field) -> Array:
     """Distance to the face with its nose: a soft bridge, a crisp crease around the wings."""
     wings = np.exp(-((np.abs(p[..., 0]) - 1.5) ** 2) / 0.8 - ((p[..., 1] + 3.9) / 0.9) ** 2)
-    k = 1.15 - 0.80 * wings
+    bridge = np.clip((p[..., 1] + 3.0) / 2.0, 0, 1)
+    k = 1.15 - 0.80 * wings + 0.75 * bridge * bridge * (3 - 2 * bridge)
     return smooth_min(face(p), nose_distance(p), k)
 
 

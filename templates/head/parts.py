@@ -30,19 +30,20 @@ def _disc_cap(pole: int, ring: Ints) -> Ints:
 def _iris_tint(angles: Array, turn: Array) -> Array:
     """A dark rim, a light ring around the pupil, and the shadow of the lid on the upper half."""
     s = (angles - angles[0]) / (angles[-1] - angles[0])
-    light = np.interp(s, [0, 0.25, 0.6, 0.86, 1.0], [0.75, 1.35, 1.15, 0.8, 0.30])[:, None]
-    shade = 1 - 0.30 * np.clip(np.sin(turn), 0, 1) ** 1.5 + 0.18 * np.clip(-np.sin(turn), 0, 1)
+    light = np.interp(s, [0, 0.25, 0.6, 0.8, 1.0], [0.75, 1.35, 1.15, 0.72, 0.16])[:, None]
+    high = np.sin(turn) * (angles / IRIS_ANGLE)[:, None]
+    shade = 1 - 0.62 * np.clip((high - 0.1) / 0.8, 0, 1) ** 1.2 + 0.22 * np.clip(-high, 0, 1)
     streak = 1 + 0.10 * np.cos(8 * turn) * np.sin(np.pi * s)[:, None]
     warm = np.interp(s, [0, 0.35, 1.0], [1.0, 0.3, 0.0])[:, None, None] * [0.22, 0.05, -0.12]
-    tint: Array = (light * shade * streak)[..., None] * (1 + warm)
+    tint: Array = np.maximum((light * shade * streak)[..., None] * (1 + warm), 0.02)
     return tint.reshape(-1, 3)
 
 
 def _white_tint(p: Array) -> Array:
     """Shaded under the upper lid and towards the corners, pinkish there."""
-    top = np.clip((p[:, 1] - 0.05) / 0.6, 0, 1) ** 1.2
+    top = np.clip((p[:, 1] - 0.10) / 0.48, 0, 1)
     side = np.clip((np.abs(p[:, 0]) - 0.75) / 0.6, 0, 1)
-    shade = (1 - 0.34 * top) * (1 - 0.16 * side)
+    shade = (1 - 0.48 * top) * (1 - 0.16 * side)
     tint: Array = shade[:, None] * (1 - side[:, None] * np.array([0.0, 0.08, 0.09]))
     return tint
 
@@ -209,6 +210,7 @@ def tongue_part() -> Part:
 
 
 TUFTS = 26  # of a brow
+BROW_STATIONS = 14  # of the even ground under them
 
 
 def _on_face(x: Array, y: Array, face: Array) -> tuple[Array, Array]:
@@ -222,41 +224,62 @@ def _on_face(x: Array, y: Array, face: Array) -> tuple[Array, Array]:
     return base + normal * lift.reshape(*x.shape, 1), normal
 
 
+def _brow_curve(s: Array, across: Array) -> tuple[Array, Array]:
+    """(x, y) from the front at shares along a brow (0 inner end) and across it (-1 lower edge)."""
+    half_height = 0.25 * np.minimum((s + 0.03) / 0.22, 1) ** 0.6 * np.clip(1 - s**2, 0.02, 1) ** 0.7
+    x = 1.28 + 3.85 * s
+    y = 1.78 + 0.80 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.50 * s**3
+    return x, y + across * half_height
+
+
+def _brow_base(near: Array) -> tuple[Array, Ints, Array]:
+    """The even ground of a brow: it gives it a clean lower edge."""
+    s = np.repeat(np.linspace(0.015, 0.99, BROW_STATIONS)[:, None], 3, 1)
+    across = np.interp(s, [0, 0.12, 0.6, 1], [0.35, 1.0, 0.9, 0.2]) * np.array([-0.95, -0.25, 0.5])
+    base, normal = _on_face(*_brow_curve(s, across), near)
+    shade = np.interp(s, [0, 0.05, 0.2], [1.9, 1.35, 1.0])
+    points = base + normal * np.array([0.012, 0.03, 0.012])[:, None]
+    return points.reshape(-1, 3), sheet(BROW_STATIONS, 3)[:, ::-1], shade.ravel()
+
+
 def brow_part(face: Array) -> Part:
-    """An eyebrow of overlapping tufts that rise at its inner end and lie along it further out."""
+    """An eyebrow of overlapping tufts that rise at its inner end and lie along it further out.
+
+    They lie flat on the skin, so that both brows are lit as the skin is.
+    """
     s0 = np.linspace(0.0, 0.93, TUFTS)
     chance = np.sin(np.arange(TUFTS) * 12.9898 + 1.7) * 43758.5453 % 1.0
     long = np.interp(s0, [0, 0.15, 0.6, 1], [0.10, 0.17, 0.20, 0.10]) * (0.85 + 0.3 * chance)
-    low = np.interp(s0, [0, 0.2, 0.6, 1], [-0.75, -0.9, -0.8, -0.3]) + 0.25 * (chance - 0.5)
+    low = np.interp(s0, [0, 0.2, 0.6, 1], [-0.55, -0.7, -0.6, -0.2]) + 0.2 * (chance - 0.5)
     high = np.interp(s0, [0, 0.2, 0.5, 1], [0.9, 1.0, 0.7, 0.1])
     t = np.linspace(0, 1, 4)
     s = s0[:, None] + long[:, None] * t
     across = low[:, None] + (high - low)[:, None] * np.sin(t * np.pi / 2)
-    half_height = 0.25 * np.minimum((s + 0.03) / 0.22, 1) ** 0.6 * np.clip(1 - s**2, 0.02, 1) ** 0.7
     wide = (
         0.085
-        * np.array([0.75, 1.0, 0.8, 0.08])
+        * np.array([0.45, 1.0, 0.8, 0.08])
         * np.interp(s0, [0, 0.7, 1], [1, 0.9, 0.6])[:, None]
     )
-    x = 1.28 + 3.85 * s
-    y = 1.78 + 0.80 * np.sin(np.pi * np.clip(0.06 + 0.66 * s, 0, 1)) ** 1.2 - 0.50 * s**3
-    y = y + across * half_height
+    x, y = _brow_curve(s, across)
     along = np.stack([np.gradient(x, axis=1), np.gradient(y, axis=1)], -1)
     along /= np.linalg.norm(along, axis=-1, keepdims=True)
     near = face[(face[:, 0] > 0.8) & (face[:, 0] < 5.8) & (face[:, 1] > 0.9) & (face[:, 1] < 3.4)]
     rows = []
-    for side, height in ((-1.0, -0.02), (0.0, 0.05), (1.0, -0.02)):
+    # Neighbours lie at different heights, or they would flicker through one another.
+    height = 0.036 + 0.007 * (np.arange(TUFTS) % 3)[:, None] + 0 * t
+    for side in (-1.0, 0.0, 1.0):
         base, normal = _on_face(
             x - side * wide * along[..., 1], y + side * wide * along[..., 0], near
         )
-        lift = height * np.array([0.6, 1.0, 1.0, 0.4]) + 0.012
-        rows.append(base + normal * lift[:, None])
+        rows.append(base + normal * (height + 0.006 * (side == 0))[..., None])
     points = np.stack(rows, 2)  # (tuft, station, edge - ridge - edge, 3)
+    ground, under, shade = _brow_base(near)
     one = sheet(4, 3)
     polygons = np.concatenate([one + 12 * k for k in range(TUFTS)])[:, ::-1]
     light = np.interp(s0, [0, 0.1, 0.3], [1.9, 1.3, 1.0]) * (0.8 + 0.5 * chance)
-    tint = np.repeat(light, 12)[:, None] * np.ones(3)
-    return Part("brow", points.reshape(-1, 3), polygons, "skin", tint=tint)
+    tint = np.concatenate([np.repeat(light, 12), shade])[:, None] * np.ones(3)
+    whole = np.concatenate([points.reshape(-1, 3), ground])
+    return Part("brow", whole, np.concatenate([polygons, under + 12 * TUFTS]), "skin", tint=tint)
 
 
 def lash_part(half: Half, face: Array) -> Part:
@@ -266,11 +289,13 @@ def lash_part(half: Half, face: Array) -> Part:
     slots = (inner + np.arange(2, (outer - inner) % count)) % count
     edge = face[half.eye[EYE_SKIN, slots]]
     s = np.linspace(0, 1, len(slots))[:, None]
-    grow = np.sin(np.pi * np.clip(0.04 + 0.86 * s, 0, 1)) ** 0.9
+    grow = np.sin(np.pi * s**0.85) ** 0.8 * (0.45 + 0.55 * np.sqrt(s))
     outward = np.concatenate([0.05 + 0.45 * s**2, 0.30 + 0.25 * s, 0.95 - 0.5 * s], 1)
-    below = edge + np.array([0.0, -0.045, 0.0])
-    ridge = edge + np.array([0.0, 0.045, 0.05]) * (0.3 + 0.7 * grow)
-    tip = edge + np.array([0.0, 0.01, 0.02]) + outward * (0.24 * grow)
+    below = edge + np.array([0.0, -0.028, 0.0]) * (0.2 + 0.8 * grow)
+    ridge = edge + np.array([0.0, 0.022, 0.03]) * grow
+    # Single lashes stand out further at the outer end.
+    stroke = 1 + 0.75 * s**2 * (np.arange(len(slots)) % 2)[:, None]
+    tip = edge + np.array([0.0, 0.004, 0.01]) + outward * (0.21 * grow * stroke)
     points = np.stack([below, tip, ridge])
     return Part("lashes", points.reshape(-1, 3), sheet(3, len(slots)), "lash")
 
@@ -283,7 +308,7 @@ def caruncle_part() -> Part:
     x = -np.cos(a)[:, None] + 0 * turn
     y, z = np.sin(a)[:, None] * np.cos(turn), np.sin(a)[:, None] * np.sin(turn)
     ball = np.stack([x, y, z], -1).reshape(-1, 3) * [0.24, 0.17, 0.20]
-    at = surface.EYE_CENTRE + np.array([-1.24, -0.13, 0.86])
+    at = surface.EYE_CENTRE + np.array([-1.40, -0.14, 1.06])
     return Part("caruncle", ball + at, sheet(rings, slots, True), "skull")
 
 

@@ -142,19 +142,21 @@ _RELIEF: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
     ((2.6, 4.9), (1.8, 1.5), 0.14),  # forehead
     ((3.1, 0.15), (1.3, 0.85), -0.42),  # eye socket
     ((3.2, 1.0), (1.5, 0.42), -0.20),  # under the brow
-    ((1.65, 0.25), (0.5, 0.9), -0.26),  # inner corner of the eye
+    ((1.60, 0.2), (0.6, 0.85), -0.36),  # inner corner of the eye
+    ((4.7, 0.0), (0.7, 0.7), -0.22),  # outer corner of the eye
     ((2.6, -1.35), (1.0, 0.4), -0.10),  # tear groove
-    ((4.7, -1.9), (1.5, 1.15), 0.34),  # cheekbone
+    ((4.7, -1.9), (1.6, 1.3), 0.28),  # cheekbone
     ((3.1, -2.7), (1.25, 1.1), 0.30),  # apple of the cheek
     ((6.3, -1.6), (0.8, 1.0), 0.10),  # arch towards the ear
     ((1.9, -2.3), (0.7, 1.3), 0.08),  # beside the nose
-    ((4.9, -5.6), (1.3, 1.6), -0.14),  # hollow beside the mouth
+    ((4.9, -5.4), (1.5, 1.7), 0.06),  # a full cheek beside the mouth
+    ((4.3, -4.2), (1.1, 1.2), 0.14),  # under the cheekbone
     ((0.0, -5.9), (2.1, 1.25), 0.34),  # the teeth push the lips forward
     ((3.15, -6.5), (0.55, 0.7), 0.10),  # cushion beside the corner of the mouth
     ((0.0, -8.25), (1.5, 0.42), -0.24),  # fold over the chin
     ((1.9, -7.9), (0.7, 0.6), -0.06),
     ((0.0, -9.7), (1.3, 0.9), 0.58),  # chin
-    ((6.4, 1.9), (0.9, 1.6), -0.16),  # temple
+    ((6.2, 1.9), (1.3, 1.8), -0.12),  # temple
 )
 
 # Grooves and columns of the middle of the face: two ends (x, y), width, height.
