@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recording in, what the small English recogniser of the basic install hears out, as a line.
 
-It shows how a recogniser is plugged in, and mishears a good third of the words: for a result worth
-telling use Whisper or Paraformer (docs/evaluation.md).
+It shows how a recogniser is plugged in, and mishears most words of a synthetic voice: for a result
+worth telling use Whisper or Paraformer (docs/evaluation.md).
 """
 
 import sys
@@ -12,4 +12,4 @@ from exomni_core.embedded.listen import listen
 
 audio = read_audio(sys.argv[1])
 track = listen(audio.samples, audio.sample_rate_hz, transcript=None, language="en", budget_s=120)
-print(" ".join(word.text for word in track.words))
+sys.stdout.write(" ".join(word.text for word in track.words) + "\n")

@@ -48,7 +48,7 @@ _SYSTEM: Final = {
     "lines": Field("text", ""),
     "description": Field("text", ""),
 }
-_SETS: Final = {"sets": Field("texts", ())}
+_SETS: Final = {"sets": Field("texts", ()), "note": Field("text", "")}
 _METRICS: Final[dict[str, dict[str, Field]]] = {
     "face": _SETS | {
         "template": Field("text", "head"),
@@ -121,7 +121,7 @@ class SystemConfig:
 
 @dataclass(frozen=True)
 class SuiteConfig:
-    """All of it. metrics: options by metric, with `sets` (empty: all)."""
+    """All of it. metrics: options by metric, with `sets` (empty: all) and a `note` to readers."""
 
     path: Path
     title: str

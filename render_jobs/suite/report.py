@@ -97,6 +97,8 @@ def _warnings(suite: Suite) -> list[str]:
         for one in suite.of("face")
         for warning in one.result["warnings"]
     ]
+    found += [f"{metric.capitalize()}: {chosen['note']}"
+              for metric, chosen in suite.config.metrics.items() if chosen["note"]]  # fmt: skip
     if suite.head is not None:
         found += suite.head.facts["notes"]
     return found

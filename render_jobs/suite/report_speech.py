@@ -22,6 +22,7 @@ _SHARES: Final = (
     ("f, v tucked", "tuck_hit"), ("u, o, w rounded", "rounding_hit"),
     ("rounded in i, e (false)", "false_rounding"), ("nearest pose", "viseme_recall"),
 )  # fmt: skip
+_WIDTHS_S, _MOST_BINS = (0.5, 1.0, 2.0, 5.0, 10.0), 12
 _BUCKETS: Final = ("0-20", "20-40", "40-60", "0-60")
 _MEASURES: Final = (
     ("first audio from the request (ms)", "ttfa"),
@@ -116,7 +117,7 @@ def duration_section(suite: Suite) -> list[Section]:
     lengths = [v for values in series.values() for v in values]
     if not lengths:
         return []
-    width = 1.0 if max(lengths) <= 16 else 5.0
+    width = next((w for w in _WIDTHS_S if max(lengths) < _MOST_BINS * w), _WIDTHS_S[-1])
     count = math.floor(max(lengths) / width) + 1
     edges = [width * k for k in range(count + 1)]
     parts = [
