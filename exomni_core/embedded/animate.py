@@ -18,6 +18,13 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.clip import Phone
+from exomni_core.embedded.holds import held_frames, hold_spans, make_room_for_vowels
+from exomni_core.embedded.opening import (
+    LARGEST_JOLT,
+    limit_opening_speed,
+    part_for_vowels,
+    soften_jolts,
+)
 from exomni_core.embedded.phones import (
     SILENCE,
     is_closure,
@@ -28,13 +35,17 @@ from exomni_core.embedded.phones import (
 
 MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
 _JAW_STEP: Final = 0.20  # more makes the jaw flap in "mama"
+_LIP_STEP: Final = 0.16  # what opens closed lips is gone in a closure and must fade before
 _REACH: Final = 5.0  # time constants after which a sound's pull (e^-8) no longer counts
+_JOLT_ROUNDS: Final = 3
 _STEEPNESS: Final = 1.3
 _TAU_PER_REACH: Final = 1.0 / 2.2  # the table's attack and release times are 2.2 time constants
 _ROUNDING_LEAD: Final = 0.6  # share of the table's lead times that is used
-_CLOSED_JAW, _TUCKED_JAW = 0.16, 0.14  # how far the jaw may hang open behind closed lips
+_CLOSED_JAW, _TUCKED_JAW = 0.15, 0.14  # how far the jaw may hang open behind closed lips
 _TUCKED_CLOSE: Final = 0.05  # mouthClose of f and v
 _CLOSE_ATTACK_S, _CLOSE_RELEASE_S = 0.06, 0.05
+_REST_HOLD_S: Final = 0.35  # the lips touch for as long between rest and a closure
+_REST_MARGIN_S: Final = 0.08  # but not in the last part of a rest
 _REST_GAP_S: Final = 0.03  # time without any sound after which the face rests
 _SHORTEST_VOWEL_S: Final = 0.04
 _RULE_IN_VOWEL: Final = 0.4  # how much of a fading closure a vowel's middle frame may hold
@@ -52,6 +63,11 @@ _PRESSED_LIPS: Final = (
     ("mouthRollUpper", 0.10),
 )  # fmt: skip
 
+_TUCKED_LIPS: Final = (
+    ("mouthRollLower", 0.40), ("mouthUpperUpLeft", 0.14), ("mouthUpperUpRight", 0.14),
+)  # fmt: skip
+_TONGUE_OUT: Final = 0.25
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -64,6 +80,17 @@ class _Poses:
     row: npt.NDArray[np.intp]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Lips:
+    """Frames, (T,) each: of closures, of lips that touch (also beside a rest), of vowels between
+    two closures, which must be seen.
+    """
+
+    pressed: npt.NDArray[np.bool_]
+    shut: npt.NDArray[np.bool_]
+    parted: npt.NDArray[np.bool_]
+
+
 def animate_mouth(
     phones: Sequence[Phone],
     frames: int,
@@ -71,11 +98,14 @@ def animate_mouth(
     *,
     articulation: float = 1.0,
     jaw_gain: npt.NDArray[np.floating[Any]] | None = None,
+    slack_s: tuple[float, float] = (0.0, 0.0),
 ) -> npt.NDArray[np.float32]:
     """The mouth for `phones`: (frames, 52) float32 in [0, 1]; row k is the face at k / fps.
 
     articulation: scales all but the closures (0.6 mumbles, 1.3 over-acts). jaw_gain: (frames,)
-    factors on the jaw, such as loudness. No channel changes by more than 0.35 a frame at 30 fps.
+    factors on the jaw, such as loudness. slack_s: how much earlier and later than in `phones` a
+    closure may be, which is held for so much longer. No channel changes by more than 0.35 a frame
+    at 30 fps.
     """
     weights = np.zeros((frames, len(ARKIT_52)))
     poses = _flatten(phones)
@@ -84,14 +114,31 @@ def animate_mouth(
         weights *= articulation
         if jaw_gain is not None:
             weights[:, _JAW] *= np.asarray(jaw_gain, np.float64)[:, None]
-        _obey_hard_rules(weights, poses, _vowel_frames(phones, frames, fps), fps)
-    np.clip(weights, 0.0, 1.0, out=weights)
+        lips = _obey_hard_rules(weights, poses, _vowel_spans(phones), fps, slack_s)
+        np.clip(weights, 0.0, 1.0, out=weights)
+        _move_like_lips(weights, lips, fps)
     jaw, close = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
-    soften_steps(weights, MAX_STEP * 30.0 / fps)
-    soften_steps(weights[:, jaw : jaw + 1], _JAW_STEP * 30.0 / fps)
     # mouthClose means nothing beyond the jaw's opening.
     weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
     return weights.astype(np.float32)
+
+
+def _move_like_lips(weights: FloatArray, lips: _Lips, fps: float) -> None:
+    """Take out in place what no mouth does: jumps, and changes of speed that look like a twitch."""
+    per_frame = 30.0 / fps
+    jaw, close, shut = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"], lips.shut
+    for channels, step in (((jaw,), _JAW_STEP), (_OPEN_LIPS, _LIP_STEP)):
+        curves = weights[:, channels]
+        soften_steps(curves, step * per_frame)
+        weights[:, channels] = curves
+    for _ in range(_JOLT_ROUNDS):
+        soften_jolts(weights, LARGEST_JOLT * per_frame)
+        weights[np.ix_(shut, np.array(_OPEN_LIPS))] = 0.0
+        weights[shut, jaw] = np.minimum(weights[shut, jaw], _CLOSED_JAW)
+    weights[shut, close] = weights[shut, jaw]
+    limit_opening_speed(weights, shut, fps)
+    part_for_vowels(weights, lips.parted)
+    soften_steps(weights, MAX_STEP * per_frame)
 
 
 def soften_steps(weights: FloatArray, limit: float) -> None:
@@ -112,20 +159,23 @@ def _flatten(phones: Sequence[Phone]) -> _Poses:
     """Split the phones into poses, at rest where there are none; neighbours of one pose are one."""
     rows = {key: row for row, key in enumerate(viseme_table().visemes)}
     spans: list[list[float]] = []
+
+    def add(start_s: float, end_s: float, key: str) -> None:
+        if spans and spans[-1][2] == rows[key] and start_s - spans[-1][1] < 0.01:
+            spans[-1][1] = end_s
+        else:
+            spans.append([start_s, end_s, rows[key]])
+
     heard_until_s = phones[0].start_s - 1.0 if phones else 0.0
     for phone in phones:
         if phone.start_s - heard_until_s > _REST_GAP_S:
-            spans.append([heard_until_s, phone.start_s, rows[SILENCE]])
+            add(heard_until_s, phone.start_s, SILENCE)
         length = phone.end_s - phone.start_s
         for key, first, last in poses_of(phone.symbol):
-            start_s, end_s = phone.start_s + length * first, phone.start_s + length * last
-            if spans and spans[-1][2] == rows[key] and start_s - spans[-1][1] < 0.01:
-                spans[-1][1] = end_s
-            else:
-                spans.append([start_s, end_s, rows[key]])
+            add(phone.start_s + length * first, phone.start_s + length * last, key)
         heard_until_s = phone.end_s
     if phones:
-        spans.append([heard_until_s, heard_until_s + 1.0, rows[SILENCE]])
+        add(heard_until_s, heard_until_s + 1.0, SILENCE)
     table = np.array(spans, np.float64).reshape(-1, 3)
     return _Poses(table[:, 0], table[:, 1], table[:, 2].astype(np.intp))
 
@@ -169,36 +219,92 @@ def _windows(
     return span, first[span] + offset
 
 
-def _vowel_frames(phones: Sequence[Phone], frames: int, fps: float) -> npt.NDArray[np.intp]:
+def _vowel_spans(phones: Sequence[Phone]) -> list[tuple[float, float]]:
+    """(start_s, end_s) of each vowel."""
+    return [
+        (phone.start_s, phone.end_s)
+        for phone in phones
+        if is_vowel(phone.symbol) and not is_closure(phone.symbol)
+    ]
+
+
+def _middle_frames(
+    vowels: Sequence[tuple[float, float]], frames: int, fps: float
+) -> npt.NDArray[np.intp]:
     """The frame nearest to the middle of each vowel that is long enough to be seen."""
     middles = [
-        round((phone.start_s + phone.end_s) / 2 * fps)
-        for phone in phones
-        if phone.end_s - phone.start_s > _SHORTEST_VOWEL_S
-        and is_vowel(phone.symbol)
-        and not is_closure(phone.symbol)
+        round((start_s + end_s) / 2 * fps)
+        for start_s, end_s in vowels
+        if end_s - start_s > _SHORTEST_VOWEL_S
     ]
     return np.array([k for k in middles if 0 <= k < frames], np.intp)
 
 
 def _obey_hard_rules(
-    weights: FloatArray, poses: _Poses, vowels: npt.NDArray[np.intp], fps: float
-) -> None:
-    """Close the lips for p, b, m; tuck the lower lip for f, v; open for vowels; in place."""
-    closed = _rule_strength("lips_closed", poses, vowels, len(weights), fps)
-    tucked = _rule_strength("lower_lip_tuck", poses, vowels, len(weights), fps)
-    jaw, close = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
-    roll = CHANNEL_INDEX["mouthRollLower"]
-    for strength, limit in ((closed, _CLOSED_JAW), (tucked, _TUCKED_JAW)):
-        limited = np.minimum(weights[:, jaw], limit)
-        weights[:, jaw] = weights[:, jaw] * (1.0 - strength) + limited * strength
+    weights: FloatArray,
+    poses: _Poses,
+    vowels: Sequence[tuple[float, float]],
+    fps: float,
+    slack_s: tuple[float, float],
+) -> _Lips:
+    """Close the lips for p, b, m; tuck the lower lip for f, v; show the tongue for th; in place."""
+    frames = len(weights)
+    middles = _middle_frames(vowels, frames, fps)
+    lips = _plan_lips(poses, vowels, middles, frames, fps, slack_s)
+    pressed = np.where(
+        lips.pressed, 1.0, _rule_strength("lips_closed", poses, middles, frames, fps)
+    )
+    tucked = _rule_strength("lower_lip_tuck", poses, middles, frames, fps)
+    jaw, close, shut = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"], lips.shut
+    weights[shut, jaw] = np.minimum(weights[shut, jaw], _CLOSED_JAW)
+    limited = np.minimum(weights[:, jaw], _TUCKED_JAW)
+    weights[:, jaw] = weights[:, jaw] * (1.0 - tucked) + limited * tucked
     # Only a rule may close the lips: what blending lends to the neighbours would shut short vowels.
-    weights[:, close] = np.maximum(closed * weights[:, jaw], tucked * _TUCKED_CLOSE)
-    weights[:, _OPEN_LIPS] *= (1.0 - closed)[:, None]
+    weights[:, close] = np.where(shut, weights[:, jaw], tucked * _TUCKED_CLOSE)
+    weights[np.ix_(shut, np.array(_OPEN_LIPS))] = 0.0
     for name, least in _PRESSED_LIPS:
         channel = CHANNEL_INDEX[name]
-        weights[:, channel] = np.maximum(weights[:, channel], closed * least)
-    weights[:, roll] = np.maximum(weights[:, roll], tucked * 0.40)
+        weights[:, channel] = np.maximum(weights[:, channel], pressed * least)
+    for name, least in _TUCKED_LIPS:
+        channel = CHANNEL_INDEX[name]
+        weights[:, channel] = np.maximum(weights[:, channel], tucked * (~shut) * least)
+    tongue = CHANNEL_INDEX["tongueOut"]
+    shown = _rule_strength("tongue", poses, middles, frames, fps)
+    weights[:, tongue] = np.maximum(weights[:, tongue], shown * _TONGUE_OUT)
+    return lips
+
+
+def _plan_lips(
+    poses: _Poses,
+    vowels: Sequence[tuple[float, float]],
+    middles: npt.NDArray[np.intp],
+    frames: int,
+    fps: float,
+    slack_s: tuple[float, float],
+) -> _Lips:
+    """In which frames p, b, m hold the lips together, and in which a vowel parts them."""
+    under_rule = _under_rule("lips_closed", poses)
+    spans = hold_spans(
+        poses.start_s[under_rule] - slack_s[0], poses.end_s[under_rule] + slack_s[1], fps
+    )
+    for span in spans:  # a vowel's middle is the vowel's
+        if span[1] > span[0] and (middles == span[0]).any():
+            span[0] += 1
+        if span[1] > span[0] and (middles == span[1]).any():
+            span[1] -= 1
+    seen = make_room_for_vowels(spans, vowels, fps)
+    held = held_frames(spans, frames)
+    # Lips that come from rest and are about to close need not part, nor those that go to rest.
+    length_s = poses.end_s - poses.start_s - _REST_MARGIN_S
+    length_s[poses.row != list(viseme_table().visemes).index(SILENCE)] = 0.0
+    beside_s = np.pad(length_s, 1)[np.flatnonzero(under_rule)[:, None] + (0, 2)]
+    reach = np.round(np.clip(beside_s, 0.0, _REST_HOLD_S) * fps).astype(np.intp)
+    return _Lips(held, held_frames(spans + reach * (-1, 1), frames), held_frames(seen, frames))
+
+
+def _under_rule(rule: str, poses: _Poses) -> npt.NDArray[np.bool_]:
+    visemes = tuple(viseme_table().visemes.values())
+    return np.array([v.constraint == rule for v in visemes])[poses.row]
 
 
 def _rule_strength(
@@ -209,8 +315,7 @@ def _rule_strength(
     1 over the sound and at least over one frame's time, so that a frame always lands in it; beyond
     the sound it fades, but not into the middle frame of a neighbouring vowel.
     """
-    visemes = tuple(viseme_table().visemes.values())
-    under_rule = np.array([v.constraint == rule for v in visemes])[poses.row]
+    under_rule = _under_rule(rule, poses)
     start_s, end_s = poses.start_s[under_rule], poses.end_s[under_rule]
     frame_s = 1.0 / fps
     first_s = start_s - 0.4 * frame_s

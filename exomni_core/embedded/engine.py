@@ -32,7 +32,7 @@ from exomni_core.engine import (
 from exomni_core.errors import InputError
 from exomni_core.prompt import Prompt
 
-REVISION: Final = 3  # raise it with every change that alters a clip
+REVISION: Final = 4  # raise it with every change that alters a clip
 CHUNK_S: Final = 0.5
 # Silence around the speech, so that the face opens from rest and comes to rest again.
 _LEAD_S, _TAIL_S = 0.10, 0.25

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mouth weights, speech and a seed in -> blinks, glances, brow accents and breaths added.
 
-Rates and lengths are those of conversation: about 18 blinks a minute (Doughty 2001), fixations of
-0.6 to 2.5 s, saccades of one or two frames, brow accents at most every 1.5 s. Drawn from a
-generator seeded by the seed and the sound, so the same line always blinks alike, and another line
-differently.
+Rates and lengths are those of conversation: about 18 blinks a minute (Doughty 2001), the eyes on
+the listener for 0.6 to 2.5 s, then away for at most 0.8 s and home before a phrase ends, saccades
+of one or two frames, brow accents at most every 1.5 s. Drawn from a generator seeded by the seed
+and the sound, so the same line always blinks alike, and another line differently.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Final
@@ -26,13 +27,28 @@ _SHORTEST_INTERVAL_S: Final = 0.8
 _AT_PHRASE_END: Final = 0.3  # share of blinks that wait for a pause
 _FULL_TURN_DEG: Final = 30.0  # an eyeLook weight of 1
 _LARGEST_GLANCE_DEG: Final = 8.0
+_GLANCE_S: Final = (0.25, 0.8)
+_SHORTEST_GLANCE_S: Final = 0.2  # one that a phrase's end would cut to less is not begun
+_HOME_AT_END_S: Final = 0.5  # a clip ends with the eyes on the viewer
+_ON_LISTENER_S: Final = (0.6, 2.5)
 _BROW_INTERVAL_S: Final = 1.5
 _PAUSE_S: Final = 0.35  # a pause long enough to breathe in
 # Lids close in three frames of 1/30 s, stay, and open more slowly; every step is below 0.35.
 _BLINK_TIMES_S: Final = np.arange(9) / 30.0
+_WITH_BLINK: Final = (("browDown", 0.07), ("cheekSquint", 0.06))
 _BLINK_SHAPE: Final = (0.0, 0.33, 0.66, 0.98, 1.0, 0.7, 0.4, 0.12, 0.0)
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Glance:
+    """A look away from the listener, in degrees towards the face's left and up."""
+
+    start_s: float
+    end_s: float
+    across_deg: float
+    up_deg: float
 
 
 def generator_for(seed: int, samples: npt.NDArray[np.float32]) -> np.random.Generator:
@@ -60,7 +76,8 @@ def enliven(
     duration_s = len(face) / fps
     pauses = _pauses(phones, duration_s)
     blinks = _blink_starts(duration_s, [start_s for start_s, _ in pauses], rng)
-    blinks = _move_eyes(face, fps, rng, blinks, amount)
+    phrase_ends_s = [*(start_s for start_s, _ in pauses if start_s > 0.0), duration_s]
+    blinks = _move_eyes(face, fps, rng, blinks, phrase_ends_s, amount)
     _blink(face, fps, blinks)
     _raise_brows(face, fps, rng, phones, level_db, amount, question)
     _breathe(face, fps, pauses, amount)
@@ -104,31 +121,46 @@ def _blink_starts(
     return starts
 
 
+def _glances(
+    rng: np.random.Generator, phrase_ends_s: Sequence[float], amount: float
+) -> list[_Glance]:
+    """Looks away from the listener in order of time; each ends before its phrase does."""
+    glances = []
+    duration_s = phrase_ends_s[-1]
+    time_s = float(rng.uniform(*_ON_LISTENER_S))
+    while time_s < duration_s:
+        degrees = np.array([rng.normal(0.0, 4.0), rng.normal(0.0, 2.0)]) * amount
+        x, y = np.clip(degrees, -_LARGEST_GLANCE_DEG, _LARGEST_GLANCE_DEG)
+        ends = [time_s + rng.uniform(*_GLANCE_S), duration_s - _HOME_AT_END_S]
+        ends += [end_s for end_s in phrase_ends_s if end_s > time_s]
+        if min(ends) - time_s >= _SHORTEST_GLANCE_S:
+            glances.append(_Glance(time_s, float(min(ends)), float(x), float(y)))
+        time_s = max(time_s, float(min(ends))) + float(rng.uniform(*_ON_LISTENER_S))
+    return glances
+
+
 def _move_eyes(
-    face: FloatArray, fps: float, rng: np.random.Generator, blinks: Sequence[float], amount: float
+    face: FloatArray,
+    fps: float,
+    rng: np.random.Generator,
+    blinks: Sequence[float],
+    phrase_ends_s: Sequence[float],
+    amount: float,
 ) -> list[float]:
     """Glance about in place; returns the blinks and those that go with the largest glances."""
     frames = len(face)
     across, up = np.zeros(frames), np.zeros(frames)  # degrees; across: towards the face's left
-    here = (0.0, 0.0)
-    time_s = float(rng.uniform(0.6, 2.5))
     blinks = list(blinks)
-    while time_s < frames / fps:
-        home = rng.random() < 0.5  # mostly back to the listener
-        x, y = rng.normal(0.0, 3.5), rng.normal(0.0, 1.8)
-        limit = _LARGEST_GLANCE_DEG
-        there = (0.0, 0.0) if home else (
-            float(np.clip(x * amount, -limit, limit)), float(np.clip(y * amount, -limit, limit))
-        )  # fmt: skip
-        frame = round(time_s * fps)
-        across[frame:], up[frame:] = there
-        if 0 < frame < frames:  # one frame half-way: a saccade of this size takes 40 ms
-            across[frame], up[frame] = (here[0] + there[0]) / 2, (here[1] + there[1]) / 2
-        far = np.hypot(there[0] - here[0], there[1] - here[1]) > 6.0
+    for glance in _glances(rng, phrase_ends_s, amount):
+        first, last = round(glance.start_s * fps), round(glance.end_s * fps)
+        for curve, degrees in ((across, glance.across_deg), (up, glance.up_deg)):
+            curve[first:last] = degrees
+            # One frame half-way: a saccade of this size takes 40 ms.
+            curve[first : first + 1] = curve[last - 1 : last] = degrees / 2
+        far = np.hypot(glance.across_deg, glance.up_deg) > 6.0
+        time_s = glance.start_s
         if far and all(abs(time_s - b) > _SHORTEST_INTERVAL_S for b in blinks) and time_s > 0.2:
             blinks.append(time_s - 0.03)
-        here = there
-        time_s += float(rng.uniform(0.6, 2.5))
     across /= _FULL_TURN_DEG
     up /= _FULL_TURN_DEG
     left, right = np.maximum(across, 0.0), np.maximum(-across, 0.0)
@@ -158,8 +190,11 @@ def _blink(face: FloatArray, fps: float, starts_s: Sequence[float]) -> None:
     for side in ("Left", "Right"):
         blink = CHANNEL_INDEX[f"eyeBlink{side}"]
         face[:, blink] = np.maximum(face[:, blink], lids)
-        face[:, CHANNEL_INDEX[f"eyeSquint{side}"]] += 0.1 * lids
-        face[:, CHANNEL_INDEX[f"eyeLookDown{side}"]] += 0.08 * lids
+        # A shut lid neither squints nor follows the gaze: shapes add up, and it would sag.
+        for name in ("eyeSquint", "eyeLookDown"):
+            face[:, CHANNEL_INDEX[name + side]] *= 1.0 - lids
+        for name, share in _WITH_BLINK:
+            face[:, CHANNEL_INDEX[name + side]] += share * lids
 
 
 def _raise_brows(

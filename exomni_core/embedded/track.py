@@ -16,8 +16,11 @@ from exomni_core.embedded.liveliness import enliven, generator_for
 from exomni_core.embedded.loudness import jaw_gain, loudness_db, speech_gate
 
 FPS: Final = 30
+# route -> how much earlier and later than it was found a closure may be.
+_SLACK_S: Final = {"tts_events": (0.0, 0.0), "transcript": (0.018, 0.024)}
+_RECOGNISED_SLACK_S: Final = (0.014, 0.038)
 # style -> (scale of the mouth's movements, amount of brows, gaze and breath)
-STYLES: Final = {"quiet": (0.75, 0.6), "neutral": (1.0, 1.0), "lively": (1.2, 1.4)}
+STYLES: Final = {"quiet": (0.75, 0.6), "neutral": (1.0, 1.0), "lively": (1.4, 1.4)}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ def make_face(
     level_db = loudness_db(samples, sample_rate_hz, frames, FPS)
     gain = jaw_gain(level_db, speech_gate(level_db, FPS), FPS)
     mouth = animate_mouth(
-        track.phones or track.guesses, frames, FPS, articulation=articulation, jaw_gain=gain
+        track.phones or track.guesses,
+        frames,
+        FPS,
+        articulation=articulation,
+        jaw_gain=gain,
+        slack_s=_SLACK_S.get(track.route, _RECOGNISED_SLACK_S),
     )
     return enliven(
         mouth,
