@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +12,8 @@ import numpy.typing as npt
 
 from exomni_core.errors import InputError
 from exomni_core.face_csv import NamedTable
+from exomni_core.npz import read_arrays
 
-MAX_UNPACKED_BYTES: Final = 1 << 30
 _TABLES: Final = ("coef", "weights")  # the second as our own drivers may call it
 
 
@@ -23,7 +22,7 @@ def read_npz(path: Path, fps: float | None, names: tuple[str, ...] | None) -> Na
 
     Raises InputError for a file without a table, without names or without a rate.
     """
-    arrays = _load(path)
+    arrays = read_arrays(path)
     table = next((arrays[key] for key in _TABLES if key in arrays), None)
     if table is None:
         raise InputError(f"{path} holds no array 'coef' (frames x channels); write it again")
@@ -37,18 +36,6 @@ def read_npz(path: Path, fps: float | None, names: tuple[str, ...] | None) -> Na
     if rate is None:
         raise InputError(f"{path} doesn't tell its frame rate: add 'fps'", field="fps")
     return NamedTable(names, table, rate)
-
-
-def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_UNPACKED_BYTES:
-            raise InputError(f"{path} would take {size >> 20} MB; split it")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{path} can't be read as an npz file of plain arrays: {error}") from error
 
 
 def _number(value: npt.NDArray[Any]) -> float:

@@ -31,8 +31,8 @@ from templates.importing.report import Report
 from templates.importing.store import Label
 from templates.library import find_template, load_mesh
 from templates.mesh import mesh_from_npz
-from templates.npz_arrays import MAX_FILE_BYTES
 
+_MAX_FILE_BYTES: Final = 1 << 30
 KINDS: Final = {
     ".npz": "npz", ".glb": "gltf", ".gltf": "gltf", ".vrm": "gltf", ".fbx": "fbx",
     ".blend": "blend",
@@ -154,8 +154,8 @@ def read_head(path: Path, reader: BlenderReader) -> tuple[RawHead, bool]:
             f"{path} is no head that can be read; the kinds are {', '.join(KINDS)}, or a folder "
             "of .obj files as ICT-FaceKit has it"
         )
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 30} GB; a head takes far less")
+    if path.stat().st_size > _MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than {_MAX_FILE_BYTES >> 30} GB; a head takes far less")
     if kind == "npz":
         return read_npz(path), False
     return reader.read(path, kind)

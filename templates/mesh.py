@@ -19,6 +19,7 @@ import numpy.typing as npt
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
 from exomni_core.files import replacing
+from exomni_core.npz import read_arrays
 from templates import npz_arrays as npz
 
 FloatArray = npt.NDArray[np.float32]
@@ -82,7 +83,7 @@ def mesh_from_npz(
     their weights, in place of those that its names would give.
     """
     where = str(path)
-    arrays = npz.read_npz(path)
+    arrays = read_arrays(path)
     vertices, offsets = npz.shape_arrays(arrays, where)
     names = npz.shape_names(arrays, len(offsets), channel_order, where)
     turn = axes_matrix(up, forward)

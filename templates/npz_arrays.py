@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,26 +16,11 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 Arrays = dict[str, npt.NDArray[Any]]
 
-# What an npz may hold; both bounds keep a hostile or mistaken file from filling the memory.
-MAX_FILE_BYTES: Final = 1 << 30
+# What a head may hold: a hostile or mistaken file must not fill the memory.
 MAX_VERTICES: Final = 2_000_000
 LISTS: Final = ("lips", "upper_lip", "lower_lip", "landmarks68", "lip_aperture_pair")
 GROUP: Final = "group_"
 _ORDERS: Final = {"arkit_52": ARKIT_52, "live_link": LIVE_LINK_52}
-
-
-def read_npz(path: Path) -> Arrays:
-    """All arrays of an npz file; InputError if it isn't one, is too large or holds pickles."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # The sizes after unpacking are what counts, not the size of the file.
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_FILE_BYTES:
-            raise InputError(f"{path} would take {size >> 20} MB; a head takes far less")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise InputError(f"{path} can't be read as an npz file of plain arrays: {error}") from error
 
 
 def shape_arrays(arrays: Arrays, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Templates: bundled, from a folder, from a bare file; and each way in which one can be wrong."""
 
+import io
 import json
 import zipfile
 from dataclasses import replace
@@ -11,6 +12,7 @@ from bpy_scripts.samples import ICT_NPZ, tiny_descriptor, tiny_mesh, tiny_templa
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.npz import read_arrays
 from templates.library import (
     display_unit,
     find_template,
@@ -143,7 +145,7 @@ def test_each_fault_of_an_npz_is_a_sentence(changes, words, tmp_path):
     assert "bad.npz" in str(caught.value)
 
 
-def test_pickles_damage_and_size_are_refused(tmp_path, monkeypatch):
+def test_pickles_damage_and_size_are_refused(tmp_path):
     objects = write_head(tmp_path / "pickle.npz", lips=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match="plain arrays"):
         mesh_from_npz(objects)
@@ -152,12 +154,19 @@ def test_pickles_damage_and_size_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"cut\.npz can't be read"):
         mesh_from_npz(cut)
     bomb = tmp_path / "bomb.npz"
-    monkeypatch.setattr("templates.npz_arrays.MAX_FILE_BYTES", 1 << 20)
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meanshape.npy", bytes(2 << 20))
     assert bomb.stat().st_size < 1 << 14
-    with pytest.raises(InputError, match="would take 2 MB"):
-        mesh_from_npz(bomb)
+    with pytest.raises(InputError, match="would take 2 MB; 1 MB"):
+        read_arrays(bomb, 1 << 20)
+    hostile = tmp_path / "header.npz"
+    with zipfile.ZipFile(hostile, "w") as archive:
+        head = io.BytesIO()
+        asked = {"descr": "<f8", "fortran_order": False, "shape": (1 << 44,)}
+        np.lib.format.write_array_header_1_0(head, asked)
+        archive.writestr("meanshape.npy", head.getvalue())
+    with pytest.raises(InputError, match="plain arrays"):
+        mesh_from_npz(hostile)
 
 
 def test_axes_are_turned():

@@ -22,6 +22,7 @@ from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
 from exomni_core.metrics.face import METRICS, Values, clip_metrics
 from exomni_core.metrics.resample import align
 from exomni_core.metrics.series import by_name
+from exomni_core.npz import read_arrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _NEEDED: Final = ("neutral", "deltas", "names", "lip_ids", "upper_ids", "unit_to_mm", "fps")
@@ -59,11 +60,7 @@ def aggregate(rows: Sequence[Values]) -> dict[str, float | int | None]:
 
 
 def _load(path: Path) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise InputError(f"{path} can't be read as an npz file of plain arrays: {error}") from error
+    arrays = read_arrays(path)
     if missing := [name for name in _NEEDED if name not in arrays]:
         raise InputError(f"{path} is no fixture: it lacks {', '.join(missing)}")
     return arrays

@@ -14,6 +14,7 @@ import numpy as np
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
+from exomni_core.npz import read_arrays
 from templates import npz_arrays as npz
 from templates.importing.checks import absolute_shapes
 from templates.importing.orient import UNITS
@@ -31,7 +32,7 @@ def read_npz(path: Path, channel_order: str = "") -> RawHead:
     lack them.
     """
     where = str(path)
-    arrays = npz.read_npz(path)
+    arrays = read_arrays(path)
     order = channel_order or ("arkit_52" if path.name.lower() in _ALPHABETICAL else "names")
     raw, notes = _raw_mesh(arrays, order, where)
     joined, told = join([raw], where)
