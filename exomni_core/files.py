@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -60,6 +61,24 @@ def write_bytes(final: Path, data: bytes) -> None:
 def write_text(final: Path, text: str) -> None:
     """Write UTF-8 `text` to `final` in one step."""
     write_bytes(final, text.encode("utf-8"))
+
+
+def replace_folder(built: Path, final: Path) -> None:
+    """Make the folder `built`, which lies beside it, `final`; what was there goes only then.
+
+    Raises OSError; `final` is then as it was.
+    """
+    old = temporary_name(final)
+    there = final.exists()
+    if there:
+        os.replace(final, old)
+    try:
+        os.replace(built, final)
+    except OSError:
+        if there:
+            os.replace(old, final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256_file(path: Path) -> str:

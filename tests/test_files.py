@@ -14,6 +14,7 @@ from exomni_core.errors import InputError
 from exomni_core.files import (
     TEMPORARY_MARK,
     remove_leftovers,
+    replace_folder,
     replacing,
     sha256_file,
     temporary_name,
@@ -88,3 +89,20 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
 def test_sha256(tmp_path):
     write_bytes(tmp_path / "a", b"abc")
     assert sha256_file(tmp_path / "a").startswith("ba7816bf")
+
+
+def test_a_folder_replaces_another_whole_or_not_at_all(tmp_path):
+    final, built = tmp_path / "final", tmp_path / ".built"
+    for folder, text in ((final, "old"), (built, "new")):
+        folder.mkdir()
+        (folder / text).write_text(text)
+    replace_folder(built, final)
+    assert [p.name for p in tmp_path.iterdir()] == ["final"]
+    assert [p.name for p in final.iterdir()] == ["new"]
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "nothing", final)
+    assert [p.name for p in tmp_path.iterdir()] == ["final"]
+    assert (final / "new").read_text() == "new"
+    fresh = tmp_path / "fresh"
+    replace_folder(final, fresh)
+    assert [p.name for p in tmp_path.iterdir()] == ["fresh"]

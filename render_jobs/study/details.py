@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Main ratings in; what a report shows beyond the acceptance keys out: prompts, order, times.
+"""Main ratings in; what a report shows beyond the main numbers out: prompts, order, times.
 
 Also the sensitivity without ties, the ranking with a term for the left side, and intervals of the
 ranking from a bootstrap over raters and items.

@@ -46,6 +46,7 @@ from render_jobs.study.plan import (
 )
 from render_jobs.study.remarks import Asked, remarks
 from render_jobs.study.runs import Run, read_runs
+from render_jobs.study.session import PLAIN_TITLE
 from render_jobs.study.stimuli import Workshop
 from render_jobs.study.texts import Texts, analysis_plan, read_texts
 
@@ -239,7 +240,7 @@ def _encode(
     ]  # fmt: skip
     longest_s = max(sum(t.stimulus.duration_ms for t in seat.trials) for seat in seats) / 1000
     study = Study(
-        title=options.title or "Speech and face",
+        title=options.title or PLAIN_TITLE,
         seed=options.seed,
         target=target,
         systems=systems,

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
+from exomni_core.files import replace_folder
 from render_jobs.manifest import BatchFolder, lock_folder
 from render_jobs.study.plan import STUDY_FILE, VIDEO_FOLDER
 
@@ -57,12 +57,7 @@ def put_in_place(folder: Path, out: Path) -> None:
         shutil.rmtree(folder / part, ignore_errors=True)
     (folder / ".lock").unlink(missing_ok=True)
     out = out.resolve()
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     try:
-        if out.exists():
-            os.replace(out, old)
-        os.replace(folder, out)
+        replace_folder(folder, out)
     except OSError as error:
         raise InputError(f"{out} can't be written ({error.strerror})", field="out") from error
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from render_jobs.study.plan import Seat, Study, Trial
@@ -154,8 +154,6 @@ def _shown(trial: Trial) -> dict[str, Any]:
 
 
 def _as_if_answered(facts: Facts, trial: Trial) -> Facts:
-    from dataclasses import replace
-
     return replace(facts, answers={**facts.answers, trial.trial_id: "tie"})
 
 

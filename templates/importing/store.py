@@ -7,7 +7,6 @@ Removing deletes only folders that hold a descriptor and lie in the user's templ
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.errors import InputError
-from exomni_core.files import TEMPORARY_MARK, temporary_name, write_text
+from exomni_core.files import replace_folder, temporary_name, write_text
 from exomni_core.metrics.basis import ids_hash
 from templates.descriptor import DESCRIPTOR, SCHEMA_VERSION, read_descriptor
 from templates.library import checked_name, user_folder
@@ -123,22 +122,17 @@ def _keep(label: Label, described: Mapping[str, Any], fill: Callable[[Path], Non
     final = label.folder
     check_free(label)
     building = temporary_name(final)
-    old = final.with_name(f".{final.name}.old{TEMPORARY_MARK}")
     try:
         building.mkdir(parents=True)
         fill(building)
         text = json.dumps(described, ensure_ascii=False, indent=2)
         write_text(building / DESCRIPTOR, text + "\n")
         read_descriptor(building / DESCRIPTOR)
-        shutil.rmtree(old, ignore_errors=True)
-        if final.exists():
-            os.replace(final, old)
-        os.replace(building, final)
+        replace_folder(building, final)
     except OSError as error:
         raise InputError(
             f"{final} can't be written ({error.strerror or error}); choose another --dest"
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return final
