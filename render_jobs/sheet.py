@@ -30,8 +30,8 @@ _SPEECH_SIZE: Final = (300, 332)
 _LOOK_SIZE: Final = (384, 484)
 _FINER: Final = 2  # drawn so many times larger, then made smaller
 _CLOSE_UP: Final = (1000, 1500)  # pixels drawn of which only the part that moves is kept
-_STRAYS: Final = 0.02  # the share of what moves that may be cut off at each side
-_PAD: Final = 0.06  # round what moves, as a share of its size
+_STRAYS: Final = 0.025  # the share of what moves that may be cut off at each side
+_PAD: Final = 0.1  # round what moves, as a share of its size
 _MOVES: Final = 12  # of 255: a smaller difference is noise at an edge
 
 # Extremes of expression that speech alone doesn't show.
@@ -178,7 +178,8 @@ def crop_to_motion(pictures: Sequence[Pixels], aspect: float | None = None) -> l
     moved = np.zeros((height, width))
     for picture in pictures[1:]:
         change = np.abs(picture - first).max(axis=2)
-        moved += np.where(change > _MOVES, change, 0)
+        change = np.where(change > _MOVES, change, 0)
+        moved += change / max(float(change.sum()), 1.0)  # each pose counts the same
     aspect = width / height if aspect is None else aspect
     top, bottom = _bulk(moved.sum(axis=1)) if moved.any() else (0, height)
     left, right = _bulk(moved.sum(axis=0)) if moved.any() else (0, width)

@@ -19,20 +19,23 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from exomni_core.clip import save_clip  # noqa: E402
 from exomni_core.engine import load_engine  # noqa: E402
 from exomni_core.prompt import parse_prompt  # noqa: E402
-from exomni_core.retime import resample_weights  # noqa: E402
+from exomni_core.retime import FrameRate  # noqa: E402
 from render_jobs.encode import find_ffmpeg, run_ffmpeg  # noqa: E402
-from render_jobs.poster import GAP, Pixels, shrink  # noqa: E402
+from render_jobs.pool import Worker  # noqa: E402
+from render_jobs.poster import GAP, Pixels  # noqa: E402
 from render_jobs.settings import RenderSettings  # noqa: E402
 from render_jobs.sheet import look_sheet, shape_sheet, speech_sheet  # noqa: E402
-from render_jobs.stills import still_drawer  # noqa: E402
+from render_jobs.video import render_video, render_worker  # noqa: E402
 
 DOCS = ROOT / "docs"
 LINE = "Hello! I am made by code, and I say whatever you type."
 LOOKS = ("clay", "skin")
-FPS = 15.0
-FACE = (300, 400)  # pixels of one face in the animation
+FPS = 20  # a GIF counts in hundredths of a second
+FACE = (270, 360)  # pixels of one face in the animation
+HEAD_MOTION = 0.3
 _MOST_BYTES = 3 << 20  # a README must load at once
 
 
@@ -44,7 +47,7 @@ def shapes() -> Path:
 
 def speech() -> Path:
     """Sounds and expressions in skin."""
-    speech_sheet("head", DOCS / "head_speech.png", "skin", size=(220, 276))
+    speech_sheet("head", DOCS / "head_speech.png", "skin", size=(220, 244))
     return DOCS / "head_speech.png"
 
 
@@ -58,21 +61,40 @@ def speaks() -> Path:
     """The head says a line in clay and in skin, side by side, as a GIF that repeats."""
     prompt = parse_prompt({"id": "readme", "text": LINE, "style": "lively", "language": "en"}, ROOT)
     engine = load_engine("embedded")
-    try:
-        clip = engine.generate(prompt)
-    finally:
-        engine.close()
-    weights = resample_weights(clip.weights, clip.fps, FPS, round(clip.duration_s * FPS))
     width, height = FACE
     sides = []
-    with still_drawer() as drawer:
-        for look in LOOKS:
-            settings = RenderSettings(look=look, width=2 * width, height=2 * height)
-            drawn = drawer.draw(weights, settings)
-            sides.append(np.stack([shrink(picture, width, height) for picture in drawn]))
-    between = np.full((len(weights), height, GAP, 3), 255, np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        try:
+            save_clip(engine.generate(prompt), work / "line.clip")
+        finally:
+            engine.close()
+        worker = Worker(render_worker(work))
+        try:
+            worker.wait_ready()
+            for look in LOOKS:
+                settings = RenderSettings(
+                    look=look, width=2 * width, height=2 * height, frame_rate=FrameRate(FPS),
+                    head_motion=HEAD_MOTION,
+                )  # fmt: skip
+                video = work / f"{look}.mp4"
+                render_video(worker, work / "line.clip", video, settings, look, work=work)
+                sides.append(read_frames(video, width, height))
+        finally:
+            worker.stop()
+    between = np.full((len(sides[0]), height, GAP, 3), 255, np.uint8)
     write_gif(np.concatenate([sides[0], between, sides[1]], axis=2), DOCS / "head_speaks.gif")
     return DOCS / "head_speaks.gif"
+
+
+def read_frames(video: Path, width: int, height: int) -> Pixels:
+    """All frames of a video, made smaller: (n, height, width, 3) uint8."""
+    raw = video.with_suffix(".rgb")
+    scale = f"scale={width}:{height}:flags=lanczos"
+    command = [find_ffmpeg(), "-v", "error", "-y", "-i", str(video), "-vf", scale]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", str(raw)]
+    run_ffmpeg(command, f"reading {video.name}")
+    return np.fromfile(raw, np.uint8).reshape(-1, height, width, 3)
 
 
 def write_gif(frames: Pixels, path: Path) -> None:
@@ -85,7 +107,7 @@ def write_gif(frames: Pixels, path: Path) -> None:
             "split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=bayer:"
             "bayer_scale=4:diff_mode=rectangle"
         )
-        size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{FPS:g}"]
+        size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FPS)]
         command = [find_ffmpeg(), "-v", "error", "-y", *size, "-i", str(raw), "-vf", palette]
         run_ffmpeg([*command, "-loop", "0", str(path)], f"writing {path.name} ({count} frames)")
 

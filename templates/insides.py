@@ -18,6 +18,7 @@ from templates.occlusion import vertex_normals
 # Lengths are shares of the mouth's width, which is some 50 mm.
 _BAG_DEEP: Final = 0.23  # behind the lips' edge the bag is as dark as it gets
 _TONGUE_DEEP: Final = 0.55  # behind the tip of the tongue
+_TIP: Final = 0.85  # the light on the tip of the tongue
 _TEETH_DEEP: Final = 0.75  # behind the incisors
 _BACKS: Final = 0.35  # the light behind teeth, as a share of the deepest
 _TOOTH: Final = 0.12  # about how thick a tooth is
@@ -56,7 +57,7 @@ def mouth_light(mesh: TemplateMesh, deepest: float) -> FloatArray:
             continue
         if _fits(name, _TONGUES):
             behind = (points[ids, 2].max() - points[ids, 2]) / (_TONGUE_DEEP * wide)
-            share = 1.0 - (1.0 - deepest) * _ease(behind)
+            share = _TIP * (1.0 - (1.0 - deepest) * _ease(behind))
         elif _fits(name, _ROWS):
             share = _row_light(points[ids], normals[ids], points[teeth], wide, deepest)
         else:

@@ -278,8 +278,8 @@ def test_crop_keeps_what_moves_and_the_proportions():
     pictures[1][40:50, 20:30] = 200
     pictures[2][44:50, 28:36] = 200
     cropped = crop_to_motion(pictures)
-    assert {p.shape for p in cropped} == {(27, 18, 3)}
-    assert {p.shape for p in crop_to_motion(pictures, 2.0)} == {(11, 22, 3)}
+    assert {p.shape for p in cropped} == {(29, 19, 3)}
+    assert {p.shape for p in crop_to_motion(pictures, 2.0)} == {(12, 24, 3)}
     assert all((c > 0).sum() == (p > 0).sum() for c, p in zip(cropped, pictures, strict=True))
     same = [np.zeros((9, 6, 3), np.uint8)] * 2
     assert crop_to_motion(same)[1].shape == (9, 6, 3)
