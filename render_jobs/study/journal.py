@@ -115,6 +115,7 @@ class Journal:
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._jobs: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
         self._closed = self._tidy_due = False
+        self._lines: list[bytes] = []  # of the changes at work, not in the log yet
         self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
         self._thread.start()
 
@@ -150,6 +151,7 @@ class Journal:
                 target.writelines(line for line in source if not _is_about(line, rater_id))
         finally:
             self._log = _open_log(self._folder)
+        self._lines = [line for line in self._lines if not _is_about(line, rater_id)]
         self._tidy_due = True
 
     def _work(self) -> None:
@@ -167,15 +169,15 @@ class Journal:
         size = None
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            lines: list[bytes] = []
+            self._lines = []
             for change, future in jobs:
                 with self._one(future) as turn:
                     result = change(turn)
-                    lines += [_line(event) for event in turn.events]
+                    self._lines += [_line(event) for event in turn.events]
                     done.append((future, result))
-            if lines:
+            if self._lines:
                 size = os.fstat(self._log).st_size
-                _write_all(self._log, b"".join(lines))
+                _write_all(self._log, b"".join(self._lines))
                 os.fsync(self._log)
             self._db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:

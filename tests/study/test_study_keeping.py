@@ -8,6 +8,8 @@ import csv
 import json
 import sqlite3
 import stat
+import threading
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -176,6 +178,32 @@ def test_a_fault_harms_only_its_own_request(served):
         store._do(faulty)
     assert store.state("R01")["step"] == "consent"
     assert all(row["comment"] == "" for row in store.progress())
+
+
+def test_what_comes_just_before_a_deletion_is_deleted_too(served):
+    journal, gate = served.server.store._journal, threading.Event()
+
+    def delete(turn):
+        journal.forget("R01")
+        turn.log("deleted", "R01")
+
+    changes = (
+        lambda _: gate.wait(10.0),  # the next ones wait together, so they are written together
+        lambda turn: turn.log("answer", "R01", uuid="gone"),
+        lambda turn: turn.log("answer", "R02", uuid="kept"),
+        delete,
+    )
+    threads = []
+    for number, change in enumerate(changes):
+        threads.append(threading.Thread(target=journal.write, args=(change,)))
+        threads[-1].start()
+        while journal._jobs.qsize() != number:  # the first is at work
+            time.sleep(0.01)
+    gate.set()
+    for thread in threads:
+        thread.join(10.0)
+    told = [(e["event"], e["rater_id"], e.get("uuid")) for e in read_events(served.folder)]
+    assert told == [("answer", "R02", "kept"), ("deleted", "R01", None)]
 
 
 def test_a_page_without_words_is_not_served(study_copy):
