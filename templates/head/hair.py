@@ -15,19 +15,30 @@ from templates.head.pieces import Part, sheet
 Array = npt.NDArray[np.float64]
 
 LOCKS, TUFT_ROWS = 11, 4.0  # in half a head
-COLUMNS, ROWS = 4 * LOCKS + 1, 17
+ROWS = 17
 # Where the hair ends: loft row at angles (degrees) from the front over the ear to the nape.
 _LINE = np.array([
-    [0, 3.32], [14, 3.24], [26, 3.05], [38, 3.12], [48, 3.62], [57, 4.25], [66, 4.75],
-    [73, 5.35], [78, 6.0], [82, 6.1], [86, 5.3], [92, 4.75], [104, 4.75], [112, 5.2],
-    [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45], [180, 8.6],
+    [0, 3.38], [12, 3.26], [24, 2.96], [34, 2.98], [44, 3.40], [54, 4.10], [62, 4.50],
+    [68, 4.90], [72.5, 5.5], [75, 6.3], [77.5, 6.6], [83, 6.6], [85.5, 6.3], [88, 5.3],
+    [92, 4.75], [104, 4.75], [112, 5.2], [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45],
+    [180, 8.6],
 ])  # fmt: skip
 # How thick it is (cm), and how steeply it ends.
 _THICK = np.array([
-    [0, 1.35], [25, 1.2], [50, 0.8], [75, 0.42], [100, 0.42], [140, 0.55], [180, 0.6],
+    [0, 1.15], [25, 1.0], [50, 0.7], [75, 0.38], [100, 0.42], [140, 0.55], [180, 0.6],
 ])  # fmt: skip
 _CROWN = 0.85
-_STEEP = np.array([[0, 7.0], [30, 6.5], [50, 4.0], [75, 3.0], [180, 2.6]])
+_STEEP = np.array([[0, 5.5], [30, 5.0], [50, 3.6], [75, 3.4], [180, 3.4]])
+
+
+def _columns() -> Array:
+    """Angles (degrees) of the strands' columns, closer to each other at the sideburn."""
+    result: Array = np.concatenate([
+        np.linspace(0, 66, 17)[:-1],
+        np.linspace(66, 94, 14)[:-1],
+        np.linspace(94, 180, 19),
+    ])  # fmt: skip
+    return result
 
 
 def _curve(table: Array, degrees: Array, width: float = 3.0) -> Array:
@@ -51,8 +62,9 @@ def _tint(s: Array, body: Array, jitter: Array, degrees: Array) -> Array:
 
 def hair_part() -> Part:
     """Half of the hair; points with x = 0 are shared by both halves."""
-    u = np.linspace(0, np.pi, COLUMNS)
-    degrees = np.rad2deg(u)
+    degrees = _columns()
+    u = np.deg2rad(degrees)
+    columns = len(u)
     s = np.concatenate([np.linspace(0, 1, ROWS) ** 0.95, [1.0]])
     # Locks lie in overlapping rows like shingles, each row half a lock further round.
     q = s[1:, None] * TUFT_ROWS + 0.25 * np.sin(3 * u)
@@ -62,14 +74,14 @@ def hair_part() -> Part:
     lock = np.floor(c)
     jitter = np.sin(lock * 12.9898 + row * 78.233 + 4.1) * 43758.5453 % 1.0  # looks like chance
     tip = 1 - np.abs(2 * (c - lock) - 1) ** 1.6
-    end = _curve(_LINE, degrees, 4.5)
+    end = _curve(_LINE, degrees, 2.0)
     end = end + (0.14 * tip[-2] * (0.4 + 0.9 * jitter[-2]) - 0.04) * np.clip(u * 3 + 0.5, 0, 1)
     v = s[1:, None] * end
     lift = s[1:, None] ** _curve(_STEEP, degrees, 8.0)
     apart = np.clip(s[1:, None] / 0.55, 0, 1)
     apart = apart * apart * (3 - 2 * apart)  # at the crown all sides meet
     thick = _CROWN + (_curve(_THICK, degrees, 10.0) - _CROWN) * apart
-    height = thick * np.sqrt(np.maximum(1 - lift**2, 0))
+    height = thick * np.maximum(1 - lift**2, 0) ** 0.85  # thin at the ends
     depth = 0.20 * np.clip(s[1:, None] * 2.5, 0, 1) * np.clip(height / 0.35, 0, 1)
     body = tip * (0.45 + 0.75 * along * (0.6 + 0.8 * jitter))
     height = height + depth * (body - 0.45)
@@ -84,8 +96,8 @@ def hair_part() -> Part:
     top = surface.loft(np.zeros(1), np.zeros(1)) + np.array([0.0, height[0].mean(), 0.0])
     flat = np.concatenate([top, points.reshape(-1, 3)])
     colours = np.concatenate([np.ones((1, 3)), tint.reshape(-1, 3)])
-    ring = 1 + np.arange(COLUMNS)
+    ring = 1 + np.arange(columns)
     cap = np.stack(
-        [np.zeros(COLUMNS - 1), ring[:-1], ring[1:], np.full(COLUMNS - 1, -1)], -1
+        [np.zeros(columns - 1), ring[:-1], ring[1:], np.full(columns - 1, -1)], -1
     ).astype(np.int64)
     return Part("hair", flat, np.concatenate([cap, sheet(*v.shape) + 1]), "skull", True, colours)

@@ -118,18 +118,18 @@ LIPS: Final[dict[str, dict[str, tuple[Vector, ...]]]] = {
 # How far the motion of the lips reaches over the skin, in centimetres: up, sideways, down.
 REACH: Final[dict[str, Vector]] = {
     "mouthSmileLeft": (1.2, 2.6, 1.6),
-    "mouthLeft": (1.3, 2.6, 2.2),
+    "mouthLeft": (1.0, 2.6, 2.2),
     "mouthRollLower": (0.6, 1.0, 0.55),
     "mouthRollUpper": (0.55, 1.0, 0.8),
     "mouthShrugLower": (0.7, 1.2, 1.6),
     "mouthPressLeft": (0.7, 1.2, 0.9),
     "mouthUpperUpLeft": (1.0, 1.6, 1.0),
-    "cheekPuff": (0.9, 2.2, 1.2),
+    "cheekPuff": (1.2, 2.6, 2.0),
     "jawForward": (0.8, 1.2, 1.0),
     "jawOpen": (0.8, 1.4, 1.2),
 }
 # Over how many centimetres the motion of the skin around the mouth is evened out at the end.
-SOFT: Final[dict[str, float]] = {"mouthSmileLeft": 0.8, "cheekPuff": 0.8, "mouthLeft": 0.6}
+SOFT: Final[dict[str, float]] = {"mouthSmileLeft": 0.8, "cheekPuff": 1.0, "mouthLeft": 0.8}
 REACH_USUAL: Final[Vector] = (0.95, 1.7, 1.25)
 
 # Offsets of spots on the skin, exact at the spot and soft around it: (where in cm, how far in mm).
@@ -158,8 +158,8 @@ SPOTS: Final[dict[str, tuple[float, tuple[Spot, ...]]]] = {
         ((4.6, 1.8, 8.4), (-0.1, -0.6, 0)), ((1.4, -3.9, 10.3), (0.6, 0.5, -0.4)),
         ((5.0, -4.6, 7.0), (0, 1.5, 0.2)),
     )),
-    "cheekPuff": (2.2, (
-        ((4.6, -5.6, 7.4), (5.5, 0.5, 10.0)), ((-4.6, -5.6, 7.4), (-5.5, 0.5, 10.0)),
+    "cheekPuff": (2.9, (
+        ((5.2, -5.4, 6.4), (7.0, 0.3, 6.5)), ((-5.2, -5.4, 6.4), (-7.0, 0.3, 6.5)),
         ((0, -10.4, 9.7), (0, 2.0, 1.6)), ((3.6, -2.6, 9.0), (0.8, 1.4, 2.0)),
         ((-3.6, -2.6, 9.0), (-0.8, 1.4, 2.0)), ((5.4, -8.2, 2.5), (2.0, 0, 1.0)),
         ((-5.4, -8.2, 2.5), (-2.0, 0, 1.0)), ((0, -4.0, 12.0), (0, 1.2, 0.4)),

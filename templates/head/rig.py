@@ -147,6 +147,9 @@ def _jaw_field(
     )
     weight *= smooth(np.hypot(rel[:, 1], rel[:, 2]), 0.5, 4.5)
     weight *= smooth(points[:, 1], -14.6, -10.9) * (points[:, 1] < HINGE[1])
+    # Under the chin the skin hangs back: it would be pushed into the neck.
+    below = smooth(points[:, 1], -10.7, -12.0) * smooth(points[:, 2], 8.2, 5.2)
+    weight *= 1 - 0.3 * below
     lips = around(lip_values, nu)
     if slides:  # the corner is carried as one piece
         corner = lip_values[np.where(np.cos(nu) > 0, 0, 4)]

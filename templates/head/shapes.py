@@ -111,14 +111,14 @@ def spots(rig: Rig, name: str) -> Array:
 def _softened(rig: Rig, offsets: Array, radius: float) -> Array:
     """`offsets` evened out over the skin around the mouth, so that no wrinkle stands alone."""
     near = np.flatnonzero(
-        rig.skin & (rig.lip_distance > 0.25) & (rig.lip_distance < 5.5) & (rig.points[:, 2] > 1)
+        rig.skin & (rig.lip_distance > 0.25) & (rig.lip_distance < 4.5) & (rig.points[:, 2] > 3)
     )
     p = rig.points[near].astype(np.float32)
     size = (p**2).sum(1)
     gap = np.maximum(size[:, None] + size[None] - 2 * (p @ p.T), 0)
     weight = np.exp(-gap / np.float32(radius**2))
     even = weight @ offsets[near] / weight.sum(1, keepdims=True)
-    share = smooth(rig.lip_distance[near], 0.25, 1.0) * smooth(rig.lip_distance[near], 5.5, 4.0)
+    share = smooth(rig.lip_distance[near], 0.25, 1.0) * smooth(rig.lip_distance[near], 4.5, 3.2)
     out = offsets.copy()
     out[near] += share[:, None] * (even - offsets[near])
     return out

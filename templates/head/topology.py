@@ -62,7 +62,8 @@ def _rows() -> Array:
         np.linspace(9.0, 9.25, 3)[:-1],
         np.linspace(9.25, 11.2, 11)[:-1],
         np.linspace(11.2, 13.6, 9)[:-1],
-        np.linspace(13.6, 21, 10),
+        np.linspace(13.6, 18.4, 10)[:-1],
+        np.linspace(18.4, 21, 4),
     ])  # fmt: skip
 
 
