@@ -20,6 +20,11 @@ TEMPORARY_MARK: Final = ".exomni-tmp"
 _serial = itertools.count()
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a name that somebody else chose stays in the folder that it is looked up in."""
+    return name not in ("", ".", "..") and not any(c in name for c in "/\\\0")
+
+
 def temporary_name(final: Path) -> Path:
     """A new name beside `final` for unfinished work, with its extension, which writers go by."""
     stem = final.stem.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore")

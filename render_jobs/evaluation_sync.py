@@ -20,6 +20,7 @@ import numpy.typing as npt
 from exomni_core import __version__
 from exomni_core.clip import Clip, Phone, load_clip
 from exomni_core.errors import ExOmniError, InputError
+from exomni_core.files import is_file_name
 from exomni_core.json_lines import read_json_lines
 from exomni_core.metrics.offset import correlations
 from exomni_core.metrics.phone_files import find_phones, read_phones
@@ -262,7 +263,7 @@ def _said(row: Mapping[str, Any]) -> str:
 
 
 def _sound_of(name: str, folder: Path | None) -> Path | None:
-    if folder is None:
+    if folder is None or not is_file_name(name):
         return None
     paths = (folder / f"{name}{ending}" for ending in _AUDIO_ENDINGS)
     return next((path for path in paths if path.is_file()), None)

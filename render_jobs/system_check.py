@@ -15,6 +15,7 @@ from exomni_core.errors import ExOmniError, InputError
 from exomni_core.files import write_text
 from render_jobs.system_adapter import check_adapter
 from render_jobs.system_items import SystemItem, read_items, write_item_wav
+from render_jobs.system_program import python_of
 from render_jobs.systems import (
     AdapterSystem,
     ClipsSystem,
@@ -108,7 +109,7 @@ def _check_program(system: ProgramSystem) -> list[str]:
     problems = []
     if not system.cwd.is_dir():
         problems.append(f"the folder {system.cwd} does not exist")
-    program = system.command[0].replace("{python}", system.python or "python")
-    if shutil.which(program, path=None) is None and not (system.cwd / program).is_file():
+    program = system.command[0].replace("{python}", python_of(system))
+    if shutil.which(program) is None and not (system.cwd / program).is_file():
         problems.append(f"there is no program {program}")
     return problems

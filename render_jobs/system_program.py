@@ -78,7 +78,7 @@ def run_program(
     work.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     out, audio = work / f"out{system.output}", work / "out.wav"
-    filled = {**values, "out": str(out), "out_audio": str(audio), "python": _python(system)}
+    filled = {**values, "out": str(out), "out_audio": str(audio), "python": python_of(system)}
     argv = [part.format(**filled) for part in system.command]
     wants_audio = any("{out_audio}" in part for part in system.command)
     complaint = ""
@@ -129,7 +129,8 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra}
 
 
-def _python(system: ProgramSystem) -> str:
+def python_of(system: ProgramSystem) -> str:
+    """What {python} stands for in its command."""
     return system.python or sys.executable
 
 

@@ -13,6 +13,7 @@ import pytest
 from exomni_core.errors import InputError
 from exomni_core.files import (
     TEMPORARY_MARK,
+    is_file_name,
     remove_leftovers,
     replace_folder,
     replacing,
@@ -106,3 +107,9 @@ def test_a_folder_replaces_another_whole_or_not_at_all(tmp_path):
     fresh = tmp_path / "fresh"
     replace_folder(final, fresh)
     assert [p.name for p in tmp_path.iterdir()] == ["fresh"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/etc/passwd", "a/b", "..\\b", "a\0"])
+def test_names_that_lead_elsewhere(name):
+    assert not is_file_name(name)
+    assert is_file_name("..." + "a b.c")

@@ -16,6 +16,7 @@ from typing import Any, Final
 from exomni_core.clip import Phone
 from exomni_core.embedded.phones import ARPABET_TO_IPA, is_closure
 from exomni_core.errors import InputError
+from exomni_core.files import is_file_name
 
 ENDINGS: Final = (".textgrid", ".ctm", ".json")
 _SILENCES: Final = {"", "sil", "sp", "spn", "<eps>", "_", "pau", "<s>", "</s>"}
@@ -30,6 +31,8 @@ _SHORT: Final = re.compile(rf"^({_NUMBER})\s*\n({_NUMBER})\s*\n{_QUOTED}", re.MU
 
 def find_phones(folder: Path, clip_id: str) -> Path | None:
     """The phone file of a clip in `folder` (ID.TextGrid, ID.ctm or ID.json), or None."""
+    if not is_file_name(clip_id):
+        return None
     for path in sorted(folder.glob(f"{_escaped(clip_id)}.*")):
         if path.suffix.lower() in ENDINGS and path.stem == clip_id:
             return path

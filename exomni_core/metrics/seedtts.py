@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
+from exomni_core.files import is_file_name
 
 # Where the lists of a download lie: (file, language, split).
 LISTS: Final = (
@@ -90,7 +91,7 @@ def _parse(line: str, number: int) -> Utterance | BadUtterance:
     if len(fields) == 3:
         name = name.removesuffix(".wav")
     text = fields[3] if len(fields) >= 4 else fields[1]
-    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
+    if not is_file_name(name):
         return BadUtterance(number, f"line {number} names its wav {name!r}; it must be a file name")
     if not text.strip():
         return BadUtterance(number, f"line {number} has no text to say", name)

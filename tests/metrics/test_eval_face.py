@@ -260,6 +260,18 @@ def test_an_empty_set_a_doubled_id_and_strangers_are_refused(tmp_path, score):
         score(tmp_path / "other", tmp_path / "other")
 
 
+def test_ids_of_lists_lead_out_of_no_folder(tmp_path, score, curves):
+    write(tmp_path / "a.npz", np.clip(curves(30), 0, 1))
+    (tmp_path / "phones").mkdir()
+    (tmp_path / "b.ctm").write_text("not what a CTM line is")
+    ids = ("../b", "/b", "..", "b/..")
+    lines = (json.dumps({"id": name, "face": "a.npz"}) for name in ids)
+    (tmp_path / "list.jsonl").write_text("\n".join(lines))
+    both = tmp_path / "list.jsonl", tmp_path / "list.jsonl"
+    found = score(*both, "--phones", tmp_path / "phones")
+    assert found["counts"]["n_scored"] == len(ids)
+
+
 def test_two_single_files_clip_01_and_phones(tmp_path, score):
     pred = write(tmp_path / "left.npz", np.full((40, 52), 1.5))
     ref = write(tmp_path / "right.npz", np.full((40, 52), 1.0))

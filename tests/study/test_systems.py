@@ -25,6 +25,7 @@ from exomni_core.formats import write_face
 from render_jobs.cli_systems import systems as systems_command
 from render_jobs.manifest import read_rows
 from render_jobs.study.runs import read_run
+from render_jobs.system_check import check_system
 from render_jobs.system_run import SystemOptions, run_system
 from render_jobs.systems import (
     EXAMPLE,
@@ -566,3 +567,11 @@ def test_commands(spoken, tmp_path, make_clip):
     assert read_rows(tmp_path / "run" / "manifest.jsonl")["p1"].status == "failed"
     done = CliRunner().invoke(systems_command, ["example"])
     assert tomllib.loads(done.stdout)["systems"]["emotalk"]["kind"] == "adapter"
+
+
+def test_the_check_asks_for_the_python_that_a_run_would_take(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no program called python
+    command = ("{python}", "face.py", "{audio}", "{out}")
+    assert check_system(ProgramSystem("tool", command, cwd=tmp_path), []) == []
+    lacking = ProgramSystem("tool", command, cwd=tmp_path, python="python7")
+    assert check_system(lacking, []) == ["there is no program python7"]
