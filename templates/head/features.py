@@ -33,7 +33,8 @@ _CORNER_DIP = 0.13  # how deep the corners of the mouth lie
 def mouth_line(x: Array) -> Array:
     """Height of the line between the lips."""
     t = np.abs(x) / MOUTH_WIDTH
-    result: Array = -6.60 - 0.02 * t**2 + 0.03 * t**6 - 0.05 * np.exp(-((x / 0.5) ** 2))
+    wave = 0.012 * np.sin(np.pi * np.clip(t, 0, 1)) ** 2
+    result: Array = -6.60 - 0.02 * t**2 + 0.08 * t**6 - 0.05 * np.exp(-((x / 0.5) ** 2)) + wave
     return result
 
 
@@ -266,7 +267,7 @@ def _form_nose(half: Half, p: Array, table: Ints, mask: Array) -> None:
     for _ in range(40):
         # Long edges pull harder: plain averages would leave the tip with few vertices.
         edges = p[near] - p[move][:, None]
-        pull = share * np.linalg.norm(edges, axis=-1) ** 1.5
+        pull = share * np.linalg.norm(edges, axis=-1) ** 2.2
         step = (edges * (pull / pull.sum(1, keepdims=True))[..., None]).sum(1)
         p[move] += strength[move, None] * step
         p[move[on_seam], 0] = 0.0

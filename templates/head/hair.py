@@ -18,25 +18,25 @@ LOCKS, TUFT_ROWS = 11, 4.0  # in half a head
 ROWS = 17
 # Where the hair ends: loft row at angles (degrees) from the front over the ear to the nape.
 _LINE = np.array([
-    [0, 3.38], [12, 3.26], [24, 2.96], [34, 2.98], [44, 3.40], [54, 4.10], [62, 4.50],
+    [0, 3.34], [12, 3.26], [24, 3.02], [34, 3.02], [44, 3.42], [54, 4.10], [62, 4.50],
     [68, 4.90], [72.5, 5.5], [75, 6.3], [77.5, 6.6], [83, 6.6], [85.5, 6.3], [88, 5.3],
     [92, 4.75], [104, 4.75], [112, 5.2], [118, 6.2], [126, 7.4], [138, 8.1], [155, 8.45],
     [180, 8.6],
 ])  # fmt: skip
 # How thick it is (cm), and how steeply it ends.
 _THICK = np.array([
-    [0, 1.15], [25, 1.0], [50, 0.7], [75, 0.38], [100, 0.42], [140, 0.55], [180, 0.6],
+    [0, 0.95], [25, 0.9], [50, 0.7], [75, 0.38], [100, 0.42], [140, 0.55], [180, 0.6],
 ])  # fmt: skip
 _CROWN = 0.85
-_STEEP = np.array([[0, 5.5], [30, 5.0], [50, 3.6], [75, 3.4], [180, 3.4]])
+_STEEP = np.array([[0, 4.2], [30, 4.2], [50, 3.6], [75, 3.4], [180, 3.4]])
 
 
 def _columns() -> Array:
     """Angles (degrees) of the strands' columns, closer to each other at the sideburn."""
     result: Array = np.concatenate([
-        np.linspace(0, 66, 17)[:-1],
-        np.linspace(66, 94, 14)[:-1],
-        np.linspace(94, 180, 19),
+        np.linspace(0, 66, 19)[:-1],
+        np.linspace(66, 94, 13)[:-1],
+        np.linspace(94, 180, 18),
     ])  # fmt: skip
     return result
 
@@ -74,8 +74,9 @@ def hair_part() -> Part:
     lock = np.floor(c)
     jitter = np.sin(lock * 12.9898 + row * 78.233 + 4.1) * 43758.5453 % 1.0  # looks like chance
     tip = 1 - np.abs(2 * (c - lock) - 1) ** 1.6
-    end = _curve(_LINE, degrees, 2.0)
-    end = end + (0.14 * tip[-2] * (0.4 + 0.9 * jitter[-2]) - 0.04) * np.clip(u * 3 + 0.5, 0, 1)
+    end = np.where(degrees < 60, _curve(_LINE, degrees, 6.0), _curve(_LINE, degrees, 2.0))
+    uneven = np.clip((degrees - 10) / 40, 0.15, 1)  # an even line over the forehead
+    end = end + (0.14 * tip[-2] * (0.4 + 0.9 * jitter[-2]) - 0.04) * uneven
     v = s[1:, None] * end
     lift = s[1:, None] ** _curve(_STEEP, degrees, 8.0)
     apart = np.clip(s[1:, None] / 0.55, 0, 1)

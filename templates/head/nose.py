@@ -54,7 +54,7 @@ def nose_distance(p: Array) -> Array:
     v = np.array
     d = _capsule(p, v([0, 0.7, 9.35]), v([0, -2.7, 11.05]), 0.42, 0.50)
     d = smooth_min(d, _capsule(q, v([0.40, 0.5, 9.0]), v([0.66, -3.0, 10.2]), 0.36, 0.68), 0.7)
-    d = smooth_min(d, _ellipsoid(p, v([0, -3.40, 11.25]), v([0.84, 0.78, 0.88])), 0.6)
+    d = smooth_min(d, _ellipsoid(p, v([0, -3.44, 11.32]), v([0.80, 0.80, 0.94])), 0.6)
     d = smooth_min(d, _capsule(p, v([0, -3.7, 11.45]), v([0, -4.5, 10.3]), 0.32, 0.30), 0.3)
     wing = _ellipsoid(q, v([0.98, -3.86, 10.36]), v([0.50, 0.62, 0.95]), 0.40)
     return smooth_min(d, wing, 0.85)

@@ -196,7 +196,7 @@ def tongue_part() -> Part:
     a = np.linspace(0, np.pi, slots)
     z = TONGUE_ROOT + TONGUE_LONG * s
     wide = 1.72 * np.sqrt(np.maximum(1 - s**2.8, 0)) * (0.95 + 0.05 * s)
-    thick = 0.58 * np.sqrt(np.maximum(1 - s**3.4, 0))
+    thick = 0.62 * np.sqrt(np.maximum(1 - s**5, 0))
     mid = tongue_middle(s)
     x = wide[:, None] * np.sin(a) ** 0.85
     groove = 0.10 * np.exp(-((x / 0.35) ** 2)) * (np.cos(a) > 0) * np.sin(np.pi * s)[:, None]

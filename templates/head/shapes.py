@@ -209,13 +209,13 @@ def _tongue_out(rig: Rig) -> Array:
     own = rig.moved_by == "tongue"
     p = rig.points
     s = _along_tongue(p)
-    target_z = p[:, 2] + 4.1 * s**1.15
-    thin = 1 - 0.36 * smooth(s, 0.2, 0.75)
+    target_z = p[:, 2] + 4.1 * smooth(s, -0.05, 0.85)  # the tip keeps its form
+    thin = 1 - 0.15 * smooth(s, 0.1, 0.6)
     middle = tongue_middle(s)
     # Over the lower teeth and lip, then bending down.
-    lift = 0.62 * smooth(s, 0.1, 0.6) - 1.05 * smooth(s, 0.6, 1.05)
+    lift = 0.62 * smooth(s, 0.1, 0.5) - 1.15 * smooth(s, 0.45, 1.0)
     y = middle + (p[:, 1] - middle) * thin + lift
-    x = p[:, 0] * (1 - 0.28 * smooth(s, 0.1, 0.5) + 0.25 * smooth(s, 0.6, 0.95))
+    x = p[:, 0] * (1 - 0.30 * smooth(s, 0.1, 0.5) + 0.12 * smooth(s, 0.6, 0.95))
     return np.where(own[:, None], np.stack([x, y, target_z], -1) - p, 0.0)
 
 
