@@ -183,12 +183,12 @@ def crop_to_motion(pictures: Sequence[Pixels], aspect: float | None = None) -> l
     aspect = width / height if aspect is None else aspect
     top, bottom = _bulk(moved.sum(axis=1)) if moved.any() else (0, height)
     left, right = _bulk(moved.sum(axis=0)) if moved.any() else (0, width)
-    middle = (top + bottom) / 2, (left + right) / 2
+    y, x = (top + bottom) / 2, (left + right) / 2
     tall = max(bottom - top, (right - left) / aspect) * (1 + 2 * _PAD)
     tall = min(tall, height, width / aspect)
     high, wide = round(tall), round(tall * aspect)
-    top = int(np.clip(middle[0] - high / 2, 0, height - high))
-    left = int(np.clip(middle[1] - wide / 2, 0, width - wide))
+    top = int(np.clip(y - high / 2, 0, height - high))
+    left = int(np.clip(x - wide / 2, 0, width - wide))
     return [picture[top : top + high, left : left + wide] for picture in pictures]
 
 
@@ -249,7 +249,7 @@ def shape_sheet(
     """
     cells = shape_cells(template, look)
     title = f"{find_template(template).title}: the 52 shapes at full weight"
-    _write(cells, Layout(*size, columns, title), png, blender, on_cells, crop=True)
+    _write(cells, Layout(*size, columns, title), png, blender, on_cells)
 
 
 def speech_sheet(
@@ -265,7 +265,7 @@ def speech_sheet(
     """Write a sheet of the poses of speech and some expressions; arguments as `shape_sheet`."""
     cells = speech_cells(template, look)
     title = f"{find_template(template).title}: sounds and expressions"
-    _write(cells, Layout(*size, columns, title), png, blender, on_cells, crop=True)
+    _write(cells, Layout(*size, columns, title), png, blender, on_cells)
 
 
 def look_sheet(
@@ -280,7 +280,32 @@ def look_sheet(
     """Write one pose of each template (rows) in each look (columns; () is all) to `png`."""
     cells = look_cells(templates, looks)
     columns = len(cells) // max(len(templates), 1)
-    _write(cells, Layout(*size, columns), png, blender, on_cells)
+    check_poster(png)
+    layout = Layout(*size, columns)
+    pictures: list[Pixels] = []
+    with still_drawer(blender) as drawer:
+        for cell in cells:
+            # Each look in its own proportions, of which the cell shows the middle.
+            look = find_look(cell.look, find_template(cell.template))
+            width, height = _around(_FINER * size[0], _FINER * size[1], look.width / look.height)
+            drawn = draw_cells([cell], width, height, drawer, on_cells=on_cells)
+            pictures += [middle(picture, size[0] / size[1]) for picture in drawn]
+    write_poster(pictures, [cell.label for cell in cells], layout, png)
+
+
+def _around(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """The smallest even size of this width over height into which a picture of the other fits."""
+    tall = max(height, width / aspect)
+    return 2 * round(tall * aspect / 2), 2 * round(tall / 2)
+
+
+def middle(picture: Pixels, aspect: float) -> Pixels:
+    """The middle of an (H, W, 3) picture, as large as fits, with this width over height."""
+    height, width, _ = picture.shape
+    high = min(height, round(width / aspect))
+    wide = min(width, round(height * aspect))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return picture[top : top + high, left : left + wide]
 
 
 def _write(
@@ -289,13 +314,10 @@ def _write(
     path: Path,
     blender: Path | None,
     on_cells: Callable[[int], None] | None,
-    *,
-    crop: bool = False,
 ) -> None:
+    """Draw the cells and write what moves in them."""
     check_poster(path)
-    width, height = _CLOSE_UP if crop else (_FINER * layout.width, _FINER * layout.height)
     with still_drawer(blender) as drawer:
-        pictures = draw_cells(cells, width, height, drawer, on_cells=on_cells)
-    if crop:
-        pictures = _crop_parts(cells, pictures, layout.width / layout.height)
+        pictures = draw_cells(cells, *_CLOSE_UP, drawer, on_cells=on_cells)
+    pictures = _crop_parts(cells, pictures, layout.width / layout.height)
     write_poster(pictures, [cell.label for cell in cells], layout, path)

@@ -23,6 +23,7 @@ from render_jobs.sheet import (
     crop_to_motion,
     draw_cells,
     look_cells,
+    middle,
     pose,
     shape_cells,
     speech_cells,
@@ -283,6 +284,12 @@ def test_crop_keeps_what_moves_and_the_proportions():
     assert all((c > 0).sum() == (p > 0).sum() for c, p in zip(cropped, pictures, strict=True))
     same = [np.zeros((9, 6, 3), np.uint8)] * 2
     assert crop_to_motion(same)[1].shape == (9, 6, 3)
+
+
+def test_middle_of_a_picture():
+    picture = np.arange(40 * 60 * 3).reshape(40, 60, 3).astype(np.uint8)
+    assert np.array_equal(middle(picture, 1.0), picture[:, 10:50])
+    assert np.array_equal(middle(picture, 3.0), picture[10:30])
 
 
 def test_poster_has_its_size_and_places_each_picture(tmp_path):
