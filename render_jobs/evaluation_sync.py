@@ -98,7 +98,8 @@ def evaluate_sync(run: SyncRun, on_rows: OnRows | None = None) -> dict[str, Any]
             on_rows(1)
     settings = {
         "exomni": __version__, "clips": str(run.clips), "system": run.system,
-        "realign": run.realign, "seed": run.seed, "notes": notes_of(clips),
+        "realign": run.realign, "seed": run.seed,
+        "notes": [*_unused(run, clips), *notes_of(clips)],
     }  # fmt: skip
     return {
         "settings": settings,
@@ -279,6 +280,17 @@ def read_texts(path: Path) -> dict[str, Mapping[str, Any]]:
     return rows
 
 
+def _unused(run: SyncRun, clips: Sequence[Measured]) -> list[str]:
+    """A folder of phones that names other clips would go unnoticed."""
+    without = [clip.id for clip in clips if clip.truth != "file"]
+    if run.phones is None or not without:
+        return []
+    return [
+        f"{run.phones} has no sounds for {len(without)} of {len(clips)} clips (such as "
+        f"{without[0]}.TextGrid, .ctm or .json); those were measured without it"
+    ]
+
+
 def notes_of(clips: Sequence[Measured]) -> list[str]:
     """What the reader of a table must know of where the sounds come from."""
     own = sum(clip.truth == "own" for clip in clips)
@@ -287,17 +299,21 @@ def notes_of(clips: Sequence[Measured]) -> list[str]:
     notes = []
     if own:
         notes.append(
-            f"{own} clips were measured by the sounds that their own engine found, which flatters "
-            "it; --texts says what is said in them"
+            f"{_clips(own)} measured by the sounds that their own engine found, which flatters "
+            "it; --texts says what is said"
         )
     if same:
         notes.append(
-            f"{same} clips were animated by the same alignment that they are measured by, which "
-            "flatters them; --phones gives an independent one"
+            f"{_clips(same)} animated by the alignment that is measured by, which flatters; "
+            "--phones gives an independent one"
         )
     if none:
         notes.append(
-            f"{len(none)} clips have no known sounds, so only smoothness and lag were measured "
-            f"(such as {none[0].id}: {none[0].note})"
+            f"{_clips(len(none))} measured for smoothness and lag alone, because their sounds are "
+            f"not known (such as {none[0].id}: {none[0].note})"
         )
     return notes
+
+
+def _clips(count: int) -> str:
+    return "1 clip was" if count == 1 else f"{count} clips were"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from render_jobs.evaluation_output import markdown_table, shown
@@ -51,20 +51,31 @@ def sync_markdown(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def sync_lines(result: Mapping[str, Any]) -> list[str]:
-    """The same for a terminal, without the groups of poses."""
+def sync_lines(result: Mapping[str, Any], width: int = 100) -> list[str]:
+    """The same for a terminal, without the groups of poses: as many columns a block as fit."""
     groups = result["groups"]
-    header = ["", *(_title(g) for g in groups)]
-    rows = [[str(c) for c in row] for row in (*table_rows(groups), *_vowel_rows(groups))]
-    table = [header, *rows]
-    widths = [max(len(row[k]) for row in table) for k in range(len(header))]
-    return [
-        "  ".join(
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
+    if not groups:
+        return [f"none of {result['counts']['n']} clips could be measured"]
+    header = ("of n (when shifted)", *(_title(g) for g in groups))
+    vowels = [(f"open in {row[0]}" if len(row[0]) == 1 else row[0], *row[1:])
+              for row in _vowel_rows(groups)]  # fmt: skip
+    rows = [
+        [cell.replace("(shifted ", "(") for cell in row]
+        for row in (header, *table_rows(groups), *vowels)
     ]
+    titles, *columns = (list(column) for column in zip(*rows, strict=True))
+    blocks = [[_padded(titles, str.ljust)]]
+    for column in (_padded(column, str.rjust) for column in columns):
+        if len(blocks[-1]) > 1 and sum(2 + len(c[0]) for c in (*blocks[-1], column)) - 2 > width:
+            blocks.append([blocks[0][0]])
+        blocks[-1].append(column)
+    texts = [["  ".join(cells) for cells in zip(*block, strict=True)] for block in blocks]
+    return [line for k, text in enumerate(texts) for line in ([""] if k else []) + text]
+
+
+def _padded(cells: Sequence[str], pad: Callable[[str, int], str]) -> list[str]:
+    width = max(map(len, cells))
+    return [pad(cell, width) for cell in cells]
 
 
 def table_rows(groups: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -68,6 +68,20 @@ def test_alignment_of_known_text_agrees_with_the_events(spoken):
     assert b["value"] >= 0.8
 
 
+def test_a_terminal_gets_blocks_of_its_width_and_a_word_where_nothing_is_measured(spoken, tmp_path):
+    (tmp_path / "phones").mkdir()
+    done = CliRunner().invoke(
+        main, ["eval", "sync", str(spoken), "--phones", str(tmp_path / "phones")]
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert "open in a" in done.stdout
+    assert "phones has no sounds for 2 of 2 clips" in done.stderr
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    done = CliRunner().invoke(main, ["eval", "sync", str(tmp_path / "film.mp4")])
+    assert done.exit_code == 1
+    assert done.stdout == "none of 1 clips could be measured\n"
+
+
 def test_files_of_any_engine_with_sound_and_text_beside(spoken, tmp_path):
     clip = load_clip(spoken / "one.clip")
     columns = clip.weights
@@ -76,7 +90,7 @@ def test_files_of_any_engine_with_sound_and_text_beside(spoken, tmp_path):
     assert bare["groups"][0]["truth"] == {"none": 1}
     assert bare["groups"][0]["shares"]["closure_hit"]["of"] == 0
     assert bare["groups"][0]["offset"]["ms"] is None
-    assert "have no known sounds" in bare["settings"]["notes"][0]
+    assert "their sounds are not known" in bare["settings"]["notes"][0]
     (tmp_path / "sounds").mkdir()
     write_wav(tmp_path / "sounds" / "one.wav", clip.audio, clip.sample_rate_hz)
     (tmp_path / "texts.jsonl").write_text(
