@@ -7,7 +7,8 @@ espeak-ng's own process takes of that.
 
 Mouth: sentences are synthesised, espeak-ng's own events are the truth (with the closure before a
 voiceless burst put back to the stop), and the mouth is driven by each route. Measured as
-`exorender eval sync` measures any clip (exomni_core/metrics/sync.py).
+`exorender eval sync` measures any clip (exomni_core/metrics/sync.py), and how fast the lips part in
+mm/s of the built-in head, how far on the average, and how often they do for a single frame.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ GERMAN = (
     "Papa hat vorhin beim Arzt angerufen.",
     "Der Zug kommt um halb acht am Bahnhof an.",
 )
+TOUCHING_MM = 0.8
 ENGLISH_VOICES = ("en-us", "en-us+f2", "en-us+m3", "en+m7")
 MANDARIN_VOICES = ("cmn", "cmn+f2")
 GERMAN_VOICES = ("de", "de+f2")
@@ -150,9 +152,13 @@ FPS = 30
 
 @dataclass
 class Tally:
-    """The clips of one row of the table, measured as `exorender eval sync` does."""
+    """The clips of one row of the table, measured as `exorender eval sync` does; their openings.
+
+    openings: lips' distance in mm of the built-in head in each frame, one array a clip.
+    """
 
     clips: list[Any] = field(default_factory=list)
+    openings: list[Any] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """The measured shares, rounded, as plain data."""
@@ -189,29 +195,57 @@ class Tally:
             "largest_step": round(group["smoothness"]["largest_step"], 3),
             "largest_third_difference": round(group["smoothness"]["largest_third_difference"], 3),
             "aperture_jerk": round(group["smoothness"]["aperture_jerk"]),
+            **self._motion(),
             "routes": dict(Counter(clip.route for clip in self.clips)),
+        }
+
+    def _motion(self) -> dict[str, float]:
+        """Of all frames: mean opening, largest speeds, and openings of one frame per minute."""
+        import numpy as np
+
+        steps = np.concatenate([np.diff(opening) for opening in self.openings]) * FPS
+        shut = [np.asarray(opening < TOUCHING_MM) for opening in self.openings]
+        flashes = sum(int((s[:-2] & ~s[1:-1] & s[2:]).sum()) for s in shut)
+        minutes = sum(map(len, self.openings)) / FPS / 60.0
+        return {
+            "mean_opening_mm": round(float(np.concatenate(self.openings).mean()), 2),
+            "fastest_opening_mm_s": round(float(steps.max())),
+            "fastest_closing_mm_s": round(float(-steps.min())),
+            "steps_over_250_mm_s": round(float((np.abs(steps) > 250.0).mean()), 4),
+            "flashes_per_minute": round(flashes / minutes, 1),
         }
 
 
 def measure(
-    sentences: Sequence[str], voices: Sequence[str], route: str, language: str | None, tally: Tally
+    sentences: Sequence[str],
+    voices: Sequence[str],
+    route: str,
+    language: str | None,
+    tally: Tally,
+    style: str = "neutral",
 ) -> None:
     """Add every sentence in every voice to `tally`; route: events, transcript or none (no text)."""
     jobs = [(sentence, voice) for voice in voices for sentence in sentences]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        tally.clips += pool.map(lambda j: one(*j, route, language), jobs)
+        for clip, opening in pool.map(lambda j: one(j[0], j[1], route, language, style), jobs):
+            tally.clips.append(clip)
+            tally.openings.append(opening)
 
 
-def one(text: str, voice: str, route: str, language: str | None) -> Any:
+def one(
+    text: str, voice: str, route: str, language: str | None, style: str = "neutral"
+) -> tuple[Any, Any]:
     """Synthesise one sentence, animate it by what the route finds in the sound, and measure it.
 
-    The truth is what espeak-ng itself says about when it spoke what.
+    The truth is what espeak-ng itself says about when it spoke what. Returns what was measured and
+    the lips' distance in each frame in mm.
     """
     import numpy as np
 
     from exomni_core.clip import Phone
     from exomni_core.embedded import espeak
     from exomni_core.embedded.listen import listen
+    from exomni_core.embedded.opening import FULL_OPENING_MM, lip_opening
     from exomni_core.embedded.track import Track, make_face
     from exomni_core.metrics.offset import correlations
     from exomni_core.metrics.sync import measure_mouth, shifted, smoothness
@@ -232,14 +266,15 @@ def one(text: str, voice: str, route: str, language: str | None) -> Any:
             samples, rate, transcript=text if route == "transcript" else None, language=language,
             budget_s=120.0,
         )  # fmt: skip
-    weights = make_face(track, samples, rate, style="neutral", seed=0)
-    return Measured(
+    weights = make_face(track, samples, rate, style=style, seed=0)
+    clip = Measured(
         id=text, language=language or "en", route=track.route, engine="embedded", truth="events",
         duration_s=len(weights) / FPS, fps=FPS, smoothness=smoothness(weights, FPS),
         mouth=measure_mouth(weights, FPS, truth),
         shifted=measure_mouth(shifted(weights), FPS, truth),
         correlations=correlations(weights, FPS, samples, rate),
     )  # fmt: skip
+    return clip, lip_opening(weights) * FULL_OPENING_MM
 
 
 def mouth_table(quick: bool, only: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -254,6 +289,7 @@ def mouth_table(quick: bool, only: Sequence[str]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for name, (sentences, voices), route, language in (
         ("en events, held out", english, "events", "en"),
+        ("en events, held out, lively", english, "events", "en"),
         ("en transcript, held out", english, "transcript", "en"),
         ("en no transcript, tuned", tuned, "none", "en"),
         ("en no transcript, held out", english, "none", "en"),
@@ -267,7 +303,8 @@ def mouth_table(quick: bool, only: Sequence[str]) -> dict[str, dict[str, Any]]:
         if route not in only:
             continue
         tally = Tally()
-        measure(sentences, voices, route, language, tally)
+        style = "lively" if name.endswith("lively") else "neutral"
+        measure(sentences, voices, route, language, tally, style)
         table[name] = tally.row()
         print(f"{name:28}", json.dumps(table[name], ensure_ascii=False), flush=True)
     return table

@@ -41,7 +41,7 @@ _JOLT_ROUNDS: Final = 3
 _STEEPNESS: Final = 1.3
 _TAU_PER_REACH: Final = 1.0 / 2.2  # the table's attack and release times are 2.2 time constants
 _ROUNDING_LEAD: Final = 0.6  # share of the table's lead times that is used
-_CLOSED_JAW, _TUCKED_JAW = 0.15, 0.14  # how far the jaw may hang open behind closed lips
+_CLOSED_JAW, _TUCKED_JAW = 0.14, 0.14  # how far the jaw may hang open behind closed lips
 _TUCKED_CLOSE: Final = 0.05  # mouthClose of f and v
 _CLOSE_ATTACK_S, _CLOSE_RELEASE_S = 0.06, 0.05
 _REST_HOLD_S: Final = 0.35  # the lips touch for as long between rest and a closure
@@ -66,7 +66,7 @@ _PRESSED_LIPS: Final = (
 _TUCKED_LIPS: Final = (
     ("mouthRollLower", 0.40), ("mouthUpperUpLeft", 0.14), ("mouthUpperUpRight", 0.14),
 )  # fmt: skip
-_TONGUE_OUT: Final = 0.25
+_TONGUE_OUT: Final = 0.30
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -50,8 +50,9 @@ def make_room_for_vowels(
     lengths = np.concatenate(([0.0], np.cumsum([end_s - start_s for start_s, end_s in vowels])))
     parted = []
     for before, after in pairwise(spans):
-        inside = np.searchsorted(starts, [before[0] / fps, after[1] / fps])
-        seen = lengths[inside[1]] - lengths[inside[0]] >= _SEEN_S
+        inside = np.searchsorted(starts, [before[0] / fps, after[0] / fps])
+        vowel_s = lengths[inside[1]] - lengths[inside[0]]
+        seen = vowel_s >= _SEEN_S
         while seen and after[0] - before[1] - 1 < wanted:
             if before[1] - before[0] >= max(1, after[1] - after[0]):
                 before[1] -= 1
@@ -59,7 +60,7 @@ def make_room_for_vowels(
                 after[0] += 1
             else:
                 break
-        if seen and wanted <= after[0] - before[1] - 1 <= _SHORT_OPENING_S * fps:
+        if vowel_s > 0.0 and wanted <= after[0] - before[1] - 1 <= _SHORT_OPENING_S * fps:
             parted.append((before[1] + 1, after[0] - 1))
         elif not seen and after[0] - before[1] - 1 < wanted:
             before[1] = max(before[1], after[0] - 1)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from exomni_core.arkit import CHANNEL_INDEX
 
 FULL_OPENING_MM: Final = 31.0
-# Lips part at up to 220 mm/s and meet at up to 280 mm/s.
-RELEASE_PER_S, CLOSING_PER_S = 220.0 / FULL_OPENING_MM, 280.0 / FULL_OPENING_MM
+# Lips part at up to 220 mm/s and meet at up to 250 mm/s.
+RELEASE_PER_S, CLOSING_PER_S = 220.0 / FULL_OPENING_MM, 250.0 / FULL_OPENING_MM
 LEAST_OPENING: Final = 3.0 / FULL_OPENING_MM  # of a vowel between two closures: less is not seen
 LARGEST_JOLT: Final = 0.48  # third difference at 30 fps; the promise is 0.5
 # How much mouthClose may take back, one and two frames beside a closure.

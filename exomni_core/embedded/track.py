@@ -18,7 +18,7 @@ from exomni_core.embedded.loudness import jaw_gain, loudness_db, speech_gate
 FPS: Final = 30
 # route -> how much earlier and later than it was found a closure may be.
 _SLACK_S: Final = {"tts_events": (0.0, 0.0), "transcript": (0.018, 0.024)}
-_RECOGNISED_SLACK_S: Final = (0.014, 0.038)
+_RECOGNISED_SLACK_S: Final = (0.012, 0.036)
 # style -> (scale of the mouth's movements, amount of brows, gaze and breath)
 STYLES: Final = {"quiet": (0.75, 0.6), "neutral": (1.0, 1.0), "lively": (1.4, 1.4)}
 
