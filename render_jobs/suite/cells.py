@@ -18,7 +18,7 @@ from exomni_core.files import sha256_file, write_text
 from exomni_core.metrics.sources import Item, one_config, read_items
 from exomni_core.prompt import PromptLine, read_prompts
 from render_jobs.suite.config import SetConfig, SuiteConfig, SystemConfig
-from render_jobs.suite.synthetic import make_references
+from render_jobs.suite.synthetic import config_hash, make_references
 
 OnRows = Callable[[int], None]
 
@@ -124,12 +124,13 @@ def make_synthetic(cell: Cell, out: Path) -> None:
     """Write the synthetic references of the cell's set, if they are not those of its clips."""
     folder = out / "references" / cell.set_name
     seed = cell.prompts.config.synthetic_seed
+    recipe = config_hash(seed)
     usable = [item for item in cell.items if item.path is not None]
     made_from = {item.id: sha256_file(item.path) for item in usable if item.path is not None}
     try:
         before = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
         there = all((folder / f"{name}.json").is_file() for name in made_from)
-        if there and before["made_from"] == made_from and before["seed"] == seed:
+        if there and before["made_from"] == made_from and before["config_sha256"] == recipe:
             return
     except (OSError, ValueError, KeyError, TypeError):
         pass

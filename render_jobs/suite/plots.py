@@ -86,7 +86,7 @@ def openings(panel: Panel) -> str:
     """Openings over the sounds: p, b and m shaded, sounds as bands below, as in the paper."""
     left, right, top, bottom = _LEFT, WIDTH - 14.0, 34.0, 262.0
     highest = max((v for c in panel.curves for v in c.values), default=1.0)
-    ticks = nice_ticks(highest, least=3)
+    ticks = nice_ticks(highest)
 
     def x(seconds: float) -> float:
         return left + (right - left) * min(max(seconds / panel.seconds, 0.0), 1.0)

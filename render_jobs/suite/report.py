@@ -91,17 +91,24 @@ def _warnings(suite: Suite) -> list[str]:
     if suite.record["settings"]["limit"]:
         found.append(f"Only the first {suite.record['settings']['limit']} prompts of each set were "
                      "used (--limit).")  # fmt: skip
-    found += [
-        f"{one.system} on {one.set_name}: {warning['warning']} ({warning['clips']} clips, such as "
-        f"{warning['example']})"
-        for one in suite.of("face")
-        for warning in one.result["warnings"]
-    ]
+    found += _face_warnings(suite)
     found += [f"{metric.capitalize()}: {chosen['note']}"
               for metric, chosen in suite.config.metrics.items() if chosen["note"]]  # fmt: skip
     if suite.head is not None:
         found += suite.head.facts["notes"]
     return found
+
+
+def _face_warnings(suite: Suite) -> list[str]:
+    """Each kind of warning once, with where it was met."""
+    kinds: dict[str, tuple[str, list[str]]] = {}
+    for one in suite.of("face"):
+        for warning in one.result["warnings"]:
+            kind = "".join(c for c in warning["warning"] if not c.isdigit())
+            told = f"{one.system} on {one.set_name}, {warning['clips']} clips"
+            kinds.setdefault(kind, (f"{warning['warning']} (such as {warning['example']})", []))
+            kinds[kind][1].append(told)
+    return [f"{first}: {'; '.join(where)}" for first, where in kinds.values()]
 
 
 def _clips_table(suite: Suite) -> Table:

@@ -206,9 +206,10 @@ def _by_duration(name: str, results: Sequence[Scored]) -> list[Block]:
             )
             for system, b in parts.items()
         ]  # fmt: skip
+        where = name if name == language else f"{name}, {language}"
         width = 5.0
         drawn = plots.columns(series, [*edges, edges[-1] + width], "seconds", "error rate (%)")
-        blocks.append(Figure(drawn, f"Set {name}, {language}: mean error rate by the clips' length "
+        blocks.append(Figure(drawn, f"Set {where}: mean error rate by the clips' length "
                              "in bins of 5 s, with the number of clips."))  # fmt: skip
     return blocks
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.files import sha256_file, write_text
 from exomni_core.formats import write_face
@@ -28,6 +29,7 @@ from render_jobs.manifest import content_key
 Array = npt.NDArray[np.float64]
 MODEL: Final = "synthetic"
 VERSION: Final = 1
+_JAW, _CLOSE = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
 NOTE: Final = (
     "Made up from the clips of a system itself (smoothed, damped, delayed, disturbed). It is for "
     "trying out an evaluation and says nothing about any system's quality."
@@ -100,14 +102,17 @@ def config_hash(seed: int, recipe: Recipe | None = None) -> str:
 def synthetic_weights(
     weights: Array, fps: float, rng: np.random.Generator, recipe: Recipe
 ) -> Array:
-    """(T, K) weights at `fps` -> as many, as the recipe wants; values stay in [0, 1]."""
+    """(T, 52) weights at `fps` -> as many, as the recipe wants; values stay in [0, 1]."""
     late = _delayed(_smoothed(weights, recipe.smooth_s * fps), recipe.delay_s * fps)
     noise = _smoothed(rng.standard_normal(weights.shape), recipe.noise_s * fps)
     spread = noise.std(axis=0)
     noise = recipe.noise * noise / np.where(spread > 0, spread, 1.0)
     # What the clip never moves stays still: eyes that look about would be another face.
     moves = np.ptp(weights, axis=0) > 0.0
-    return np.asarray(np.clip(recipe.gain * late + noise * moves, 0.0, 1.0))
+    made = np.asarray(np.clip(recipe.gain * late + noise * moves, 0.0, 1.0))
+    # Beyond the jaw's opening, lips would go through each other.
+    made[:, _CLOSE] = np.minimum(made[:, _CLOSE], made[:, _JAW])
+    return made
 
 
 def _make(item: Item, folder: Path, seed: int, recipe: Recipe) -> str:
