@@ -118,7 +118,7 @@ LIPS: Final[dict[str, dict[str, tuple[Vector, ...]]]] = {
 # How far the motion of the lips reaches over the skin, in centimetres: up, sideways, down.
 REACH: Final[dict[str, Vector]] = {
     "mouthSmileLeft": (1.2, 2.6, 1.6),
-    "mouthLeft": (1.0, 2.6, 2.2),
+    "mouthLeft": (1.5, 2.6, 2.2),
     "mouthRollLower": (0.6, 1.0, 0.55),
     "mouthRollUpper": (0.55, 1.0, 0.8),
     "mouthShrugLower": (0.7, 1.2, 1.6),
@@ -204,7 +204,9 @@ SPOTS: Final[dict[str, tuple[float, tuple[Spot, ...]]]] = {
         ((4.2, -6.2, 8.0), (-1.6, 0, -1.2)), ((-4.2, -6.2, 8.0), (1.6, 0, -1.2)),
     )),
     "mouthLeft": (1.5, (
-        ((0, -10.4, 9.7), (2.4, 0.2, 0.9)), ((0, -3.5, 12.1), (2.2, 0.5, 0)),
+        ((0, -10.4, 9.7), (2.4, 0.2, 0.9)), ((0, -3.5, 12.1), (2.6, 0.4, 0)),
+        ((1.45, -4.1, 10.2), (4.4, 0.8, -0.6)), ((-1.45, -4.1, 10.2), (4.0, 0.2, 0.6)),
+        ((0, -4.6, 10.6), (5.4, 0.3, 0)),
     )),
     "mouthShrugLower": (1.3, (((0, -10.4, 9.7), (0, 8.8, 4.9)),)),
     "mouthRollLower": (1.2, (((0, -10.4, 9.7), (0, -0.3, 0.4)),)),

@@ -155,7 +155,7 @@ _RELIEF: tuple[tuple[tuple[float, float], tuple[float, float], float], ...] = (
     ((3.15, -6.5), (0.55, 0.7), 0.10),  # cushion beside the corner of the mouth
     ((0.0, -8.25), (1.5, 0.42), -0.24),  # fold over the chin
     ((1.9, -7.9), (0.7, 0.6), -0.06),
-    ((0.0, -9.7), (1.3, 0.9), 0.58),  # chin
+    ((0.0, -9.7), (1.5, 1.0), 0.52),  # chin
     ((6.2, 1.9), (1.3, 1.8), -0.12),  # temple
 )
 
