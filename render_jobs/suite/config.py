@@ -23,6 +23,7 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w*)\}")
 
 _SUITE: Final = {
     "title": Field("text", "Evaluation"),
+    "note": Field("text", ""),
     "seed": Field("whole", 0),
     "systems": Field("path"),
 }
@@ -121,7 +122,10 @@ class SystemConfig:
 
 @dataclass(frozen=True)
 class SuiteConfig:
-    """All of it. metrics: options by metric, with `sets` (empty: all) and a `note` to readers."""
+    """All of it. metrics: options by metric, with `sets` (empty: all) and a `note` to readers.
+
+    note: what readers of the report must know of the whole.
+    """
 
     path: Path
     title: str
@@ -129,6 +133,7 @@ class SuiteConfig:
     sets: tuple[SetConfig, ...]
     systems: tuple[SystemConfig, ...]
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    note: str = ""
 
     def place(self, pattern: str, system: str, set_name: str) -> Path:
         """A pattern of this file as a path."""
@@ -158,8 +163,9 @@ def read_config(path: Path) -> SuiteConfig:
     unique_names([one.name for one in sets], f"{path}: [[set]]")
     unique_names([one.name for one in systems], f"{path}: [[system]]")
     config = SuiteConfig(
-        path, head["title"], head["seed"], sets, systems, _metrics(data.get("metrics", {}), path)
-    )
+        path, head["title"], head["seed"], sets, systems,
+        _metrics(data.get("metrics", {}), path), head["note"],
+    )  # fmt: skip
     _check(config)
     return config
 

@@ -29,7 +29,7 @@ from render_jobs.suite.report_speech import (
 )
 from render_jobs.suite.run import Suite
 
-_MOST_FAILURES = 100
+_MOST_FAILURES, _HASH_SHOWN = 100, 16
 
 
 def write_report(suite: Suite, out: Path) -> tuple[Path, ...]:
@@ -74,7 +74,7 @@ def _summary(suite: Suite) -> Section:
 
 
 def _warnings(suite: Suite) -> list[str]:
-    found = []
+    found = [suite.config.note] if suite.config.note else []
     synthetic = [
         one.set_name for one in suite.of("face")
         if "model=synthetic" in one.result["settings"]["reference_config"]
@@ -166,13 +166,15 @@ def _method(suite: Suite) -> Section:
     ]
     if suite.head is not None:
         rows += _head_rows(suite.head.facts)
+    told: dict[str, list[str]] = {}
     for one in suite.of("face"):
-        told = one.result["settings"]["reference_config"]
-        rows.append([f"references of {one.system} on {one.set_name}", told, ""])
-    blocks.append(Table(["what", "which", "SHA-256"], rows, names=3))
-    options = [f"{metric}: " + ", ".join(f"{k} = {_shown(v)}" for k, v in chosen.items())
-               for metric, chosen in settings["metrics"].items()]  # fmt: skip
-    blocks.append(Bullets(options))
+        sets = told.setdefault(one.result["settings"]["reference_config"], [])
+        sets += [one.set_name] if one.set_name not in sets else []
+    rows += [[f"references of {', '.join(sets)}", which, ""] for which, sets in told.items()]
+    short = [[*row[:2], str(row[2])[:_HASH_SHOWN]] for row in rows]
+    blocks.append(Table(["what", "which", "SHA-256"], short, names=3, caption="The first "
+                        f"{_HASH_SHOWN} digits of each hash; suite.json has all."))  # fmt: skip
+    blocks.append(Bullets([_options(*one) for one in settings["metrics"].items()]))
     return Section("Settings, versions, hashes", blocks)
 
 
@@ -185,7 +187,12 @@ def _head_rows(facts: Mapping[str, Any]) -> list[Sequence[Cell]]:
     ]  # fmt: skip
 
 
+def _options(metric: str, chosen: Mapping[str, Any]) -> str:
+    """What was chosen for a metric; what was left out isn't told."""
+    told = [f"{k} = {_shown(v)}" for k, v in chosen.items()
+            if k != "note" and v not in (None, "", (), [], False)]  # fmt: skip
+    return f"{metric}: {', '.join(told) or 'as usual'}"
+
+
 def _shown(value: object) -> str:
-    if value in (None, "", [], ()):
-        return "–"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
