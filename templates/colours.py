@@ -88,8 +88,8 @@ def _with_hollows(corners: FloatArray, mesh: TemplateMesh, look: Look) -> FloatA
 
 
 def _evened(mesh: TemplateMesh, look: Look) -> FloatArray:
-    """(Q, 4, 1) what makes a part as light as if it had no relief, in a matcap of ours."""
-    factors = np.ones((*mesh.polygons.shape, 1), np.float32)
+    """(Q, 4, 3) what makes a part as light as if it had no relief, in a matcap of ours."""
+    factors = np.ones((*mesh.polygons.shape, 3), np.float32)
     matcap = MATCAPS.get(look.matcap.removeprefix("generated:"))
     share = _by_part(mesh, look.even)
     chosen = np.array([any(fnmatchcase(n, p) for p in look.even) for n in mesh.part_names])
@@ -99,12 +99,9 @@ def _evened(mesh: TemplateMesh, look: Look) -> FloatArray:
     normals = vertex_normals(mesh.vertices, mesh.polygons)
     normals[~normals.any(axis=1)] = _AHEAD
     normals[:, 2] = np.abs(normals[:, 2])  # a matcap is looked up by x and y alone
-    wanted, own = (
-        shade(matcap, n)[0] @ np.array(_LUMINANCE, np.float32)
-        for n in (np.array(_AHEAD, np.float32), normals)
-    )
+    wanted, own = shade(matcap, np.array(_AHEAD, np.float32))[0], shade(matcap, normals)[0]
     ratio = np.clip(wanted / np.maximum(own, 1e-6), 0.3, 4.0)[mesh.polygons]
-    factors[..., 0] += share[:, None] * (ratio - 1.0)
+    factors += share[:, None, None] * (ratio - 1.0)
     return factors
 
 
