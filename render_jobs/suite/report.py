@@ -30,6 +30,7 @@ from render_jobs.suite.report_speech import (
 from render_jobs.suite.run import Suite
 
 _MOST_FAILURES, _HASH_SHOWN = 100, 16
+_CONFIG_HASH = "config_sha256="
 
 
 def write_report(suite: Suite, out: Path) -> tuple[Path, ...]:
@@ -170,12 +171,19 @@ def _method(suite: Suite) -> Section:
     for one in suite.of("face"):
         sets = told.setdefault(one.result["settings"]["reference_config"], [])
         sets += [one.set_name] if one.set_name not in sets else []
-    rows += [[f"references of {', '.join(sets)}", which, ""] for which, sets in told.items()]
+    rows += [_reference_row(which, sets) for which, sets in told.items()]
     short = [[*row[:2], str(row[2])[:_HASH_SHOWN]] for row in rows]
     blocks.append(Table(["what", "which", "SHA-256"], short, names=3, caption="The first "
                         f"{_HASH_SHOWN} digits of each hash; suite.json has all."))  # fmt: skip
     blocks.append(Bullets([_options(*one) for one in settings["metrics"].items()]))
     return Section("Settings, versions, hashes", blocks)
+
+
+def _reference_row(config: str, sets: Sequence[str]) -> list[Cell]:
+    parts = [part for part in config.split(", ") if not part.startswith(_CONFIG_HASH)]
+    found = [p for p in config.split(", ") if p.startswith(_CONFIG_HASH)]
+    sha256 = found[0].removeprefix(_CONFIG_HASH) if found else "not told"
+    return [f"references of {', '.join(sets)}", ", ".join(parts), sha256]
 
 
 def _head_rows(facts: Mapping[str, Any]) -> list[Sequence[Cell]]:
