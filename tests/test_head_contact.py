@@ -103,6 +103,19 @@ def lid_edges(head: TemplateMesh) -> tuple[list[int], list[int]]:
     return ordered(upper), ordered(lower)
 
 
+@pytest.mark.parametrize("more", [{"eyeSquintLeft": 0.6}, {"cheekSquintLeft": 0.6}])
+def test_the_closed_upper_lid_lies_over_the_lower_one(
+    head: TemplateMesh, more: dict[str, float]
+) -> None:
+    """Shapes add up: where a squint lifts the lower lid past the upper one, that hides it."""
+    points = pose(head, **{"eyeBlinkLeft": 1.0, **more})
+    upper, lower = lid_edges(head)
+    x = np.linspace(points[upper[0], 0], points[upper[-1], 0], 62)[12:-12]
+    top = np.interp(x, points[upper, 0], points[upper, 2])
+    low = np.interp(x, points[lower, 0], points[lower, 2])
+    assert (top - low).min() > 0
+
+
 @pytest.mark.parametrize(
     "name", ["eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"]
 )
@@ -162,3 +175,39 @@ def test_closed_lips_hide_the_teeth(head: TemplateMesh) -> None:
         cover = triangles(part_polygons(head, "face", "lips"))
         assert (depth_over(points, cover, points[teeth]) < 0).all()
         assert np.isfinite(depth_over(points, cover, points[teeth])).all()
+
+
+def test_the_mouth_is_level_at_rest_and_opens_round(head: TemplateMesh) -> None:
+    right, middle, left = head.landmarks68[[60, 62, 64]]
+    rest = pose(head)
+    assert np.abs(rest[[right, left], 1] - rest[middle, 1]).max() < 1.6
+    for weight in (0.3, 0.6, 1.0):
+        points = pose(head, jawOpen=weight)
+        width = points[left, 0] - points[right, 0]
+        assert points[middle, 1] - points[left, 1] > 0.13 * weight * width
+
+
+def test_lips_round_and_thin_where_they_should(head: TemplateMesh) -> None:
+    corner, inner = head.landmarks68[[54, 64]]
+    for name in ("mouthPucker", "mouthFunnel"):
+        move = pose(head, **{name: 1.0}) - pose(head)
+        assert move[inner, 0] < move[corner, 0] - 1.0, name  # the hole closes to a round one
+
+    def red(points: Array) -> float:
+        up, up_in, low_in, low = points[head.landmarks68[[51, 62, 66, 57]], 1]
+        return float(up - up_in + low_in - low)
+
+    pressed = pose(head, mouthPressLeft=1.0, mouthPressRight=1.0)
+    assert red(pressed) < 0.7 * red(pose(head))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.6, 1.0])
+def test_the_tongue_lies_behind_the_lower_teeth(head: TemplateMesh, weight: float) -> None:
+    points = pose(head, jawOpen=weight)
+    tongue, teeth = part_vertices(head, "tongue"), part_vertices(head, "teeth_lower")
+    tip = points[tongue[np.argmax(pose(head)[tongue, 2])]]
+    front = points[teeth[np.argmax(pose(head)[teeth, 2])]]
+    assert 3.0 < front[2] - tip[2] < 12.0
+    top = points[teeth][np.abs(points[teeth, 0]) < 8, 1].max()
+    assert points[tongue, 1].max() > top - 3.0  # it is seen over them
+    assert np.abs(tip[0]) < 0.01

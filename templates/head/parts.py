@@ -292,7 +292,7 @@ def lash_part(half: Half, face: Array) -> Part:
     grow = np.sin(np.pi * s**0.85) ** 0.8 * (0.45 + 0.55 * np.sqrt(s))
     outward = np.concatenate([0.05 + 0.45 * s**2, 0.30 + 0.25 * s, 0.95 - 0.5 * s], 1)
     below = edge + np.array([0.0, -0.028, 0.0]) * (0.2 + 0.8 * grow)
-    ridge = edge + np.array([0.0, 0.022, 0.03]) * grow
+    ridge = edge + np.array([0.0, 0.030, 0.034]) * grow
     # Single lashes stand out further at the outer end.
     stroke = 1 + 0.75 * s**2 * (np.arange(len(slots)) % 2)[:, None]
     tip = edge + np.array([0.0, 0.004, 0.01]) + outward * (0.21 * grow * stroke)

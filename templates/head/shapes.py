@@ -180,8 +180,8 @@ def _blink(rig: Rig) -> Array:
     gap = np.maximum(rig.lid_top - rig.lid_low, 0)
     # The upper lid goes nearly all the way, and lies over the lower one where that rises too.
     out = lids(rig, -0.93 * gap, 0.07 * gap)
-    upper = (rig.lid_side > 0) & (rig.points[:, 0] > 0)
-    out[:, 2] += 0.06 * np.where(upper, smooth(rig.lid_share, 0.5, 1.0), 0.0) * _profile(rig)
+    layer = np.where(rig.lid_side > 0, 0.06, -0.07) * (rig.points[:, 0] > 0)
+    out[:, 2] += layer * smooth(rig.lid_share, 0.5, 1.0) * _profile(rig)
     # The eyeball sinks a little under a closing lid, as real ones do: half-way, where offsets
     # add up along a straight line, the lid would touch it otherwise.
     own = np.isin(rig.moved_by, ("eye", "glint")) & (rig.points[:, 0] > 0)
