@@ -102,10 +102,14 @@ def _row_light(
 def _mean_near(points: FloatArray, values: FloatArray, reach: float) -> FloatArray:
     """(n,) the mean of the values of the points within `reach` of each of the (n, 3) points."""
     mean = np.empty(len(points), np.float32)
-    for start in range(0, len(points), 512):
-        gap = points[start : start + 512, None] - points[None]
+    order = np.argsort(points[:, 0], kind="stable")
+    points, values = points[order], values[order]
+    for start in range(0, len(points), 128):
+        some = points[start : start + 128]
+        low, high = np.searchsorted(points[:, 0], (some[0, 0] - reach, some[-1, 0] + reach))
+        gap = some[:, None] - points[None, low:high]
         near = (gap * gap).sum(axis=2) < reach * reach
-        mean[start : start + 512] = (near * values).sum(axis=1) / near.sum(axis=1)
+        mean[order[start : start + 128]] = (near * values[low:high]).sum(axis=1) / near.sum(axis=1)
     return mean
 
 
