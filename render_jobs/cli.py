@@ -73,7 +73,8 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             from render_jobs.console import EXIT_INTERRUPTED
 
-            again = " Run the same command again to go on." if "batch" in sys.argv else ""
+            goes_on = {"batch", "run", "suite"}.intersection(sys.argv[1:4])
+            again = " Run the same command again to go on." if goes_on else ""
             click.echo(f"\nStopped.{again}", err=True)
             sys.exit(EXIT_INTERRUPTED)
 

@@ -54,7 +54,8 @@ def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     Every answer is on disk before the rater's browser hears of it; a stopped or killed server goes
     on where it was when it is started again. It doesn't start when a video or the plan was changed.
     """
-    from render_jobs.study.serving import Settings, StudyServer, end_on_signals, start_log
+    from exomni_core.server.listening import end_on_signals, start_log
+    from render_jobs.study.serving import Settings, StudyServer
 
     chosen["join"] = chosen["join"] or bool(chosen["prolific_code"])
     server = StudyServer(folder, Settings(**chosen))
@@ -188,6 +189,7 @@ def _announce(server: Any, *, as_json: bool) -> None:
     from render_jobs.study.exporting import seats_of
     from render_jobs.study.links import rater_links
     from render_jobs.study.serving import telling_texts
+    from render_jobs.study.texts import is_word_of_ours
 
     keys, base = server.store.keys, server.url
     links = rater_links(keys, base, seats_of(server.folder))
@@ -197,7 +199,7 @@ def _announce(server: Any, *, as_json: bool) -> None:
         join += (
             "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
         )
-    told = telling_texts(server.study)
+    told = [name for name in telling_texts(server.study) if not is_word_of_ours(name)]
     if as_json:
         print_json({"url": base, "port": server.port, "admin": admin, "join": join,
                     "links": dict(links), "named_systems": told})  # fmt: skip

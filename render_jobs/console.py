@@ -173,7 +173,8 @@ class LineDisplay(QuietDisplay):
         """Say what there is to do, since the first row may take a while."""
         super().planned(plan, options)
         todo = len(plan.todo)
-        click.echo(f"{self.rows_total} prompts, {todo} to make with {options.engine}", err=True)
+        rows = "1 prompt" if self.rows_total == 1 else f"{self.rows_total} prompts"
+        click.echo(f"{rows}, {todo} to make with {options.engine}", err=True)
 
     def row(self, row: Row) -> None:
         """Say how the row ended."""

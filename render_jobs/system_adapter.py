@@ -214,5 +214,9 @@ def check_adapter(system: AdapterSystem) -> list[str]:
     try:
         subprocess.run([program, "--version"], capture_output=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        problems.append(f"the interpreter {program} can't be started ({error})")
+        reason = getattr(error, "strerror", None) or error
+        problems.append(
+            f"the interpreter {program} can't be started ({reason}); set python to the "
+            "checkout's own"
+        )
     return problems

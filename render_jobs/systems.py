@@ -164,7 +164,11 @@ def read_systems(path: Path) -> dict[str, System]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read ({error})", field="config") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(
+            f"{path} can't be read ({reason}); make one with: exorender systems example > {path}",
+            field="config",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is broken TOML ({error})", field="config") from error
     tables = data.get("systems")

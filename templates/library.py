@@ -87,7 +87,7 @@ def checked_name(name: str) -> str:
             field="name",
         )
     if (BUNDLED / name).exists():
-        raise InputError(f"{name!r} is the name of a bundled part; choose another", field="name")
+        raise InputError(f"{name!r} comes with the program; choose another name", field="name")
     return name
 
 

@@ -102,8 +102,8 @@ def read_ratings(path: Path, bad: list[BadRow] | None = None) -> list[Rating]:
         missing = [name for name in _REQUIRED if name not in (reader.fieldnames or ())]
         if missing:
             raise InputError(
-                f"{path} line 1: the table lacks the column {', '.join(missing)}; "
-                f"it needs {', '.join(_REQUIRED)}", field=missing[0],
+                f"{path} line 1: the table lacks the column {', '.join(missing)}; name a "
+                "ratings.csv as exorender study export writes it", field=missing[0],
             )  # fmt: skip
         for values in reader:
             row = _parse(values, reader.line_num)

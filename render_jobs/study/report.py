@@ -112,7 +112,8 @@ def _all_or(about: Sequence[str], names: Sequence[str]) -> str:
 def summary_lines(facts: Facts, target: str) -> list[str]:
     """A few lines for a terminal: who was kept, then one line per comparison."""
     cleaning = facts["cleaning"]
-    out = cleaning["excluded_raters"]
+    why = cleaning.get("excluded_why", {})
+    out = [f"{name} ({why[name]})" if name in why else name for name in cleaning["excluded_raters"]]
     which = main_analysis(facts)
     lines = [
         f"{cleaning['main_ratings']} main ratings; left out: {cleaning['dropped_missing']} "

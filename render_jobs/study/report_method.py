@@ -59,11 +59,15 @@ def _size(source: Source, cleaned: Cleaned, days: list[str]) -> str:
     when = "" if not days else f", {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
     languages = sorted({row.language for row in raw if row.language})
     return (
-        f"{len(raw)} ratings by {len(raters)} raters of {len(pairs)} pairs of videos"
+        f"{len(raw)} ratings by {_raters(raters)} of {len(pairs)} pairs of videos"
         f"{' in ' + ', '.join(languages) if languages else ''}{when}. After exclusions "
-        f"{len(cleaned.clean)} ratings by {len({row.rater_id for row in cleaned.clean})} raters "
+        f"{len(cleaned.clean)} ratings by {_raters({row.rater_id for row in cleaned.clean})} "
         f"remain. Target: {source.target}."
     )
+
+
+def _raters(raters: set[str]) -> str:
+    return "1 rater" if len(raters) == 1 else f"{len(raters)} raters"
 
 
 def method_section(facts: Facts, about_facts: Facts) -> Section:

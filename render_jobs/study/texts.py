@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,15 @@ class Texts:
             )
             for language, text in self.consent.items()
         }
+
+
+def is_word_of_ours(name: str) -> bool:
+    """Whether the built-in texts hold this name anyway: they ask for a quiet place, and a system
+    may well be called "quiet"; there it tells raters nothing.
+    """
+    ours = [_read(_FOLDER / "consent.json"), *_read(_FOLDER / "protocol.json").values()]
+    words = " ".join(text[language] for text in ours for language in PAGE_LANGUAGES)
+    return bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words, re.IGNORECASE))
 
 
 def read_texts(own: Path | None, audio: AudioMode) -> Texts:

@@ -81,7 +81,8 @@ def verdict(name: str, facts: Facts, adjusted_p: float | None, of: int) -> tuple
     """
     target, other = versus(name)
     overall, p = facts["rating_level"]["overall"], facts["p_cluster_t"]
-    size = f"{facts['n_ratings']} ratings of {facts['n_pairs']} pairs by {facts['n_raters']} raters"
+    raters = "1 rater" if facts["n_raters"] == 1 else f"{facts['n_raters']} raters"
+    size = f"{facts['n_ratings']} ratings of {facts['n_pairs']} pairs by {raters}"
     found = f"overall of {target} {percent(overall)}"
     if p is None:
         return (

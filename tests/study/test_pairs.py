@@ -35,6 +35,7 @@ from render_jobs.study.plan import (
 )
 from render_jobs.study.runs import read_run, read_runs
 from render_jobs.study.sound import LOUDNESS_LUFS, integrated_loudness
+from render_jobs.study.texts import is_word_of_ours
 
 NAMES = ("velvet_otter", "copper_heron", "amber_lynx")
 
@@ -377,6 +378,11 @@ def test_own_texts_are_taken_and_checked(two_runs, tmp_path):
                                  "consent": {"en": "x"}}))  # fmt: skip
     with pytest.raises(InputError, match=r"protocol \(en\) names the system"):
         build_study(options(two_runs, tmp_path / "t", texts=texts))
+
+
+def test_our_texts_tell_nothing_of_a_system_with_a_common_name():
+    assert is_word_of_ours("quiet")
+    assert not is_word_of_ours("emotalk")
 
 
 def test_a_changed_study_is_refused(study_copy):

@@ -18,7 +18,7 @@ from render_jobs.cli import main
 from render_jobs.study.analysis import analyse
 from render_jobs.study.plan import read_study
 from render_jobs.study.ratings import BadRow, read_ratings, write_ratings
-from render_jobs.study.report import write_report
+from render_jobs.study.report import summary_lines, write_report
 from render_jobs.study.sources import gather
 from render_jobs.study.wording import agreement_words, pair_caution, verdict
 
@@ -357,6 +357,12 @@ def test_a_served_study_is_reported_from_its_own_store(study_copy, tmp_path):
     cleaning = facts["cleaning"]
     assert cleaning["catch"] == {f"R0{n}": {"passed": 2, "total": 2} for n in (1, 2, 3)}
     assert cleaning["excluded_why"] == {}
+    bored = {
+        **facts["cleaning"],
+        "excluded_raters": ["R02"],
+        "excluded_why": {"R02": "passed 0 of 2"},
+    }
+    assert "raters R02 (passed 0 of 2)." in summary_lines({**facts, "cleaning": bored}, target)[0]
     # nobody can have watched: the server's clock caps what these hasty raters claim
     assert (cleaning["too_fast_main"], facts["clean"]["comparisons"]) == (18, {})
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

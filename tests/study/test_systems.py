@@ -176,8 +176,9 @@ cwd = "tool"
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    _, told = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert told.decode().endswith("Stopped. Run the same command again to go on.\n")
     assert gone(int(child.read_text()))
     rows = read_rows(tmp_path / "run" / "manifest.jsonl")
     assert {key: row.status for key, row in rows.items()} == {"p0": "done"}
@@ -537,6 +538,12 @@ def test_a_wrong_systems_file_is_one_sentence(text, tmp_path):
         read_systems(config(tmp_path, text))
     assert WRONG[text] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_systems_file_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_systems(tmp_path / "mine.toml")
+    assert "mine.toml can't be read (No such file or directory); make one with" in str(caught.value)
 
 
 def test_commands(spoken, tmp_path, make_clip):
