@@ -48,7 +48,8 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
 
     Jobs name the engine that they want; --engine omni makes that one ready at once.
     """
-    from exomni_core.server.app import EngineServer, Settings, end_on_signals, leave, start_log
+    from exomni_core.server.app import EngineServer, Settings, leave
+    from exomni_core.server.listening import end_on_signals, start_log
 
     _check_host(host, allow_remote=chosen["allow_remote"])
     engine, options = chosen["engine"], engine_settings(chosen)

@@ -15,13 +15,11 @@ import logging
 import os
 import signal
 import socket
-import socketserver
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any, Final
 
 from exomni_core import __version__
@@ -30,6 +28,7 @@ from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
 from exomni_core.server.handler import Handler
 from exomni_core.server.jobs import Jobs
+from exomni_core.server.listening import Listener, end_on_signals, start_log
 from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch, sweep
 from exomni_core.server.uploads import Uploads
@@ -81,26 +80,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class EngineServer(ThreadingHTTPServer):
+class EngineServer(Listener):
     """The server: listens from the moment it is made; `run` until `end`."""
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
-    request_queue_size = 128
+    log = LOG
 
     def __init__(self, settings: Settings) -> None:
         """Raises InputError(field="port" or "host") if it can't listen there."""
         self.settings, self.token = settings, settings.token
-        self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         self.heavy = threading.Semaphore(_HEAVY_AT_ONCE)
-        self._connections = threading.Semaphore(MAX_CONNECTIONS)
         self._ending = threading.Event()
         self._touched = time.monotonic()
-        try:
-            super().__init__((settings.host, settings.port), Handler)
-        except OSError as error:
-            raise _cannot_listen(settings, error) from error
+        super().__init__(settings.host, settings.port, Handler, most=MAX_CONNECTIONS)
         sweep()
         self.scratch = Scratch()
         self.jobs = Jobs()
@@ -111,15 +102,9 @@ class EngineServer(ThreadingHTTPServer):
         self._names = _names(settings)
 
     @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server_address[1])
-
-    @property
     def url(self) -> str:
         """Where it listens, for people."""
-        host = self.settings.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return self.url_at(self.settings.host)
 
     @property
     def is_stopping(self) -> bool:
@@ -188,31 +173,6 @@ class EngineServer(ThreadingHTTPServer):
         """Called at the end of each request."""
         LOG.info("%s", line)
 
-    def server_bind(self) -> None:
-        """As the base class's base: the one between asks the name server for our name."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.settings.host, self.port
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for the connection, unless there are too many."""
-        if not self._connections.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """As the base class, counted."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._connections.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that went away is no news; anything else is for the log."""
-        del request
-        if not isinstance(sys.exc_info()[1], OSError):
-            LOG.exception("a request from %s failed", client_address[0])
-
     def _is_forgotten(self, parent: int | None) -> bool:
         if parent is not None and os.name == "posix" and os.getppid() != parent:
             LOG.info("the parent has gone: ending")
@@ -224,19 +184,6 @@ class EngineServer(ThreadingHTTPServer):
             LOG.info("nothing to do for %.0f s: ending", idle_s)
             return True
         return False
-
-
-def end_on_signals(server: EngineServer) -> None:
-    """Ctrl-C and a polite kill end the server in good order."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.end())
-
-
-def start_log() -> None:
-    """One line for each request and job, on stderr."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-    )
 
 
 def main() -> int:
@@ -285,25 +232,6 @@ def _names(settings: Settings) -> frozenset[str]:
     more = (settings.host, *settings.allow_hosts)
     remote = () if is_loopback(settings.host) else (own, own.partition(".")[0], f"{own}.local")
     return frozenset({"localhost", *remote, *(name.lower() for name in more)})
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> InputError:
-    import errno
-
-    where = f"{settings.host}:{settings.port}"
-    if error.errno == errno.EADDRINUSE:
-        return InputError(
-            f"port {settings.port} of {settings.host} is taken by another program; choose another "
-            "(0 takes any that is free)",
-            field="port",
-        )
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return InputError(
-            f"{settings.host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
-            field="host",
-        )
-    return InputError(f"can't listen at {where} ({error.strerror}); choose another port",
-                      field="port")  # fmt: skip
 
 
 if __name__ == "__main__":

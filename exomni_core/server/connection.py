@@ -13,45 +13,30 @@ import errno
 import hmac
 import logging
 import re
-import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
 from exomni_core.errors import EnvironmentProblem, ExOmniError
 from exomni_core.server import protocol
+from exomni_core.server.peer import Peer, Refusal, Route
 
 if TYPE_CHECKING:
     from exomni_core.server.app import EngineServer
 
 LOG: Final = logging.getLogger("exomni.server")
 _JSON: Final = "application/json"
-_PATIENCE_S: Final = 30.0  # for a peer that sends or takes nothing
-_LINGER_S: Final = 1.0
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-Route = tuple[str, re.Pattern[str], Callable[..., None]]
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, no fault of ours)
-    """Ends a request with a status and a sentence."""
-
-    def __init__(self, status: HTTPStatus, sentence: str, **fields: Any) -> None:
-        super().__init__(sentence)
-        self.status, self.body = status, {"error": sentence, **fields}
-
-
-class Connection(BaseHTTPRequestHandler):
+class Connection(Peer):
     """One connection; `routes`: method, pattern of the path, answer."""
 
     server: EngineServer
     routes: ClassVar[tuple[Route, ...]] = ()
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "exomni", ""
-    timeout = _PATIENCE_S
-    disable_nagle_algorithm = True
+    server_version = "exomni"
 
     def do_GET(self) -> None:
         """Answer."""
@@ -153,22 +138,7 @@ class Connection(BaseHTTPRequestHandler):
         return size
 
     def _read_body(self, limit: int, *, needed: bool = False) -> bytes:
-        size = self._length(limit, needed=needed)
-        self._continue()
-        body = self.rfile.read(size) if size else b""
-        if len(body) < size:
-            raise ConnectionError("the request ended early")
-        self._unread = False
-        return body
-
-    def handle_expect_100(self) -> bool:
-        """Wait with "100 Continue" until the request has passed the gates."""
-        return True
-
-    def _continue(self) -> None:
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            self.send_response_only(HTTPStatus.CONTINUE)
-            super().end_headers()
+        return self._body_of(self._length(limit, needed=needed))
 
     def _head(self, status: HTTPStatus, kind: str, headers: dict[str, str]) -> None:
         self._status = status
@@ -199,32 +169,8 @@ class Connection(BaseHTTPRequestHandler):
         for line in lines:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
 
-    def _refuse(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        """Send an error; whatever of the request is unread makes the connection unusable."""
-        if self._status:  # the answer has begun: all that is left is to break it off
-            self.close_connection = True
-            return
-        if self._unread and self._may_have_body():
-            self.close_connection = True
-        with contextlib.suppress(OSError):
-            self._send_json(body, status)
-            if self.close_connection:
-                self._linger()
-
-    def _may_have_body(self) -> bool:
-        return (
-            self.headers.get("Content-Length", "0").strip() != "0"
-            or self.headers.get("Transfer-Encoding") is not None
-        )
-
-    def _linger(self) -> None:
-        """Take in some of what the peer still sends: a reset could cost it our answer."""
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        end = time.monotonic() + _LINGER_S
-        self.connection.settimeout(0.2)
-        while time.monotonic() < end and self.connection.recv(1 << 16):
-            pass
+    def _send_refusal(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+        self._send_json(body, status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """For requests so broken that they reach no method: JSON instead of a page."""
@@ -232,21 +178,11 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         if not hasattr(self, "command") or self.command is None:
             self.command = "?"
-        if not hasattr(self, "_started"):
-            self._started = time.monotonic()
+        self._started = self._started or time.monotonic()
         sentence = message or HTTPStatus(code).phrase
         with contextlib.suppress(OSError):
             self._send_json({"error": f"the request can't be read: {sentence}"}, HTTPStatus(code))
         self._tell()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
-        """Nothing: `_tell` logs each request once, when it is over."""
-
     def _tell(self) -> None:
-        path = urlsplit(getattr(self, "path", "?")).path
-        shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
-        took_ms = 1000.0 * (time.monotonic() - self._started)
-        self.server.log_request_line(
-            f"{self.client_address[0]} {str(self.command)[:10]} {shown} {int(self._status)} "
-            f"{took_ms:.0f} ms"
-        )
+        self.server.log_request_line(f"{self.client_address[0]} {self._told()}")

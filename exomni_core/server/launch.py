@@ -51,7 +51,7 @@ class Service:
         return ServiceClient(self.address, self.token, timeout_s)
 
     def stop(self, wait_s: float = _END_S) -> None:
-        """End it, politely, then by force; waits until it and its helpers are gone."""
+        """End it, politely, then by force; waits until it is gone and its helpers are killed."""
         end_process(self.process, wait_s)
 
     def log_tail(self, lines: int = 30) -> str:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import socket
 import time
-from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final
 from urllib.parse import urlsplit
 
 from exomni_core.errors import InputError, WorkerError
+from exomni_core.server.peer import Peer, Refusal, Route
 from exomni_core.server.protocol import json_bytes
 from render_jobs.study.media import TYPES, span_of
 from render_jobs.study.posts import MAX_BODY_BYTES, NotYoursError, OtherTabError, read_body
@@ -30,9 +28,7 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("exomni.study")
 HEAD_S: Final = 10.0  # for a whole request to arrive
 IDLE_S: Final = 20.0  # for a connection to be kept without a request
-_SEND_S: Final = 30.0  # for a peer that takes nothing
 _PIECE: Final = 256 << 10
-_LINGER_S: Final = 1.0
 _TOKEN: Final = re.compile(r"(?<=/)(r|admin|join)/[^/]+")
 POLICY: Final = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -49,27 +45,14 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "X-Robots-Tag": "noindex, nofollow",
 }
-Route = tuple[str, re.Pattern[str], Callable[..., None]]
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, no fault of ours)
-    """Ends a request with a status and a sentence."""
-
-    def __init__(self, status: HTTPStatus, sentence: str, **fields: Any) -> None:
-        super().__init__(sentence)
-        self.status, self.body = status, {"error": sentence, **fields}
-
-
-class Gate(BaseHTTPRequestHandler):
+class Gate(Peer):
     """One connection; `routes`: method, pattern of the path, answer."""
 
     server: StudyServer
     routes: ClassVar[tuple[Route, ...]] = ()
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "study", ""
-    timeout = _SEND_S
-    disable_nagle_algorithm = True
-    _started, _status, _unread = 0.0, 0, True  # for requests too broken to be parsed
+    server_version = "study"
 
     def handle_one_request(self) -> None:
         """As the base class, with a limit on how long a request may take to arrive."""
@@ -143,12 +126,7 @@ class Gate(BaseHTTPRequestHandler):
         size = int(lengths[0])
         if size > MAX_BODY_BYTES:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{MAX_BODY_BYTES} bytes at most")
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            self.send_response_only(HTTPStatus.CONTINUE)
-            super().end_headers()
-        body = self.rfile.read(size)
-        if len(body) < size:
-            raise ConnectionError("the request ended early")
+        body = self._body_of(size)
         self._arrived()
         return read_body(body)
 
@@ -163,10 +141,6 @@ class Gate(BaseHTTPRequestHandler):
         own = {self.headers.get("Host", "").lower(), self.server.public_host}
         if not host or host not in own:
             raise Refusal(HTTPStatus.FORBIDDEN, "another site can't post here")
-
-    def handle_expect_100(self) -> bool:
-        """Wait with "100 Continue" until the request has passed the gates."""
-        return True
 
     def _arrived(self) -> None:
         self._unread = False
@@ -242,35 +216,12 @@ class Gate(BaseHTTPRequestHandler):
                          HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, Accept_Ranges="bytes",
                          Content_Range=f"bytes */{size}")  # fmt: skip
 
-    def _refuse(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        if self._status:  # the answer has begun: all that is left is to break it off
-            self.close_connection = True
-            return
-        if self._unread and self._may_have_body():
-            self.close_connection = True
-        with contextlib.suppress(OSError):
-            wants_page = "text/html" in self.headers.get("Accept", "")
-            if wants_page and self.command in ("GET", "HEAD") and status == HTTPStatus.NOT_FOUND:
-                self._send_bytes(self.server.page.body("missing.html"), TYPES[".html"], status)
-            else:
-                self._send_json(body, status)
-            if self.close_connection:
-                self._linger()
-
-    def _may_have_body(self) -> bool:
-        return (
-            self.headers.get("Content-Length", "0").strip() != "0"
-            or self.headers.get("Transfer-Encoding") is not None
-        )
-
-    def _linger(self) -> None:
-        """Take in some of what the peer still sends: a reset could cost it our answer."""
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        end = time.monotonic() + _LINGER_S
-        self.connection.settimeout(0.2)
-        while time.monotonic() < end and self.connection.recv(1 << 16):
-            pass
+    def _send_refusal(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+        wants_page = "text/html" in self.headers.get("Accept", "")
+        if wants_page and self.command in ("GET", "HEAD") and status == HTTPStatus.NOT_FOUND:
+            self._send_bytes(self.server.page.body("missing.html"), TYPES[".html"], status)
+        else:
+            self._send_json(body, status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """For requests so broken that they reach no method: JSON instead of a page."""
@@ -281,11 +232,5 @@ class Gate(BaseHTTPRequestHandler):
             self._send_json({"error": "the request can't be read"}, HTTPStatus(code))
         self._tell()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
-        """Nothing: `_tell` logs each request once, when it is over."""
-
     def _tell(self) -> None:
-        path = _TOKEN.sub(r"\1/…", urlsplit(getattr(self, "path", "?")).path)
-        shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
-        took_ms = 1000.0 * (time.monotonic() - self._started)
-        LOG.info("%s %s %d %.0f ms", str(self.command)[:10], shown, int(self._status), took_ms)
+        LOG.info("%s", self._told(_TOKEN))

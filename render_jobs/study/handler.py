@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
+from exomni_core.server.peer import Refusal, Route
 from render_jobs.study import posts
-from render_jobs.study.gates import Gate, Refusal, Route
+from render_jobs.study.gates import Gate
 from render_jobs.study.links import token_hash
 from render_jobs.study.media import TYPES
 from render_jobs.study.plan import VIDEO_FOLDER

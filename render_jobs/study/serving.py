@@ -7,23 +7,19 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import re
-import signal
 import socket
-import socketserver
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import write_text
+from exomni_core.server.listening import Listener
 from render_jobs.study.handler import Handler
 from render_jobs.study.links import PROLIFIC_FILE, base_url, load_keys
 from render_jobs.study.media import TYPES
@@ -113,13 +109,10 @@ class Page:
         return self._files[name].body
 
 
-class StudyServer(ThreadingHTTPServer):
+class StudyServer(Listener):
     """The server: listens from the moment it is made; `run` until `end`."""
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
-    request_queue_size = 256
+    log = LOG
 
     def __init__(self, folder: Path, settings: Settings, sound: SoundCheck | None = None) -> None:
         """Raises InputError when the study was changed, or it can't listen there.
@@ -140,19 +133,12 @@ class StudyServer(ThreadingHTTPServer):
         self._deadlines: dict[socket.socket, float] = {}
         self._guard = threading.Lock()
         self._ending = threading.Event()
-        self._free = threading.Semaphore(MAX_CONNECTIONS)
-        self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         self.store = Store(self.study, self.folder, keys)
         try:
-            super().__init__((settings.host, settings.port), Handler)
-        except OSError as error:
+            super().__init__(settings.host, settings.port, Handler, most=MAX_CONNECTIONS)
+        except InputError:
             self.store.close()
-            raise _cannot_listen(settings, error) from error
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server_address[1])
+            raise
 
     @property
     def url(self) -> str:
@@ -162,7 +148,7 @@ class StudyServer(ThreadingHTTPServer):
         host = self.settings.host
         if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
             host = _own_address()
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return self.url_at(host)
 
     def run(self) -> None:
         """Serve until `end`; then let answers that have come in be written."""
@@ -212,31 +198,12 @@ class StudyServer(ThreadingHTTPServer):
         with self._guard:
             self._deadlines.pop(connection, None)
 
-    def server_bind(self) -> None:
-        """As the base class's base: the one between asks the name server for our name."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.settings.host, self.port
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for the connection, unless there are too many."""
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """As the base class, counted."""
+        """As the base class; a connection that has ended can't be late."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self.unwatch(request)
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that went away is no news; anything else is for the log, without its address."""
-        del request, client_address
-        if not isinstance(sys.exc_info()[1], OSError):
-            LOG.exception("a request failed")
 
     def _drop_late(self) -> None:
         """Cut connections whose request comes byte by byte, or never."""
@@ -250,19 +217,6 @@ class StudyServer(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
-
-
-def end_on_signals(server: StudyServer) -> None:
-    """Ctrl-C and a polite kill end the server in good order."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.end())
-
-
-def start_log() -> None:
-    """One line for each request, on stderr."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-    )
 
 
 def telling_texts(study: Study) -> list[str]:
@@ -302,23 +256,3 @@ def _own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> InputError:
-    import errno
-
-    if error.errno == errno.EADDRINUSE:
-        return InputError(
-            f"port {settings.port} of {settings.host} is taken by another program; choose another "
-            "with --port (0 takes any that is free)",
-            field="port",
-        )
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return InputError(
-            f"{settings.host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
-            field="host",
-        )
-    return InputError(
-        f"can't listen at {settings.host}:{settings.port} ({error.strerror}); choose another port",
-        field="port",
-    )

@@ -146,7 +146,7 @@ def test_stopped_in_the_middle_of_work(doomed, wait_for):
     started = time.monotonic()
     doomed.stop()
     assert time.monotonic() - started < 4.0
-    assert not alive(helper)
+    wait_for(lambda: not alive(helper))  # it is killed, but not waited for: it is no child
 
 
 def test_folders_of_killed_servers_are_swept(temporary, monkeypatch):

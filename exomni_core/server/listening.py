@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An address in, a server that listens there out: threads, and a limit on connections.
+
+What the engine process and a study's page have in common; the standard library alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import socketserver
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from exomni_core.errors import InputError
+
+
+class Listener(ThreadingHTTPServer):
+    """Listens from the moment it is made. most: connections at a time; more are cut at once."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let others take the port over
+    request_queue_size = 256
+    log = logging.getLogger("exomni")
+
+    def __init__(
+        self, host: str, port: int, handler: type[BaseHTTPRequestHandler], *, most: int
+    ) -> None:
+        """Raises InputError(field="port" or "host") if it can't listen there."""
+        self._host, self._free = host, threading.Semaphore(most)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            super().__init__((host, port), handler)
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+    def url_at(self, host: str) -> str:
+        """Its address by that name or number of this machine."""
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def server_bind(self) -> None:
+        """As the base class's base: the one between asks the name server for our name."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self._host, self.port
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the connection, unless there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As the base class, counted."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that went away is no news; anything else is for the log, without its address."""
+        del request, client_address
+        if not isinstance(sys.exc_info()[1], OSError):
+            self.log.exception("a request failed")
+
+
+class Ends(Protocol):
+    """What `end_on_signals` needs of a server."""
+
+    def end(self) -> None:
+        """Let it return soon; from any thread."""
+
+
+def end_on_signals(server: Ends) -> None:
+    """Ctrl-C and a polite kill end the server in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.end())
+
+
+def start_log() -> None:
+    """One line for each request and job, on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> InputError:
+    if error.errno == errno.EADDRINUSE:
+        return InputError(
+            f"port {port} of {host} is taken by another program; choose another with --port (0 "
+            "takes any that is free)",
+            field="port",
+        )
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InputError(
+            f"{host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
+            field="host",
+        )
+    return InputError(
+        f"can't listen at {host}:{port} ({error.strerror}); choose another port", field="port"
+    )
