@@ -51,7 +51,7 @@ _face_options = _chain(
                  help="Rows per second of arrays and CSV files, if they don't tell."),
     click.option("--system", default="", metavar="NAME", help="Which system's lines of a list."),
     click.option("--ref-system", default="", metavar="NAME", help="The same, for the references."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
                  help="For the shuffled baseline and the intervals."),
     click.option("--fixture", type=FILE,
                  help="Score an npz that holds a head and pairs of series instead."),
@@ -70,13 +70,13 @@ _sync_options = _chain(
     click.option("--fps", type=click.FloatRange(1, 240), metavar="RATE",
                  help="Rows per second of arrays and CSV files, if they don't tell."),
     click.option("--system", default="", metavar="NAME", help="Which system's lines of a list."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
                  help="For the intervals."),
     click.option("--blender", type=FILE, help="Read .blend files with this Blender program."),
 )  # fmt: skip
 
 
-@click.group(name="eval")
+@click.group(name="eval", short_help="Measure faces, speech and time.")
 def evaluate() -> None:
     """Measure faces and speech: tables with baselines, intervals and hashes."""
 

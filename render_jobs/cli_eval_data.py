@@ -42,7 +42,7 @@ def _import_options(mode: str) -> Callable[[Command], Command]:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
-@evaluate.group(name="import")
+@evaluate.group(name="import", short_help="A prompts file of a benchmark that you have.")
 def import_() -> None:
     """Make a prompts file of a benchmark that you have downloaded."""
 
@@ -138,7 +138,7 @@ def _write(bench: str, entries: Iterable[Entry], chosen: dict[str, Any]) -> None
         sys.exit(EXIT_SOME_FAILED)
 
 
-@evaluate.group(name="voicebench")
+@evaluate.group(name="voicebench", short_help="To VoiceBench's own scripts and back.")
 def voicebench_files() -> None:
     """Write what VoiceBench's own scripts read, run them, and read their results."""
 

@@ -25,7 +25,7 @@ def _chain(*options: Command) -> Callable[[Command], Command]:
 
 
 _seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-                            help="For the intervals.")  # fmt: skip
+                            metavar="N", help="For the intervals.")  # fmt: skip
 _transcript_options = _chain(
     click.option("--hyp", type=FILE, metavar="JSONL",
                  help='Transcripts: lines of {"id": ..., "text": ...}.'),

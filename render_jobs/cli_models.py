@@ -197,7 +197,7 @@ def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bo
 
 @models.command(name="make-tiny", short_help="Write a tiny random model, to try things out.")
 @click.argument("folder", type=_PATH, metavar="DIR")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
               help="For the random weights.")  # fmt: skip
 @_json_option
 def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from exomni_core.prompt import Prompt
 
 
-@click.command(cls=HeadedCommand)
+@click.command(cls=HeadedCommand, short_help="Let the neural engine answer a line or a recording.")
 @click.argument("text", required=False)
 @click.option("-o", "--output", type=NEW_FILE, help="File to write: .mp4 or .clip.")
 @click.option("--text-only", is_flag=True, help="Print the answer; write no file.")

@@ -19,7 +19,7 @@ class _Study(click.Group):
     command_class = HeadedCommand
 
 
-@click.group(cls=_Study)
+@click.group(cls=_Study, short_help="Human A/B studies: show them to people, report.")
 def study() -> None:
     """Human A/B studies: plan them, show them to people, report what they prove.
 

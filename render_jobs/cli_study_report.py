@@ -25,7 +25,7 @@ _BAD_SHOWN: Final = 10
               "plan's].")  # fmt: skip
 @click.option("-o", "--output", type=_NEW_FOLDER,
               help="Folder for report.md, report.html and report.json.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
               help="Of the bootstrap.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 def report(
@@ -75,19 +75,22 @@ def _tell(facts: dict[str, Any], target: str, files: tuple[Path, ...]) -> None:
 
 
 @click.command(short_help="How many raters and items a study needs.")
-@click.option("--raters", type=click.IntRange(2, 500), required=True, metavar="R")
+@click.option("--raters", type=click.IntRange(2, 500), required=True, metavar="R",
+              help="People who finish.")  # fmt: skip
 @click.option("--pairs", type=click.IntRange(2, 1000), required=True, metavar="N",
               help="Items, each rated by every rater.")  # fmt: skip
-@click.option("--p", "share", type=_SHARE, default=0.6, show_default=True,
+@click.option("--p", "share", type=_SHARE, default=0.6, show_default=True, metavar="SHARE",
               help="True share of the target's wins among answers that are no tie.")  # fmt: skip
 @click.option("--tie", type=click.FloatRange(0, 1, max_open=True), default=0.07, show_default=True,
-              help="Share of ties.")  # fmt: skip
+              metavar="SHARE", help="Share of ties.")  # fmt: skip
 @click.option("--sd-rater", type=click.FloatRange(0, 10), default=0.3, show_default=True,
-              help="Spread of raters, on the logit.")  # fmt: skip
+              metavar="SD", help="Spread of raters, on the logit.")  # fmt: skip
 @click.option("--sd-item", type=click.FloatRange(0, 10), default=0.8, show_default=True,
-              help="Spread of items, on the logit.")  # fmt: skip
-@click.option("--runs", type=click.IntRange(100, 200_000), default=2000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+              metavar="SD", help="Spread of items, on the logit.")  # fmt: skip
+@click.option("--runs", type=click.IntRange(100, 200_000), default=2000, show_default=True,
+              metavar="N", help="Simulated studies.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="Of the simulation.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 def power(
     raters: int, pairs: int, share: float, tie: float, sd_rater: float, sd_item: float,

@@ -47,7 +47,7 @@ def list_systems(config: Path, *, as_json: bool) -> None:
         click.echo(f"{row['name']:24} {row['kind']:13} {row['description']}")
 
 
-@systems.command()
+@systems.command(short_help="Print a systems.toml to start from.")
 def example() -> None:
     """Print a systems.toml to start from, with entries for EmoTalk, UniTalker and Audio2Face-3D."""
     from render_jobs.systems import EXAMPLE
@@ -55,7 +55,7 @@ def example() -> None:
     click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
-@systems.command()
+@systems.command(short_help="What each still lacks before it can run.")
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @_config
 @click.option("--prompts", type=EXISTING, help="Also say which of these still lack something.")
@@ -88,7 +88,7 @@ def check(
         sys.exit(EXIT_SOME_FAILED)
 
 
-@systems.command()
+@systems.command(short_help="What a program needs to hear, as wavs and a list.")
 @click.argument("name")
 @click.argument("prompts", type=EXISTING)
 @click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the wavs and the list.")
@@ -125,7 +125,7 @@ def wavs(
         sys.exit(EXIT_SOME_FAILED)
 
 
-@systems.command(cls=HeadedCommand)
+@systems.command(cls=HeadedCommand, short_help="A clip and a video of every prompt by one system.")
 @click.argument("name")
 @click.argument("prompts", type=EXISTING)
 @click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the run.")

@@ -28,7 +28,9 @@ class _Group(click.Group):
     command_class = HeadedCommand
 
 
-@click.group(cls=_Group, invoke_without_command=True)
+@click.group(
+    cls=_Group, invoke_without_command=True, short_help="Heads: list, add, check, show, remove."
+)
 @_json
 @click.pass_context
 def templates(ctx: click.Context, *, as_json: bool) -> None:
@@ -56,7 +58,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
     click.echo(f"Looks for --look: {', '.join(look.name for look in list_looks())}")
 
 
-@templates.command()
+@templates.command(short_help="Import your own head.")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", required=True, help="What --template shall call it.")
 @click.option("--licence", default="", metavar="TEXT", help="Under which terms you have it.")
@@ -104,7 +106,7 @@ def add(path: Path, **chosen: Any) -> None:
     click.echo(f'Try it: exorender say "Hello there." --template {where} -o hello.mp4')
 
 
-@templates.command()
+@templates.command(short_help="What is in a head, and what is wrong with it.")
 @click.argument("head", metavar="NAME|PATH")
 @_unit
 @click.option("--lip-ids", type=EXISTING, metavar="FILE", help="The lips' vertex numbers.")
@@ -127,7 +129,7 @@ def check(head: str, **chosen: Any) -> None:
         sys.exit(EXIT_USAGE)
 
 
-@templates.command()
+@templates.command(short_help="A picture of all shapes, sounds or looks.")
 @click.argument("heads", metavar="NAME|PATH...", nargs=-1, required=True)
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write: .png or .jpg.")
 @click.option(
