@@ -51,7 +51,7 @@ def lips(rig: Rig, name: str) -> Array:
     near = np.flatnonzero(rig.skin & (rig.lip_distance < 8.0))
     nu = rig.nu[near]
     tight = name in motions.ROUND
-    wide = 0.75 if name in motions.WIDE_CORNERS else 0.25 if tight else 0.45
+    wide = 0.25 if tight else motions.CORNERS.get(name, 0.45)
     border, line = (_rounded(_handles(name, k), nu, wide) for k in (0, 1))
     # The corner moves as one piece: there is no room for the border to move apart from the line.
     corner = np.ones(len(nu)) if tight else smooth(np.abs(np.sin(nu)), 0.0, 0.5)
