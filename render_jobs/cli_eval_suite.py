@@ -35,7 +35,7 @@ def suite(
     from render_jobs.suite.report import write_report
     from render_jobs.suite.run import SuiteOptions, run_suite
 
-    out = output or config.with_name(f"{config.stem}_suite")
+    out = output or config.with_name(f"{config.stem}-evaluation")
     done = run_suite(
         read_config(config), SuiteOptions(out, limit, workers), _teller(quiet or as_json)
     )

@@ -73,6 +73,8 @@ def score_face(
         on_rows(len(jobs) - len(todo))
         for row in run_jobs(todo, head.basis, options, workers, of=len(jobs)):
             name = str(row["id"])
+            if preds[name].path is None:  # that there is no reference either isn't the cause
+                row["reason"] = preds[name].error
             book.add(_with_names({**row, "mode": cell.prompts.modes[name]}, cell, keys[name]))
             on_rows(1)
     rows = [book.known[keys[name]] for name in sorted(preds)]
