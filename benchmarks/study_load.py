@@ -29,10 +29,10 @@ import numpy as np
 from exomni_core.audio import write_wav
 from exomni_core.files import write_text
 from render_jobs.encode import find_ffmpeg
+from render_jobs.study.exporting import ratings_of
 from render_jobs.study.links import load_keys
 from render_jobs.study.pairs import PairOptions, build_study
 from render_jobs.study.plan import Seat, read_study, write_study
-from render_jobs.study.store import export_ratings
 
 REPO = Path(__file__).resolve().parents[1]
 RATE_HZ = 16_000
@@ -176,7 +176,7 @@ def _facts(folder: Path, people: list[Rater], took_s: float) -> dict[str, Any]:
     given = sorted(
         (p.rater_id, trials[trial], response) for p in people for trial, response in p.given.items()
     )
-    kept = sorted((r.rater_id, r.trial_index, r.response) for r in export_ratings(folder))
+    kept = sorted((r.rater_id, r.trial_index, r.response) for r in ratings_of(folder))
     times = np.array([ms for p in people for ms in p.answer_ms])
     return {
         "raters": len(people),

@@ -18,10 +18,11 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.files import write_bytes, write_text
-from render_jobs.study.exporting import row_of, table
+from render_jobs.study.exporting import row_of
 from render_jobs.study.plan import VIDEO_FOLDER, Pair, Study, Trial, read_study
 from render_jobs.study.ratings import BadRow, Rating, write_ratings
 from render_jobs.study.session import is_practice
+from render_jobs.study.tables import table
 
 TIE: Final = "No difference"
 _CHOICES: Final = {

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A study's folder in, its ratings, its progress and the files of an export out.
 
-What leaves carries raters' codes only. Cells that a spreadsheet would run as a formula are quoted.
+What leaves carries raters' codes only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +27,8 @@ from render_jobs.study.links import load_keys
 from render_jobs.study.plan import STUDY_FILE, Pair, Study, Trial, read_study
 from render_jobs.study.ratings import Rating, write_ratings
 from render_jobs.study.session import is_practice
+from render_jobs.study.tables import safe_cell, table
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _LAST_ANSWERS: Final = """
 SELECT a.*, r.language, r.comment,
   a.number = (SELECT MAX(c.number) FROM answers c WHERE c.rater_id = a.rater_id) AS is_last
@@ -179,20 +177,6 @@ def close_study(folder: Path) -> str:
     finally:
         db.close()
     return str(known["value"]) if known is not None else turn.at
-
-
-def safe_cell(text: str) -> str:
-    """`text` so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """CSV whose texts are safe in a spreadsheet."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([safe_cell(c) if isinstance(c, str) else c for c in row] for row in rows)
-    return out.getvalue()
 
 
 def row_of(trial: Trial, pairs: Mapping[str, Pair]) -> Rating:

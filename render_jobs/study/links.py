@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import csv
 import hashlib
 import hmac
-import io
 import json
 import os
 import secrets
@@ -22,6 +20,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from exomni_core.errors import InputError
+from render_jobs.study.tables import table
 
 RATERS_FILE: Final = "raters.json"
 PROLIFIC_FILE: Final = "prolific.csv"
@@ -118,8 +117,4 @@ def rater_links(keys: Keys, base: str, places: list[tuple[int, int]]) -> list[tu
 
 def links_csv(links: list[tuple[str, str]]) -> str:
     """The links as a table with a header."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("rater_id", "link"))
-    writer.writerows(links)
-    return out.getvalue()
+    return table(("rater_id", "link"), links)

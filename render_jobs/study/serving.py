@@ -26,6 +26,7 @@ from render_jobs.study.media import TYPES
 from render_jobs.study.plan import Study, check_files, read_study
 from render_jobs.study.sound_check import SoundCheck
 from render_jobs.study.store import Store
+from render_jobs.study.tables import table
 
 LOG: Final = logging.getLogger("exomni.study")
 DEFAULT_PORT: Final = 7768
@@ -242,9 +243,7 @@ def _keep_person(path: Path, rater_id: str, hashed: str) -> None:
     if rows.get(rater_id) == hashed:
         return
     rows[rater_id] = hashed
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([("rater_id", "person"), *rows.items()])
-    write_text(path, out.getvalue())
+    write_text(path, table(("rater_id", "person"), rows.items()))
     path.chmod(0o600)
 
 

@@ -45,10 +45,10 @@ def gather(folder: Path | None, table: Path | None, target: str | None) -> Sourc
     if table is not None:
         rows = read_ratings(table, bad)
     else:
-        from render_jobs.study.store import export_ratings
+        from render_jobs.study.exporting import ratings_of
 
         assert folder is not None
-        rows = export_ratings(folder)
+        rows = ratings_of(folder)
     target = target or (study.target if study else None)
     if not target:
         systems = sorted({s for row in rows for s in (row.system_a, row.system_b)})

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError
 from render_jobs.study.journal import Journal, Turn
@@ -20,9 +20,6 @@ from render_jobs.study.plan import Study
 from render_jobs.study.posts import Answer, NotYoursError, OtherTabError
 from render_jobs.study.records import SCHEMA, insert_answer, is_closed, mend_from_log, read_facts
 from render_jobs.study.session import Facts, current_trial, may_answer, page_state, step
-
-if TYPE_CHECKING:
-    from render_jobs.study.ratings import Rating
 
 RELEASE_AFTER_S: Final = 2 * 3600.0
 T = TypeVar("T")
@@ -314,10 +311,3 @@ class Store:
             "block": facts.blocks.get(answer.trial_id, facts.breaks),
             "submitted_at": turn.at, "timing": timing,
         }  # fmt: skip
-
-
-def export_ratings(folder: Path) -> list[Rating]:
-    """All answers that count, oriented by system; see exporting.py. Works while it is served."""
-    from render_jobs.study.exporting import ratings_of
-
-    return ratings_of(folder)

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from study_client import answer_body, request, serving
 
 from render_jobs.cli import main
+from render_jobs.study.exporting import ratings_of
 from render_jobs.study.journal import read_events
-from render_jobs.study.store import export_ratings
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_whole_session(served):
     assert (
         rater.post("answer", **answer_body({"id": seen[-1], "duration_ms": 1}, "tie")).status == 403
     )
-    rows = export_ratings(served.folder)
+    rows = ratings_of(served.folder)
     assert len(rows) == 8
     assert [r.response for r in rows] == [("left", "tie", "right")[k % 3] for k in range(3, 11)]
     assert [r.trial_index for r in rows] == list(range(2, 10))
@@ -136,7 +136,7 @@ def test_a_correction_replaces_until_the_block_ends(study_copy):
         assert previous["response"] == "left"
         state = rater.answer({"trial": previous}, "right", rt_ms=700)
         assert state["previous"]["response"] == "right"
-        kept = export_ratings(served.folder)
+        kept = ratings_of(served.folder)
         assert [r.response for r in kept] == ["right"]
         assert kept[0].plays == 2
         logged = [e["response"] for e in read_events(served.folder) if e["event"] == "answer"]
@@ -148,7 +148,7 @@ def test_a_correction_replaces_until_the_block_ends(study_copy):
         state = rater.go_on(state)
         assert "previous" not in state
         assert rater.post("answer", **answer_body(previous, "left")).status == 403
-        assert export_ratings(served.folder)[0].response != "left"
+        assert ratings_of(served.folder)[0].response != "left"
 
 
 def _with_breaks(study, every):
@@ -163,7 +163,7 @@ def test_response_times_are_never_longer_than_the_server_saw(served):
     for _ in range(3):
         state = rater.go_on(state) if state["step"] == "ready" else state
         state = rater.answer(state, "left", rt_ms=3_600_000)
-    assert export_ratings(served.folder)[0].rt_ms < 5000
+    assert ratings_of(served.folder)[0].rt_ms < 5000
 
 
 def test_a_second_tab_takes_over(served):
@@ -194,7 +194,7 @@ def test_clips_that_fail_come_again_at_the_end(served):
     assert state["trial"]["id"] == broken
     assert rater.state("skip", trial=broken)["step"] == "comment"
     rater.state("finish", comment="")
-    rows = export_ratings(served.folder)
+    rows = ratings_of(served.folder)
     assert len(rows) == 8
     assert sorted(r.response for r in rows) == ["", *["left"] * 7]
 

@@ -17,10 +17,10 @@ from study_client import answer_body, request, serving, start_process
 
 from exomni_core.errors import InputError
 from render_jobs.cli import main
-from render_jobs.study.exporting import safe_cell
 from render_jobs.study.journal import read_events
 from render_jobs.study.links import load_keys
 from render_jobs.study.store import Store
+from render_jobs.study.tables import safe_cell
 
 
 @pytest.fixture

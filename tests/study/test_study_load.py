@@ -16,9 +16,9 @@ from dataclasses import replace
 import pytest
 from study_client import answer_body, serving_process, start_process, wait_until
 
+from render_jobs.study.exporting import ratings_of
 from render_jobs.study.journal import read_events
 from render_jobs.study.plan import Seat, read_study, write_study
-from render_jobs.study.store import export_ratings
 
 
 def with_seats(folder, seats, rounds=1):
@@ -79,7 +79,7 @@ def run_load(folder, raters, seconds, pause_s):
         ]
         for job in jobs:
             job.result()
-    rows = export_ratings(folder)
+    rows = ratings_of(folder)
     kept = sorted((r.rater_id, r.trial_index, r.response) for r in rows)
     assert kept == expected_rows(read_study(folder), given)
     logged = [e["uuid"] for e in read_events(folder) if e["event"] == "answer"]
@@ -155,7 +155,7 @@ def test_a_killed_server_has_every_acknowledged_answer(study_copy):
     served.process.terminate()
     served.process.communicate(timeout=20)
     trials = {t.trial_id: t for s in read_study(folder).seats for t in s.trials}
-    kept = {(r.rater_id, r.trial_index): r.response for r in export_ratings(folder)}
+    kept = {(r.rater_id, r.trial_index): r.response for r in ratings_of(folder)}
     for name in acknowledged:
         rater, trial, response = sent[name]
         if trials[trial].kind != "practice":
@@ -180,5 +180,5 @@ def test_an_answer_that_only_the_log_has_is_put_back(study_copy):
         log.write(b'{"event":"answer","uuid":"0000')
     with serving_process(folder) as served:
         assert served.rater(0).state("open")["step"] == "comment"
-    assert len(export_ratings(folder)) == 8
+    assert len(ratings_of(folder)) == 8
     assert (folder / "events.jsonl").read_bytes().endswith(b"}\n")

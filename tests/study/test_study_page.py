@@ -17,8 +17,8 @@ import pytest
 from study_client import request, serving, start_process
 from study_people import CHROMIUM, Person, everybody
 
+from render_jobs.study.exporting import ratings_of
 from render_jobs.study.journal import read_events
-from render_jobs.study.store import export_ratings
 
 playwright_api = pytest.importorskip("playwright.async_api", reason="needs playwright")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
@@ -87,7 +87,7 @@ def rate_and_check(folder, target, other):
 
 
 def check_ratings(folder, people, target):
-    rows = export_ratings(folder)
+    rows = ratings_of(folder)
     assert len(rows) == 32
     for person in people:
         own = [r for r in rows if r.rater_id == person.rater_id]
