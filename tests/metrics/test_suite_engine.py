@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from render_jobs.cli import main
+from render_jobs.suite.cells import read_set
+from render_jobs.suite.config import read_config
 
 CONFIG = """
 [suite]
@@ -126,3 +128,23 @@ def test_the_report_shows_the_mouth_over_its_sounds(done):
     assert "synthetic reference" in page
     assert "2.158" in page
     assert "Seed-TTS-Eval" in page
+
+
+def test_the_example_is_whole(repo):
+    config = read_config(repo / "examples/suite/suite.toml")
+    sets = [read_set(one) for one in config.sets]
+    assert [one.config.name for one in sets] == ["en", "zh", "de"]
+    for one in sets:
+        assert not one.bad
+        assert 0 < sum(mode == "lipsync" for mode in one.modes.values()) < len(one.ids)
+
+
+@pytest.mark.slow
+def test_the_example_runs_without_a_failure(repo, tmp_path):
+    config = str(repo / "examples/suite/suite.toml")
+    ended = CliRunner().invoke(main, ["eval", "suite", config, "-o", str(tmp_path), "--json"])
+    assert ended.exit_code == 0, ended.output
+    found = json.loads(ended.output.strip().splitlines()[-1])
+    assert found["counts"]["n_failed"] == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3 + 3 + 1 + 1 + 1  # errors, mouths, lags, durations, error rates
