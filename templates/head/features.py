@@ -147,7 +147,7 @@ def _form_lips(half: Half, p: Array) -> None:
     assert ref is not None
     last = half.mouth[MOUTH_SKIN + MOUTH_LIP]
     # Behind the line the upper lip hangs over the lower one: a narrow gap shows lip, not teeth.
-    inner = np.where(side > 0, -0.08, -0.13) * c * (side != 0)
+    inner = np.where(side > 0, -0.10, -0.15) * c * (side != 0)
     p[last] = ref + np.stack([-0.05 * np.sin(angle), inner, -0.35 - 0.0 * c], -1)
     # The bag: (height at the middle, width, z of the middle, bend of the arch) for each loop.
     bag = (

@@ -144,7 +144,7 @@ def _tooth_row(name: str, widths: tuple[float, ...], edge: float, tall: float, r
     profile_y = np.array([1.0, 0.75, 0.45, 0.12, 0.0, 0.06, 0.8])
     out = profile_out - (0.10 * gap + 0.05 * rounding)[:, None] * (profile_out > -0.15)
     near_edge = 1 - profile_y
-    drop = (0.07 * rounding + 0.10 * gap + short)[:, None] * near_edge**2
+    drop = (0.04 * rounding + 0.05 * gap + short)[:, None] * near_edge**2
     y = edge + np.sign(tall) * (abs(tall) * profile_y + drop)
     part = _sweep(name, length, arch, out, y, rig)
     if tall < 0:

@@ -125,7 +125,7 @@ def _sorted(edge: Array) -> tuple[Array, Array]:
 
 
 # The jaw carries the lower lip fully, the corners in part and the upper lip hardly.
-_JAW_LIPS = np.array([0.50, 0.19, 0.06, 0.19, 0.50, 0.85, 1.0, 0.85])
+_JAW_LIPS = np.array([0.53, 0.19, 0.05, 0.19, 0.53, 0.85, 1.0, 0.85])
 _SLIDE_LIPS = np.array([0.50, 0.24, 0.12, 0.24, 0.50, 0.80, 0.92, 0.80])
 
 
