@@ -51,6 +51,21 @@ LIVE_LINK_52: Final[tuple[str, ...]] = (
     "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
+# The order of UniTalker's D6 and D7 heads, which have no tongueOut.
+UNITALKER_51: Final[tuple[str, ...]] = (
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight", "eyeLookDownLeft",
+    "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeWideLeft", "eyeWideRight",
+    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "browDownLeft",
+    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "jawOpen",
+    "mouthClose", "jawLeft", "jawRight", "jawForward", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthRollUpper", "mouthRollLower",
+    "mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight",
+    "mouthStretchLeft", "mouthStretchRight", "mouthFrownLeft", "mouthFrownRight",
+    "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthFunnel", "mouthLeft", "mouthRight",
+    "mouthShrugLower", "mouthShrugUpper", "noseSneerLeft", "noseSneerRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight",
+)  # fmt: skip
+
 CHANNEL_INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(ARKIT_52)}
 
 REGIONS: Final[dict[str, tuple[str, ...]]] = {

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from exomni_core.places import user_place
 from exomni_core.server.protocol import DEFAULT_PORT, new_token
 from render_jobs.cli_options import (
     NEW_FILE,
@@ -108,14 +108,7 @@ def _write_token(file: Path) -> str:
 
 
 def _default_token_file() -> Path:
-    home = Path.home()
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support"
-    else:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    return folder / "exomni" / _TOKEN_FILE
+    return user_place("state") / _TOKEN_FILE
 
 
 def _check_host(host: str, *, allow_remote: bool) -> None:

@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar, Union
 
-from exomni_core.arkit import ARKIT_52, LIVE_LINK_52
+from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
 from exomni_core.errors import InputError
 from render_jobs.study.runs import check_system_name
 
@@ -25,21 +25,6 @@ DRIVERS: Final = ("emotalk", "unitalker")
 COEFFICIENT_SUFFIXES: Final = (".npz", ".npy", ".json", ".csv")
 OUTPUT_SUFFIXES: Final = (*COEFFICIENT_SUFFIXES, ".clip", ".mp4")
 PLACEHOLDERS: Final = ("audio", "text", "out", "out_audio", "id", "language", "python")
-# UniTalker's D6 and D7 heads: 51 values, no tongueOut (evaluation spec 1.3).
-UNITALKER_51: Final[tuple[str, ...]] = (
-    "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
-    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
-    "eyeWideLeft", "eyeWideRight", "eyeLookOutLeft", "eyeLookOutRight",
-    "eyeLookUpLeft", "eyeLookUpRight", "browDownLeft", "browDownRight", "browInnerUp",
-    "browOuterUpLeft", "browOuterUpRight", "jawOpen", "mouthClose", "jawLeft", "jawRight",
-    "jawForward", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft",
-    "mouthLowerDownRight", "mouthRollUpper", "mouthRollLower", "mouthSmileLeft",
-    "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft",
-    "mouthStretchRight", "mouthFrownLeft", "mouthFrownRight", "mouthPressLeft",
-    "mouthPressRight", "mouthPucker", "mouthFunnel", "mouthLeft", "mouthRight",
-    "mouthShrugLower", "mouthShrugUpper", "noseSneerLeft", "noseSneerRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight",
-)  # fmt: skip
 MOUTH_CLOSE: Final = ("asis", "claire")
 ORDERS: Final[dict[str, tuple[str, ...]]] = {
     "arkit-alphabetical": ARKIT_52,

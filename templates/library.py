@@ -25,6 +25,7 @@ import numpy.typing as npt
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.files import sha256_file
 from exomni_core.metrics.basis import ids_hash
+from exomni_core.places import user_place
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
 from templates.looks import find_look, look_hash
 from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
@@ -58,14 +59,7 @@ def user_folder(environment: Mapping[str, str] = os.environ, system: str = sys.p
     """Where the user's own templates lie: $EXOMNI_TEMPLATES, else a folder of the user's data."""
     if chosen := environment.get(FOLDER_VARIABLE):
         return Path(chosen).expanduser().absolute()
-    home = Path.home()
-    if system == "win32":
-        data = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif system == "darwin":
-        data = home / "Library" / "Application Support"
-    else:
-        data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return data / "exomni" / "templates"
+    return user_place("data", environment, system) / "templates"
 
 
 def list_user_templates() -> tuple[tuple[Template, ...], tuple[str, ...]]:

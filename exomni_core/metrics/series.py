@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, columns_by_name
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, UNITALKER_51, columns_by_name
 from exomni_core.errors import InputError
 from exomni_core.formats import IGNORED_COLUMNS, read_face
 
@@ -29,19 +29,6 @@ _NOTABLE: Final = 0.02  # share of frames
 _SAME_RATE: Final = 0.005  # 29.97 is 30
 
 # Orders that other systems write without names (evaluation spec 1.3), for files that tell which.
-UNITALKER_51: Final = (
-    "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight", "eyeLookDownLeft",
-    "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeWideLeft", "eyeWideRight",
-    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "browDownLeft",
-    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "jawOpen",
-    "mouthClose", "jawLeft", "jawRight", "jawForward", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthRollUpper", "mouthRollLower",
-    "mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight",
-    "mouthStretchLeft", "mouthStretchRight", "mouthFrownLeft", "mouthFrownRight",
-    "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthFunnel", "mouthLeft", "mouthRight",
-    "mouthShrugLower", "mouthShrugUpper", "noseSneerLeft", "noseSneerRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight",
-)  # fmt: skip
 NAMED_ORDERS: Final = {
     "arkit_52": ARKIT_52, "live_link": LIVE_LINK_52, "unitalker_51": UNITALKER_51,
 }  # fmt: skip

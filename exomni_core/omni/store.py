@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.omni.licence import EX_OMNI, Licence, authors_licence, find_consent
 from exomni_core.omni.receipts import check_files, files_in, read_receipt
+from exomni_core.places import user_place
 
 MODELS_VARIABLE: Final = "EXOMNI_MODELS"
 PARTIAL: Final = ".partial"  # in a model's folder: unfinished files, named after their hashes
@@ -101,14 +102,7 @@ def models_folder(environment: Mapping[str, str] = os.environ, system: str = sys
     """Where models lie: $EXOMNI_MODELS, else `exomni/models` in the user's folder for data."""
     if chosen := environment.get(MODELS_VARIABLE):
         return Path(chosen).expanduser().absolute()
-    home = Path.home()
-    if system == "win32":
-        data = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif system == "darwin":
-        data = home / "Library" / "Application Support"
-    else:
-        data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return data / "exomni" / "models"
+    return user_place("data", environment, system) / "models"
 
 
 def known_model(name: str) -> KnownModel:

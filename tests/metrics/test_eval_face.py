@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from exomni_core.arkit import ARKIT_52, LIVE_LINK_52
+from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
 from exomni_core.clip import Phone, save_clip
 from exomni_core.errors import InputError
 from exomni_core.formats import write_face
-from exomni_core.metrics.series import UNITALKER_51
 from exomni_core.metrics.table import check_comparable
 from render_jobs.cli import main
 from templates.mesh import TemplateMesh, save_npz

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, UNITALKER_51
 from exomni_core.errors import InputError
 from exomni_core.metrics.baselines import BASELINES, baselines
 from exomni_core.metrics.basis import find_lip_pair, find_lips, ids_hash
@@ -14,7 +14,7 @@ from exomni_core.metrics.bootstrap import intervals, paired_difference
 from exomni_core.metrics.dynamics import dynamics
 from exomni_core.metrics.face import best_lag, bilabial_hits, clip_metrics, lve, offsets
 from exomni_core.metrics.resample import align, to_rate
-from exomni_core.metrics.series import UNITALKER_51, Series, by_name, measured, with_mouth_close
+from exomni_core.metrics.series import Series, by_name, measured, with_mouth_close
 
 
 def test_a_face_against_itself_is_no_error(small_head, curves):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, UNITALKER_51
 from exomni_core.audio import read_audio, write_wav
 from exomni_core.clip import load_clip, save_clip
 from exomni_core.errors import InputError
@@ -30,7 +30,6 @@ from render_jobs.system_run import SystemOptions, run_system
 from render_jobs.systems import (
     EXAMPLE,
     OUTSIDE,
-    UNITALKER_51,
     AdapterSystem,
     EngineSystem,
     ProgramSystem,
