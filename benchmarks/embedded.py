@@ -211,7 +211,7 @@ class Tally:
             "mean_opening_mm": round(float(np.concatenate(self.openings).mean()), 2),
             "fastest_opening_mm_s": round(float(steps.max())),
             "fastest_closing_mm_s": round(float(-steps.min())),
-            "steps_over_250_mm_s": round(float((np.abs(steps) > 250.0).mean()), 4),
+            "steps_over_250_mm_s": round(float((np.abs(steps) > 250.5).mean()), 4),
             "flashes_per_minute": round(flashes / minutes, 1),
         }
 
