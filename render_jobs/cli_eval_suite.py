@@ -36,9 +36,8 @@ def suite(
     from render_jobs.suite.run import SuiteOptions, run_suite
 
     out = output or config.with_name(f"{config.stem}-evaluation")
-    done = run_suite(
-        read_config(config), SuiteOptions(out, limit, workers), _teller(quiet or as_json)
-    )
+    with _Teller(quiet=quiet or as_json) as tell:
+        done = run_suite(read_config(config), SuiteOptions(out, limit, workers), tell)
     files = write_report(done, out)
     counts = done.record["counts"]
     if as_json:
@@ -87,19 +86,23 @@ def synthetic_reference(run: Path, output: Path, seed: int, system: str, *, as_j
 class _Teller:
     """One line on stderr for every step; in a terminal it counts."""
 
-    def __init__(self) -> None:
-        self._what, self._count = "", 0
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._what, self._count = quiet, "", 0
+
+    def __enter__(self) -> _Teller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._what:
+            click.echo(err=True)
 
     def __call__(self, what: str, count: int) -> None:
+        if self._quiet:
+            return
         if what != self._what:
-            if self._what:
-                click.echo(err=True)
+            self.__exit__()
             self._what, self._count = what, 0
             click.echo(what, nl=False, err=True)
         self._count += count
         if count and sys.stderr.isatty():
             click.echo(f"\r{what} {self._count}", nl=False, err=True)
-
-
-def _teller(quiet: bool) -> _Teller | None:
-    return None if quiet else _Teller()
