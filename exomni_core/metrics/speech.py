@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.metrics.aggregate import mean_of
 from exomni_core.metrics.bootstrap import intervals
 from exomni_core.metrics.normalise import by_characters, is_english, seedtts, spoken_part
 from exomni_core.metrics.word_errors import Pooled, WordErrors, count_errors, percent, pool
@@ -181,8 +182,8 @@ def _consistency_group(
         "error_rate_interval": _interval(scored, seed),
         "error_rate_pooled": percent(found.pooled),
         "error_rate_with_missing": percent(_with_missing(found, missing)),
-        "error_rate_raw": percent(_mean([row["rate_raw"] for row in scored])),
-        "error_rate_whisper_en": percent(_mean(whispers)),
+        "error_rate_raw": percent(mean_of([row["rate_raw"] for row in scored])),
+        "error_rate_whisper_en": percent(mean_of(whispers)),
         "tail_share": found.tail_share,
         "cut_short": sum(row["tail_share"] >= TRUNCATED_SHARE for row in scored),
         **_sums(mine),
@@ -202,7 +203,7 @@ def _bins(rows: Sequence[Mapping[str, Any]], language: str) -> dict[str, Any]:
         "from_s": [BIN_S * k for k in range(count)],
         "clips": [len(part) for part in parts],
         "scored": [len(part) for part in rates],
-        "error_rate": [percent(_mean(part)) for part in rates],
+        "error_rate": [percent(mean_of(part)) for part in rates],
     }
 
 
@@ -240,10 +241,6 @@ def _interval(rows: Sequence[Mapping[str, Any]], seed: int) -> list[float | None
     scored = [row for row in rows if row["status"] == "scored"]
     found = intervals(scored, ["rate"], seed=seed)[0]["rate"]
     return [percent(found.low), percent(found.high)]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
 
 
 def _unit(language: str) -> str:
