@@ -56,7 +56,8 @@ class Item:
     """One good prompt and what is to be made of it.
 
     clip_sha256: of the finished clip, or None if it must be made. video_done: nothing to render.
-    row: the row so far, with what an earlier run knew.
+    row: the row so far, with what an earlier run knew. again: an earlier run had finished it, but
+    its prompt, engine, head or picture is another now, or its file is lost.
     """
 
     line: int
@@ -65,6 +66,7 @@ class Item:
     row: Row
     clip_sha256: str | None = None
     video_done: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,11 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
             bad.append(_bad_row(bad_line, options))
             continue
         if not options.overwrite:
-            item = _resume(item, before.get(entry.prompt.id), options, folder, template_sha256)
+            old = before.get(entry.prompt.id)
+            item = _resume(item, old, options, folder, template_sha256)
+            if old is not None and old.status in ("done", "skipped"):
+                unlike = item.clip_sha256 is None or (bool(old.video) and not item.video_done)
+                item = replace(item, again=unlike)
         items.append(item)
     return Plan(tuple(items), tuple(bad), template_sha256, rows)
 

@@ -118,7 +118,7 @@ class QuietDisplay(Observer):
     def __init__(self) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
-        self.rows_total = self.rows_done = 0
+        self.rows_total = self.rows_done = self.again = 0
         self.clips_done = self.clips_total = 0
         self.speech_s = 0.0
         self._to_make: set[int] = set()
@@ -127,6 +127,7 @@ class QuietDisplay(Observer):
     def planned(self, plan: Plan, options: BatchOptions) -> None:  # noqa: ARG002
         """Count what there is to do."""
         self.rows_total = len(plan.items) + len(plan.bad)
+        self.again = sum(item.again for item in plan.items)
         self._to_make = {item.line for item in plan.items if item.clip_sha256 is None}
         self.clips_total = len(self._to_make)
         self.show()
@@ -256,6 +257,11 @@ def print_summary(summary: Summary, options: BatchOptions, display: QuietDisplay
     click.echo(f"{', '.join(counts)} in {display.elapsed_s:.1f} s{speed}")
     if summary.count("skipped") and not summary.count("done"):
         click.echo("Nothing new to make: 'skipped' rows were finished before and are unchanged.")
+    if display.again:
+        click.echo(
+            f"{display.again} made anew: another prompt, engine, head or picture than in the run "
+            "before, or a file was lost."
+        )
     noted = [row for row in summary.rows if row.notes]
     for row in noted[:_NOTES_SHOWN]:
         click.echo(f"  note  {row.id}: {'; '.join(row.notes)}")

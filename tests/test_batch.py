@@ -122,6 +122,20 @@ def test_a_rerun_skips_what_is_finished_and_redoes_what_changed(tmp_path: Path) 
     assert load_clip(out / "clips" / "b.clip").text == DE
 
 
+def test_a_run_says_that_finished_rows_are_made_anew(tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path / "p.jsonl", [{"id": c, "text": "Hm."} for c in "ab"])
+
+    def told(*options: str) -> str:
+        command = [*CLI, str(prompts), "--out", str(tmp_path / "out"), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "anew" not in told("--no-video", "--limit", "1")
+    assert "anew" not in told("--no-video")
+    assert "2 made anew: another prompt" in told("--no-video", "--style", "lively")
+    assert "anew" not in told("--style", "lively", *SMALL)  # the videos are the first
+    assert "2 made anew: another prompt" in told("--style", "lively", *SMALL, "--look", "clay")
+
+
 def test_a_damaged_video_is_made_anew_and_frames_tell_of_what_was_asked(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [{"id": "a", "text": "Hm."}])
     out = tmp_path / "out"
