@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.arkit import ARKIT_52, order_by_name
-from exomni_core.audio import MAX_DURATION_S, Audio, read_audio
+from exomni_core.audio import MAX_DURATION_S, Audio, read_audio, write_wav
 from exomni_core.clip import Clip, frame_count, load_clip, load_face, save_clip
 from exomni_core.codecs import npy_bytes, read_npy
 from exomni_core.errors import InputError
@@ -105,12 +105,15 @@ def convert(
     a foreign face also `sound`, `clipped_values`, `frames_added` and `frames_cut`.
     A clip needs sound: `audio` (any sound file, about as long as the face), else silence of the
     face's length. In a clip, values outside [0, 1] are clipped; its provenance counts them and
-    tells source, sound, missing and ignored channels. Raises InputError.
+    tells source, sound, missing and ignored channels. To `.wav` goes a clip's sound alone, with
+    `seconds` and `sample_rate_hz`. Raises InputError.
     """
     source, target = Path(source), Path(target)
     if target.suffix.lower() != ".clip":
         if audio is not None:
             raise InputError("sound can only be kept in a .clip file", field="audio")
+        if target.suffix.lower() == ".wav":
+            return _sound_of(source, target)
         track = read_face(source, fps=fps)
         write_face(target, track.weights, track.fps)
         return _facts(track)
@@ -123,6 +126,14 @@ def convert(
     save_clip(clip, target)
     made = {name: clip.provenance[name] for name in _CLIP_FACTS}
     return _facts(track) | made | {"frames": len(clip.weights)}
+
+
+def _sound_of(source: Path, target: Path) -> dict[str, Any]:
+    if source.suffix.lower() != ".clip":
+        raise InputError(f"{source} holds no sound; only a .clip can become a .wav")
+    clip = load_clip(source)
+    write_wav(target, clip.audio, clip.sample_rate_hz)
+    return {"seconds": round(clip.duration_s, 6), "sample_rate_hz": clip.sample_rate_hz}
 
 
 _CLIP_FACTS: Final = ("sound", "clipped_values", "frames_added", "frames_cut")

@@ -210,7 +210,7 @@ def render(clip: Path, output: Path, same_engine: str | None, **chosen: Any) -> 
 def convert(
     source: Path, target: Path, audio: Path | None, fps: float | None, **chosen: Any
 ) -> None:
-    """Convert between .clip, A2F .json, Live Link .csv and .npy.
+    """Convert between .clip, A2F .json, Live Link .csv and .npy; a clip to its .wav.
 
     A clip made from face data alone is silent unless --audio gives it a sound.
     """

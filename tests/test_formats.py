@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52
-from exomni_core.audio import write_wav
+from exomni_core.audio import read_audio, write_wav
 from exomni_core.clip import load_clip, save_clip
 from exomni_core.errors import ClipError, InputError
 from exomni_core.formats import FaceTrack, convert, read_face, write_face
@@ -483,3 +483,17 @@ class TestConvert:
         with pytest.raises(InputError, match="only be kept in a"):
             convert(tmp_path / "good.json", tmp_path / "target.json", audio=tmp_path / "a.wav")
         assert np.array_equal(read_face(tmp_path / "target.json").weights, weights)
+
+
+def test_a_clips_sound_becomes_a_wav_and_nothing_else_does(tmp_path, make_clip, weights):
+    clip = make_clip()
+    save_clip(clip, tmp_path / "a.clip")
+    facts = convert(tmp_path / "a.clip", tmp_path / "a.wav")
+    sound = read_audio(tmp_path / "a.wav")
+    assert (sound.sample_rate_hz, facts["sample_rate_hz"]) == (clip.sample_rate_hz,) * 2
+    np.testing.assert_allclose(sound.samples, clip.audio, atol=1 / 32_000)
+    write_face(tmp_path / "b.json", weights, 30.0)
+    with pytest.raises(InputError, match="holds no sound"):
+        convert(tmp_path / "b.json", tmp_path / "b.wav")
+    with pytest.raises(InputError, match="only be kept"):
+        convert(tmp_path / "a.clip", tmp_path / "c.wav", audio=tmp_path / "a.wav")
