@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ def test_same_text_gives_the_same_samples_every_time(english: espeak.Speech) -> 
     again = espeak.speak(ENGLISH, "en-us")
     assert np.array_equal(english.pcm, again.pcm)
     assert english.phones == again.phones
+
+
+def test_a_breathy_voice_draws_the_same_noise_every_time() -> None:
+    """Its noise is seeded with the time of day, in whole seconds, unless somebody prevents it."""
+    first = espeak.speak("Hello there, my friend.", "en-us+f2")
+    time.sleep(1.1)
+    assert np.array_equal(espeak.speak("Hello there, my friend.", "en-us+f2").pcm, first.pcm)
 
 
 def test_phones_cover_the_audio_without_gaps(english: espeak.Speech) -> None:

@@ -25,6 +25,7 @@ EVENT_LIST_END, EVENT_WORD, EVENT_PHONEME = 0, 1, 7
 PARAMETER_RATE = 1
 CHARS_UTF8 = 1
 POSITION_CHARACTER = 1
+NOISE_SEED = 1
 
 
 class _EventId(ctypes.Union):
@@ -129,6 +130,9 @@ def _speak(library: Any, request: dict[str, Any], answer: dict[str, Any]) -> int
         return _answer(answer | {"error": "voice"})
     library.espeak_SetParameter(PARAMETER_RATE, int(request["rate_wpm"]), 0)
     text = request["text"].encode("utf-8") + b"\0"
+    # Breathy voices draw noise, which espeak-ng (since 1.52) would seed with the time of day.
+    if (set_seed := getattr(library, "espeak_ng_SetRandSeed", None)) is not None:
+        set_seed(ctypes.c_long(NOISE_SEED))
     status = library.espeak_Synth(text, len(text), 0, POSITION_CHARACTER, 0, CHARS_UTF8, None, None)
     if status != 0:
         return _answer(answer | {"error": f"espeak_Synth gave {status}"})
