@@ -70,7 +70,7 @@ _MAP: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
                   "mouthPucker": -1.0, "mouthFunnel": -1.0}),
     "O": (Clamp(opens=3.5), {"mouthFunnel": 2.2, "mouthPucker": 0.8, "jawOpen": 0.3,
                              "mouthClose": -0.3}),
-    "U": (OPENS, {"mouthPucker": 1.4, "mouthFunnel": 0.2, "jawOpen": -0.6, "mouthClose": 0.6}),
+    "U": (OPENS, {"mouthPucker": 1.2, "mouthFunnel": 0.2, "jawOpen": -0.6, "mouthClose": 0.6}),
     "open": (OPENS, {"jawOpen": 1.6, "mouthClose": -1.6}),
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ _MAP: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
 _INSTEAD: Final[Mapping[str, tuple[Mapping[str, float], ...]]] = {
     "TH": ({"DD": 0.6}, {"E": 0.3}, {"I": 0.4}, {"aa": 0.2}),
     "DD": ({"SS": 0.5}, {"I": 0.4}, {"E": 0.4}, {"aa": 0.2}),
-    "SS": ({"I": 0.6}, {"E": 0.4}, {"aa": 0.1}),
+    "SS": ({"I": 0.5}, {"E": 0.4}, {"aa": 0.1}),
     "CH": ({"U": 0.5}, {"O": 0.4}, {"aa": 0.15}),
     "RR": ({"U": 0.3, "O": 0.3}, {"U": 0.5}, {"O": 0.4}),
     "aa": ({"open": 0.0}, {"O": 0.8}, {"E": 1.0}, {"I": 1.0}, {"U": 0.7}),

