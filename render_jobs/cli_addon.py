@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from render_jobs.cli_options import json_option
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -28,7 +30,7 @@ def addon() -> None:
 )
 @click.option("--blender", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Check with this Blender program instead of the bpy wheel.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
+@json_option
 def build(
     output: Path,
     platforms: Sequence[str],

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-Command = Callable[..., Any]
+from render_jobs.cli_options import chain, json_option
+
 PLACE: Final = click.Path(exists=True, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -20,20 +19,13 @@ NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 output_option = click.option(
     "-o", "--output", type=NEW_FOLDER, help="Folder for result.json, rows.csv and table.md."
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON line, nothing else."
-)
 workers_option = click.option(
     "--workers", type=click.IntRange(0, 64), default=0, metavar="N",
     help="Processes; 0: one per core, 8 at most.",
 )  # fmt: skip
 
 
-def _chain(*options: Command) -> Callable[[Command], Command]:
-    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
-
-
-_face_options = _chain(
+_face_options = chain(
     click.option("--template", default="head", show_default=True, metavar="NAME|PATH",
                  help="The head on which both faces are compared."),
     click.option("--lip-ids", type=FILE, help="Lip vertices of that head: .npy, .json or text."),
@@ -58,7 +50,7 @@ _face_options = _chain(
 )  # fmt: skip
 
 
-_sync_options = _chain(
+_sync_options = chain(
     click.option("--texts", type=FILE, metavar="JSONL",
                  help="Lines of id and reference, transcript or text: what is said."),
     click.option("--audio", type=FOLDER, help="Folder of sounds by id, for files without one."),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate, json_option
+from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate
 from render_jobs.cli_eval_speech import NEW_FILE
+from render_jobs.cli_options import json_option
 
 if TYPE_CHECKING:
     from render_jobs.evaluation_import import Entry

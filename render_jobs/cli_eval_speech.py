@@ -3,30 +3,31 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate, finish, json_option, output_option
-from render_jobs.cli_options import engine_option, engine_settings, omni_options, seed_option
+from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate, finish, output_option
+from render_jobs.cli_options import (
+    chain,
+    engine_option,
+    engine_settings,
+    json_option,
+    omni_options,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from render_jobs.evaluation_asr import Recogniser
 
-Command = Callable[..., Any]
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-
-
-def _chain(*options: Command) -> Callable[[Command], Command]:
-    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
 _seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
                             metavar="N", help="For the intervals.")  # fmt: skip
-_transcript_options = _chain(
+_transcript_options = chain(
     click.option("--hyp", type=FILE, metavar="JSONL",
                  help='Transcripts: lines of {"id": ..., "text": ...}.'),
     click.option("--asr", metavar="COMMAND",

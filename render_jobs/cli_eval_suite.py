@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from render_jobs.cli_eval import FILE, NEW_FOLDER, PLACE, json_option, workers_option
+from render_jobs.cli_eval import FILE, NEW_FOLDER, PLACE, workers_option
 from render_jobs.cli_eval_data import evaluate
+from render_jobs.cli_options import json_option
 
 __all__ = ["evaluate"]  # with all its commands
 

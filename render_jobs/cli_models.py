@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from render_jobs.cli_options import json_option
+
 if TYPE_CHECKING:
     from exomni_core.omni.licence import Licence
     from exomni_core.omni.pull import Pulled, Step
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 
 _ANSWER = "yes"
 _PATH = click.Path(path_type=Path)
-_json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON line, nothing else."
-)
 _models_option = click.option(
     "--models", "folder", type=_PATH, metavar="DIR",
     help="Folder of the models [default: $EXOMNI_MODELS, else the user's data folder].",
@@ -45,7 +44,7 @@ def models() -> None:
 
 @models.command(name="list")
 @_models_option
-@_json_option
+@json_option
 def list_models(folder: Path | None, *, as_json: bool) -> None:
     """List the models, where they are and in what state."""
     from exomni_core.omni.store import KNOWN, is_tiny, look, models_folder
@@ -89,7 +88,7 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
 @click.option("--revision", metavar="REV", help="Branch, tag or commit [default: the newest].")
 @_accept_option
 @_models_option
-@_json_option
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chosen: Any) -> None:
     """Download MODELs, or all that the neural engine needs, and check every file.
@@ -132,7 +131,7 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
 @models.command(short_help="Check the files of models that are here.")
 @click.argument("what", nargs=-1, metavar="[MODEL|FOLDER]...")
 @_models_option
-@_json_option
+@json_option
 def check(what: Sequence[str], folder: Path | None, *, as_json: bool) -> None:
     """Check each file of MODELs, or of all that are here, against what was downloaded.
 
@@ -163,7 +162,7 @@ def check(what: Sequence[str], folder: Path | None, *, as_json: bool) -> None:
 @click.argument("name", default="ex-omni", metavar="[MODEL]")
 @_accept_option
 @_models_option
-@_json_option
+@json_option
 def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bool) -> None:
     """Show what MODEL's licence says (by default Ex-Omni's), and record that you accept it."""
     from exomni_core.omni.licence import find_consent, licence_file
@@ -199,7 +198,7 @@ def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bo
 @click.argument("folder", type=_PATH, metavar="DIR")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
               help="For the random weights.")  # fmt: skip
-@_json_option
+@json_option
 def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
     """Write tiny models with random weights into the new folder DIR, to try the engine out.
 

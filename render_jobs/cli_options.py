@@ -51,7 +51,8 @@ class HeadedCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-def _chain(*options: Command) -> Callable[[Command], Command]:
+def chain(*options: Command) -> Callable[[Command], Command]:
+    """Several options as one decorator, in that order."""
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
@@ -62,7 +63,7 @@ def _under(heading: str) -> Callable[..., Command]:
 _picture, _speech = _under("Picture"), _under("Speech and face")
 _omni = _under("Neural engine (--engine omni)")
 
-render_options = _chain(
+render_options = chain(
     _picture("--template", default="head", show_default=True, metavar="NAME|PATH",
              help="Head to render; see: exorender templates."),
     _picture("--look", default="", metavar="NAME",
@@ -86,12 +87,12 @@ render_options = _chain(
     _picture("--contact-sheet", is_flag=True, help="Also write a PNG of twelve frames."),
 )  # fmt: skip
 
-report_options = _chain(
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else."),
-    click.option("--quiet", is_flag=True, help="No progress."),
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON line, nothing else."
 )
+report_options = chain(json_option, click.option("--quiet", is_flag=True, help="No progress."))
 
-voice_options = _chain(
+voice_options = chain(
     _speech("--voice", metavar="NAME", help="The engine's voice, such as f2 or en-us+m3."),
     _speech("--rate", default=1.0, show_default=True, help="Speaking rate, 0.5 to 2.5."),
 )
@@ -100,7 +101,7 @@ output_option = click.option(
     "-o", "--output", type=NEW_FILE, required=True, help="File to write: .mp4 or .clip."
 )
 
-omni_options = _chain(
+omni_options = chain(
     _omni("--model", type=NEW_FILE, metavar="PATH",
           help="The models' folder  [default: where 'exorender models pull' puts them]"),
     _omni("--device", metavar="NAME",
@@ -147,7 +148,7 @@ def style_option(text: str) -> Command:
 
 def speech_options(engine: str) -> Callable[[Command], Command]:
     """What a line is spoken with; `engine` is the one that is used if none is named."""
-    return _chain(
+    return chain(
         engine_option(engine),
         language_option("Such as en, zh or de; guessed from the script, Latin letters count as "
                         "English."),

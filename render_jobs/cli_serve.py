@@ -16,6 +16,7 @@ from render_jobs.cli_options import (
     HeadedCommand,
     engine_option,
     engine_settings,
+    json_option,
     omni_options,
 )
 
@@ -40,7 +41,7 @@ _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
                                       "0: never.")  # fmt: skip
 @click.option("--idle-exit", type=click.FloatRange(min=0), default=0.0, show_default=True,
               metavar="SECONDS", help="End after so long without a request; 0: never.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
+@json_option
 @engine_option("embedded")
 @omni_options
 def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:

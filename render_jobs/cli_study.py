@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from render_jobs.cli_options import EXISTING, NEW_FILE, HeadedCommand
+from render_jobs.cli_options import EXISTING, NEW_FILE, HeadedCommand, json_option
 from render_jobs.cli_study_report import power, report
 
 FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 
 
 class _Study(click.Group):
@@ -47,7 +46,7 @@ study.add_command(power)
 @click.option("--prolific", "prolific_code", default="", metavar="CODE",
               help="Raters come from Prolific; at the end, back with CODE.")  # fmt: skip
 @click.option("--completion-code", default="", metavar="CODE", help="Shown at the end.")
-@AS_JSON
+@json_option
 def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     """Serve the page of the study in FOLDER to its raters, until Ctrl-C.
 
@@ -70,7 +69,7 @@ def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
 @click.option("--base-url", required=True, metavar="URL",
               help="What the links start with, such as https://lab.example.org.")  # fmt: skip
 @click.option("-o", "--output", type=NEW_FILE, help="A .csv file to write them to.")
-@AS_JSON
+@json_option
 def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) -> None:
     """Print the link of every rater, one a line."""
     from exomni_core.files import write_text
@@ -95,7 +94,7 @@ def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) ->
 @FOLDER
 @click.option("--prolific-id", default="", metavar="ID",
               help="Only tell how far this person of Prolific is.")  # fmt: skip
-@AS_JSON
+@json_option
 def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
     """Say how far the raters are; nothing about what they answered."""
     from render_jobs.console import print_json, printable
@@ -127,7 +126,7 @@ def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="The folder to write to.")
 @click.option("--as", "form", type=click.Choice(["webmushra", "jspsych"]),
               help="Instead, write the study for another program.")  # fmt: skip
-@AS_JSON
+@json_option
 def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> None:
     """Write ratings.csv, assignments.csv, events.jsonl and study.json; works while it is served."""
     from render_jobs.console import print_json
@@ -152,7 +151,7 @@ def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> No
 @click.option("--from", "form", type=click.Choice(["webmushra", "jspsych"]), required=True,
               help="The program that wrote TABLE.")  # fmt: skip
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="The .csv of ratings to write.")
-@AS_JSON
+@json_option
 def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool) -> None:
     """Turn the results TABLE of webMUSHRA or jsPsych into ratings for: study report --ratings."""
     from render_jobs.console import EXIT_SOME_FAILED, print_json
@@ -171,7 +170,7 @@ def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool
 
 @study.command(short_help="Take no more answers.")
 @FOLDER
-@AS_JSON
+@json_option
 def close(folder: Path, *, as_json: bool) -> None:
     """Take no more answers, also in a server that is running."""
     from render_jobs.console import print_json

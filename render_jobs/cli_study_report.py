@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import click
 
+from render_jobs.cli_options import json_option
+
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 _NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -27,7 +29,7 @@ _BAD_SHOWN: Final = 10
               help="Folder for report.md, report.html and report.json.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
               help="Of the bootstrap.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
+@json_option
 def report(
     folder: Path | None, ratings: Path | None, target: str | None, output: Path | None,
     seed: int, *, as_json: bool,
@@ -91,7 +93,7 @@ def _tell(facts: dict[str, Any], target: str, files: tuple[Path, ...]) -> None:
               metavar="N", help="Simulated studies.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
               help="Of the simulation.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
+@json_option
 def power(
     raters: int, pairs: int, share: float, tie: float, sd_rater: float, sd_item: float,
     runs: int, seed: int, *, as_json: bool,

@@ -9,14 +9,19 @@ from typing import Any
 
 import click
 
-from render_jobs.cli_options import EXISTING, HeadedCommand, render_options, render_settings
+from render_jobs.cli_options import (
+    EXISTING,
+    HeadedCommand,
+    json_option,
+    render_options,
+    render_settings,
+)
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _config = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), default=Path("systems.toml"),
     show_default=True, help="What systems there are; see: exorender systems example.",
 )  # fmt: skip
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 _audio_from = click.option(
     "--audio-from", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN",
     help="Move the lips to the speech of this run, as a fair comparison of faces does.",
@@ -30,7 +35,7 @@ def systems() -> None:
 
 @systems.command(name="list")
 @_config
-@_json
+@json_option
 def list_systems(config: Path, *, as_json: bool) -> None:
     """List the systems of systems.toml and those built in."""
     from render_jobs.console import print_json
@@ -60,7 +65,7 @@ def example() -> None:
 @_config
 @click.option("--prompts", type=EXISTING, help="Also say which of these still lack something.")
 @_audio_from
-@_json
+@json_option
 def check(
     names: tuple[str, ...],
     config: Path,
@@ -96,7 +101,7 @@ def check(
 @_audio_from
 @click.option("--rate", "rate_hz", type=click.IntRange(8000, 48000), default=16_000,
               show_default=True, metavar="HZ", help="Sample rate.")  # fmt: skip
-@_json
+@json_option
 def wavs(
     name: str,
     prompts: Path,
@@ -137,7 +142,7 @@ def wavs(
               help="Only the first N prompts.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(0, 64), default=0, metavar="N",
               help="Render processes; 0: one per core, 8 at most.")  # fmt: skip
-@_json
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 @render_options
 def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> None:

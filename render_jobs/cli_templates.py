@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from render_jobs.cli_options import EXISTING, NEW_FILE, HeadedCommand
+from render_jobs.cli_options import EXISTING, NEW_FILE, HeadedCommand, json_option
 
 if TYPE_CHECKING:
     from templates.importing.prepare import Wishes
     from templates.importing.report import Report
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON line, nothing else.")
 _unit = click.option("--unit", default="auto", show_default=True, metavar="[m|cm|mm|auto]",
                      help="Length of one unit of the mesh, or a number of metres.")  # fmt: skip
 _blender = click.option("--blender", type=EXISTING, help="Read it with this Blender program.")
@@ -31,7 +30,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group, invoke_without_command=True, short_help="Heads: list, add, check, show, remove."
 )
-@_json
+@json_option
 @click.pass_context
 def templates(ctx: click.Context, *, as_json: bool) -> None:
     """List the heads that --template can name; add your own, check and remove them."""
@@ -72,7 +71,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
               help="Replace a template of this name; accept what makes results wrong.")  # fmt: skip
 @click.option("--no-sheet", is_flag=True, help="No contact sheet of all shapes.")
 @_blender
-@_json
+@json_option
 def add(path: Path, **chosen: Any) -> None:
     """Import your own head from PATH: .npz, .glb, .gltf, .vrm, .fbx, .blend or ICT's folder.
 
@@ -112,7 +111,7 @@ def add(path: Path, **chosen: Any) -> None:
 @click.option("--lip-ids", type=EXISTING, metavar="FILE", help="The lips' vertex numbers.")
 @click.option("--swap-sides", is_flag=True, help="Exchange left and right.")
 @_blender
-@_json
+@json_option
 def check(head: str, **chosen: Any) -> None:
     """Say what is in a template, or in a file that may become one, and what is wrong with it."""
     from render_jobs.console import EXIT_USAGE, print_json
@@ -141,7 +140,7 @@ def check(head: str, **chosen: Any) -> None:
 )
 @click.option("--look", default="", metavar="NAME", help="Such as clay or skin  [default: its own]")
 @_blender
-@_json
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def sheet(
     heads: tuple[str, ...], output: Path, *, as_json: bool, quiet: bool, **chosen: Any
@@ -163,7 +162,7 @@ def sheet(
 @templates.command()
 @click.argument("name")
 @_dest
-@_json
+@json_option
 def remove(name: str, *, dest: Path | None, as_json: bool) -> None:
     """Delete one of your own templates."""
     from render_jobs.console import print_json
