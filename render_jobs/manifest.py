@@ -110,15 +110,22 @@ def content_key(facts: Mapping[str, Any]) -> str:
 
 
 def read_rows(path: Path) -> dict[str, Row]:
-    """The last row of each id; a line cut short by a kill is passed over."""
+    """The last row of each id; a line cut short by a kill is passed over.
+
+    A prompt that was refused because its id stood on an earlier line says nothing of that line's.
+    """
     rows: dict[str, Row] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError, TypeError):
                 row = Row(**json.loads(line))
-                if row.id is not None:
+                if row.id is not None and not _is_shadowed(row, rows.get(row.id)):
                     rows[row.id] = row
     return rows
+
+
+def _is_shadowed(row: Row, earlier: Row | None) -> bool:
+    return earlier is not None and row.status == "failed" and row.line > earlier.line
 
 
 class Journal:

@@ -242,6 +242,18 @@ def test_kill_9_while_rendering(tmp_path: Path, victim_is: str) -> None:
     assert files_in(out) == expected | {"manifest.jsonl", "errors.jsonl", "run.json", ".lock"}
 
 
+def test_a_second_prompt_of_the_same_id_leaves_the_first_ones_row(tmp_path: Path) -> None:
+    from render_jobs.manifest import read_rows
+
+    good = {"id": "a", "line": 1, "status": "done", "clip": "clips/a.clip"}
+    bad = {"id": "a", "line": 4, "status": "failed", "error": "id 'a' is already used in line 1"}
+    later = {"id": "a", "line": 1, "status": "failed", "error": "the disk is full"}
+    manifest = tmp_path / "manifest.jsonl"
+    for rows, status in (([good, bad], "done"), ([good, bad, later], "failed")):
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert read_rows(manifest)["a"].status == status
+
+
 def test_two_runs_in_one_folder_do_not_mix(tmp_path: Path) -> None:
     from render_jobs.manifest import BatchFolder, lock_folder
 
