@@ -13,7 +13,7 @@ import click
 
 from render_jobs.cli_eval import FILE, FOLDER, PLACE, evaluate
 from render_jobs.cli_eval_speech import NEW_FILE
-from render_jobs.cli_options import json_option
+from render_jobs.cli_options import comma_list, json_option
 
 if TYPE_CHECKING:
     from render_jobs.evaluation_import import Entry
@@ -63,7 +63,7 @@ def a2f_bench(root: Path, **chosen: Any) -> None:
     from render_jobs.evaluation_import_sets import read_texts
 
     texts = read_texts(chosen["texts"]) if chosen["texts"] else {}
-    sets = [name.strip() for name in chosen["sets"].split(",") if name.strip()]
+    sets = comma_list(chosen["sets"])
     entries = read(root, sets=sets, split=chosen["split"], texts=texts, language=chosen["language"])
     _write("a2f-bench", entries, chosen)
 
@@ -109,7 +109,7 @@ def seed_tts(root: Path, **chosen: Any) -> None:
     """Read ROOT, the folder with en/meta.lst and so on, or one list."""
     from render_jobs.evaluation_import_sets import seed_tts as read
 
-    lists = [name.strip() for name in chosen["lists"].split(",") if name.strip()]
+    lists = comma_list(chosen["lists"])
     _write("seed-tts", read(root, lists=lists, language=chosen["language"]), chosen)
 
 

@@ -56,6 +56,11 @@ def chain(*options: Command) -> Callable[[Command], Command]:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
+def comma_list(text: str) -> tuple[str, ...]:
+    """`zh, en` -> ("zh", "en"); nothing stays nothing."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _under(heading: str) -> Callable[..., Command]:
     return functools.partial(click.option, cls=HeadedOption, heading=heading)
 

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from render_jobs.cli_options import (
     HeadedCommand,
     HeadedOption,
+    comma_list,
     render_options,
     render_settings,
     report_options,
@@ -89,7 +90,8 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
         context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _PICTURE
     )
     options = PairOptions(
-        runs=runs, out=out, languages=_split(chosen["languages"]), names=_split(chosen["names"]),
+        runs=runs, out=out, languages=comma_list(chosen["languages"]),
+        names=comma_list(chosen["names"]),
         settings=render_settings(chosen) if asked else None, **given,
     )  # fmt: skip
     with _Steps(quiet=chosen["quiet"] or chosen["as_json"]) as steps:
@@ -111,10 +113,6 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
         click.echo(f"{what:30} {much}")
     click.echo(f"plan {built.study.plan_sha256}")
     click.echo(f"wrote {out}; show it with: exorender study serve {out}")
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class _Steps:
