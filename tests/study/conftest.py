@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from system_tools import write_prompts
 
 from exomni_core.audio import write_wav
 from render_jobs.encode import find_ffmpeg
@@ -106,3 +107,14 @@ def study_copy(small_study: Path, tmp_path: Path) -> Callable[[], Path]:
         return Path(shutil.copytree(small_study, tmp_path / f"study{count}"))
 
     return copy
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """A prompts file with two recordings of 1 s and 1.3 s."""
+    rows = []
+    for k, length_s in enumerate((1.0, 1.3)):
+        write_wav(tmp_path / f"s{k}.wav", speech(k, length_s), 16_000)
+        rows.append({"id": f"p{k}", "audio": f"s{k}.wav", "transcript": "héllo; rm -rf $HOME \"'",
+                     "language": "en"})  # fmt: skip
+    return write_prompts(tmp_path, rows)
