@@ -13,6 +13,7 @@ import pytest
 from exomni_core.clip import Clip, clip_to_bytes, frame_count
 from exomni_core.embedded import espeak
 from exomni_core.embedded.engine import EmbeddedEngine
+from exomni_core.embedded.opening import lip_opening
 from exomni_core.engine import Engine, Progress, load_engine
 from exomni_core.errors import Cancelled, InputError
 from exomni_core.prompt import Prompt
@@ -102,6 +103,9 @@ def test_style_voice_and_rate_are_heard_and_seen(clip: Clip) -> None:
     lively = engine.generate(Prompt(id="a", text=TEXT, style="lively"))
     means = [c.channel("jawOpen").mean() for c in (quiet, clip, lively)]
     assert means == sorted(means)
+    calm, wide = (lip_opening(c.weights) for c in (clip, lively))
+    assert wide.mean() >= 1.25 * calm.mean()
+    assert np.diff(wide).max() <= np.diff(calm).max() + 0.01, "wider, but no faster"
     assert np.array_equal(quiet.audio, clip.audio)
     other = engine.generate(Prompt(id="a", text=TEXT, voice="f2", rate=1.5))
     assert other.duration_s < clip.duration_s

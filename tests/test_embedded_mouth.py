@@ -177,7 +177,7 @@ def test_curves_have_no_jolts() -> None:
             weights = animate_mouth(
                 syllables(*text, each_s=each_s), 120, FPS, articulation=articulation
             )
-            assert np.abs(np.diff(weights, 3, axis=0)).max() <= 0.6
+            assert np.abs(np.diff(weights, 3, axis=0)).max() <= 0.55
 
 
 def test_lips_stay_together_between_rest_and_a_closure() -> None:
