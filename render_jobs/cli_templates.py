@@ -77,7 +77,7 @@ def add(path: Path, **chosen: Any) -> None:
 
     It is checked, turned, scaled to metres and kept beside its descriptor, template.json.
     """
-    from render_jobs.console import print_json
+    from render_jobs.console import ProgressLine, print_json
     from render_jobs.import_head import BlenderReader, add_template, draw_sheet
     from templates.importing.store import Label
 
@@ -92,7 +92,10 @@ def add(path: Path, **chosen: Any) -> None:
     if not chosen["as_json"]:
         _show(added.report)
         click.echo(f"{'template':10} {added.folder}")
-    sheet, note = (None, "") if chosen["no_sheet"] else draw_sheet(added.folder)
+    sheet, note = None, ""
+    if not chosen["no_sheet"]:
+        with ProgressLine(quiet=chosen["as_json"], unit="pictures of the sheet") as line:
+            sheet, note = draw_sheet(added.folder, line.frames)
     if chosen["as_json"]:
         drawn = str(sheet) if sheet else None
         print_json({**facts, "sheet": drawn, "note": note, "report": added.report.to_json()})

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -223,14 +224,19 @@ def _renamed(origin: Origin) -> dict[str, Any]:
     return chosen
 
 
-def draw_sheet(folder: Path) -> tuple[Path | None, str]:
-    """The contact sheet of all shapes beside the template, or a sentence why there is none."""
+def draw_sheet(
+    folder: Path, on_cells: Callable[[int], None] | None = None
+) -> tuple[Path | None, str]:
+    """The contact sheet of all shapes beside the template, or a sentence why there is none.
+
+    on_cells: told how many more of its pictures are done.
+    """
     try:
         from render_jobs.sheet import shape_sheet
     except ImportError as error:
         return None, f"no contact sheet: {error}"
     try:
-        shape_sheet(str(folder), folder / SHEET)
+        shape_sheet(str(folder), folder / SHEET, on_cells=on_cells)
     except (ExOmniError, OSError, RuntimeError, ImportError) as error:
         return None, f"no contact sheet: {error}"
     return folder / SHEET, ""
