@@ -312,7 +312,7 @@ def _untangle(
         for i in range(4):
             np.add.at(vertex, near[:, i], normal)
         mean = vertex[near].sum(1) - 4 * normal
-        bad = near[(mean * normal).sum(1) < 0.15 * np.linalg.norm(mean, axis=1)]
+        bad = near[(mean * normal).sum(1) < 0.25 * np.linalg.norm(mean, axis=1)]
         if not len(bad):
             break
         strength = np.zeros(len(p))
