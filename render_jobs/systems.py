@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, Union
 
@@ -217,8 +217,6 @@ def _system(name: str, table: Mapping[str, Any], folder: Path, where: str) -> Sy
 
 
 def _with_driver_path(system: AdapterSystem, folder: Path, where: str) -> AdapterSystem:
-    from dataclasses import replace
-
     script = folder / Path(system.driver).expanduser()
     if not script.is_file():
         raise InputError(

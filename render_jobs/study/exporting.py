@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from render_jobs.study.journal import (
     Turn,
     append_event,
     open_database,
+    time_text,
 )
 from render_jobs.study.links import load_keys
 from render_jobs.study.plan import STUDY_FILE, Pair, Study, Trial, read_study
@@ -168,7 +170,7 @@ def close_study(folder: Path) -> str:
     db = open_database(folder)
     try:
         db.execute("BEGIN IMMEDIATE")
-        turn = Turn(db, _now())
+        turn = Turn(db, time_text(datetime.now(UTC)))
         known = turn.row("SELECT value FROM meta WHERE name = 'closed_at'")
         if known is None:
             append_event(folder, {"event": "closed", "at": turn.at, "rater_id": ""})
@@ -258,9 +260,3 @@ def _assignments(study: Study, raters: list[dict[str, Any]], ratings: list[Ratin
         for t in study.seats[rater["seat"]].trials
     ]  # fmt: skip
     return table(header, rows)
-
-
-def _now() -> str:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from render_jobs.study.journal import Turn
+from render_jobs.study.journal import Turn, time_text
 from render_jobs.study.links import Keys, rater_name, token_hash
 
 NEVER_OPENED_S: Final = 600.0  # a program that only looked at the link takes no seat for long
@@ -48,8 +48,7 @@ def _abandoned(turn: Turn, release_after_s: float) -> Any:
 
 
 def _before(turn: Turn, seconds: float) -> str:
-    moment = datetime.fromisoformat(turn.at) - timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time_text(datetime.fromisoformat(turn.at) - timedelta(seconds=seconds))
 
 
 def _renew(turn: Turn, keys: Keys, row: Any) -> dict[str, Any]:

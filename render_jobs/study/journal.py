@@ -100,6 +100,11 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
                     yield event
 
 
+def time_text(moment: datetime) -> str:
+    """A time in UTC as it is stored, such as 2026-05-04T03:02:01.000Z."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Journal:
     """The database and the log of one study, open for writing.
 
@@ -217,7 +222,7 @@ class Journal:
         now = datetime.now(UTC)
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         now = self._latest = max(now, self._latest + timedelta(milliseconds=1))
-        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return time_text(now)
 
 
 def append_event(folder: Path, event: Event) -> None:
