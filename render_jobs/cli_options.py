@@ -68,7 +68,7 @@ def _under(heading: str) -> Callable[..., Command]:
 _picture, _speech = _under("Picture"), _under("Speech and face")
 _omni = _under("Neural engine (--engine omni)")
 
-render_options = chain(
+plain_render_options = chain(  # of videos that are put together with others
     _picture("--template", default="head", show_default=True, metavar="NAME|PATH",
              help="Head to render; see: exorender templates."),
     _picture("--look", default="", metavar="NAME",
@@ -84,11 +84,14 @@ render_options = chain(
                   "look's, 30]"),
     _picture("--samples", type=click.IntRange(min=0), default=0, metavar="N",
              help="Samples per pixel; 0 is the template's own setting."),
-    _picture("--alpha", is_flag=True,
-             help="No background: write a transparent .mov (ProRes 4444) or .webm (VP9)."),
     _picture("--head-motion", type=click.FloatRange(0, 1), default=0, metavar="0..1",
              help="Move the head to the speech, 1 being lively."),
     _picture("--blender", type=EXISTING, help="Render with this Blender program instead."),
+)  # fmt: skip
+render_options = chain(
+    plain_render_options,
+    _picture("--alpha", is_flag=True,
+             help="No background: write a transparent .mov (ProRes 4444) or .webm (VP9)."),
     _picture("--contact-sheet", is_flag=True, help="Also write a PNG of twelve frames."),
 )  # fmt: skip
 
@@ -225,7 +228,7 @@ def render_settings(chosen: Chosen) -> RenderSettings:
         frame_rate=parse_frame_rate(fps),
         samples=chosen["samples"],
         look=chosen["look"],
-        alpha=chosen["alpha"],
+        alpha=chosen.get("alpha", False),
         head_motion=chosen["head_motion"],
     )
 

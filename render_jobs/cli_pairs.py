@@ -15,12 +15,12 @@ from render_jobs.cli_options import (
     HeadedCommand,
     HeadedOption,
     comma_list,
-    render_options,
+    plain_render_options,
     render_settings,
     report_options,
 )
 
-_PICTURE = ("template", "look", "render_engine", "size", "fps", "samples")
+_PICTURE = ("template", "look", "render_engine", "size", "fps", "samples", "head_motion")
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -66,7 +66,7 @@ _read = functools.partial(click.option, cls=HeadedOption, heading="What raters r
 @_read("--texts", type=click.Path(path_type=Path, exists=True, dir_okay=False),
         metavar="FILE", help="Own protocol and consent (JSON).")  # fmt: skip
 @report_options
-@render_options
+@plain_render_options
 def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
     """Make a study from what two or more systems made of the same prompts.
 

@@ -100,3 +100,10 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib, "import_module", lambda _: broken("exomni_core.nowhere"))
     with pytest.raises(ImportError):  # a fault of ours is not the machine's
         load_engine("omni")
+
+
+@pytest.mark.parametrize("option", ["--alpha", "--contact-sheet"])
+def test_a_study_takes_no_options_for_single_videos(option, tmp_path):
+    done = CliRunner().invoke(main, ["pairs", str(tmp_path), str(tmp_path), "-o", "s", option])
+    assert done.exit_code == 2
+    assert f"No such option '{option}'" in done.stderr
