@@ -9,7 +9,8 @@
 #   WINDOW_ROOT=/var/tmp/window bash scripts/blender_window.sh --keep-going
 #
 # --zip FILE uses a zip that is built already; --steps FILE runs other steps; --screens DIR puts the
-# pictures elsewhere; --setup only prepares the system.
+# pictures elsewhere; --head NPZ adds the step with an imported head (ICT-FaceKit's as an npz);
+# --setup only prepares the system.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 project="$PWD"
@@ -119,8 +120,7 @@ rm -rf "$work/home" "$work/asks" "$work/screens" "$work/result.json"
 mkdir -p "$work/home" "$work/asks" "$work/screens" "$work/shared"
 cp "$zip" "$work/extension.zip"
 cp "$steps" "$work/steps.py"
-[ -n "$head" ] || head="$project/../shared/heads/ict_facekit.npz"
-if [ -e "$head" ]; then cp "$head" "$work/shared/head.npz"; else rm -f "$work/shared/head.npz"; fi
+if [ -n "$head" ]; then cp "$head" "$work/shared/head.npz"; else rm -f "$work/shared/head.npz"; fi
 # A recording for the lip-sync step, made by the command line tool's own voice.
 .venv/bin/python - "$work/steps.py" "$work/shared/line.wav" <<'RECORDING'
 import re, sys

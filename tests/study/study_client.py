@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from render_jobs.study.links import Keys, load_keys
 from render_jobs.study.plan import Study, read_study
@@ -213,7 +212,3 @@ def wait_until(is_true: Any, most_s: float = 10.0) -> None:
     while not is_true():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
-
-
-def link_path(link: str) -> str:
-    return urlsplit(link).path
