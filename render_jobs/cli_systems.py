@@ -12,8 +12,9 @@ import click
 from render_jobs.cli_options import (
     EXISTING,
     HeadedCommand,
+    alpha_option,
     json_option,
-    render_options,
+    plain_render_options,
     render_settings,
 )
 
@@ -144,7 +145,8 @@ def wavs(
               help="Render processes; 0: one per core, 8 at most.")  # fmt: skip
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
-@render_options
+@plain_render_options
+@alpha_option
 def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> None:
     """Have NAME make a clip and a video of every prompt, in a folder as batch makes it.
 

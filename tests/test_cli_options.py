@@ -102,8 +102,13 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_engine("omni")
 
 
-@pytest.mark.parametrize("option", ["--alpha", "--contact-sheet"])
-def test_a_study_takes_no_options_for_single_videos(option, tmp_path):
-    done = CliRunner().invoke(main, ["pairs", str(tmp_path), str(tmp_path), "-o", "s", option])
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [("pairs", "--alpha"), ("pairs", "--contact-sheet"), ("systems run", "--contact-sheet")],
+)
+def test_options_that_a_verb_could_not_heed_are_refused(verb, option, tmp_path):
+    done = CliRunner().invoke(
+        main, [*verb.split(), str(tmp_path), str(tmp_path), "-o", "s", option]
+    )
     assert done.exit_code == 2
     assert f"No such option '{option}'" in done.stderr
