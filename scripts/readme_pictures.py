@@ -59,7 +59,9 @@ def looks() -> Path:
 
 def speaks() -> Path:
     """The head says a line in clay and in skin, side by side, as a GIF that repeats."""
-    prompt = parse_prompt({"id": "readme", "text": LINE, "style": "neutral", "language": "en"}, ROOT)
+    prompt = parse_prompt(
+        {"id": "readme", "text": LINE, "style": "neutral", "language": "en"}, ROOT
+    )
     engine = load_engine("embedded")
     width, height = FACE
     sides = []
