@@ -68,10 +68,6 @@ def _under(heading: str) -> Callable[..., Command]:
 _picture, _speech = _under("Picture"), _under("Speech and face")
 _omni = _under("Neural engine (--engine omni)")
 
-alpha_option = _picture(
-    "--alpha", is_flag=True,
-    help="No background: write a transparent .mov (ProRes 4444) or .webm (VP9).",
-)  # fmt: skip
 plain_render_options = chain(  # of videos that are put together with others
     _picture("--template", default="head", show_default=True, metavar="NAME|PATH",
              help="Head to render; see: exorender templates."),
@@ -94,7 +90,8 @@ plain_render_options = chain(  # of videos that are put together with others
 )  # fmt: skip
 render_options = chain(
     plain_render_options,
-    alpha_option,
+    _picture("--alpha", is_flag=True,
+             help="No background: write a transparent .mov (ProRes 4444) or .webm (VP9)."),
     _picture("--contact-sheet", is_flag=True, help="Also write a PNG of twelve frames."),
 )  # fmt: skip
 

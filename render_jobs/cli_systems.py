@@ -12,7 +12,6 @@ import click
 from render_jobs.cli_options import (
     EXISTING,
     HeadedCommand,
-    alpha_option,
     json_option,
     plain_render_options,
     render_settings,
@@ -146,7 +145,6 @@ def wavs(
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 @plain_render_options
-@alpha_option
 def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> None:
     """Have NAME make a clip and a video of every prompt, in a folder as batch makes it.
 

@@ -104,7 +104,7 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "option"),
-    [("pairs", "--alpha"), ("pairs", "--contact-sheet"), ("systems run", "--contact-sheet")],
+    [(verb, name) for verb in ("pairs", "systems run") for name in ("--alpha", "--contact-sheet")],
 )
 def test_options_that_a_verb_could_not_heed_are_refused(verb, option, tmp_path):
     done = CliRunner().invoke(
