@@ -52,10 +52,15 @@ def _curve(table: Array, degrees: Array, width: float = 3.0) -> Array:
 
 
 def _tint(s: Array, body: Array, jitter: Array, degrees: Array) -> Array:
-    """Dark between the locks and at the ends over the ears, light on the locks' backs."""
+    """Dark between the locks and at the ends over the ears, light on the locks' backs.
+
+    The sideburn's tip is a thin point on bright skin: it fades, or it would flicker there.
+    """
     lit = 0.62 + 0.62 * body + 0.25 * (jitter - 0.5)
     rows = np.interp(s, [0, 0.15, 0.5, 0.85, 1], [0.95, 1.05, 1.1, 1.05, 0.8])[:, None]
     low = 1 - 0.25 * np.clip((degrees - 60) / 40, 0, 1) * np.clip((s[:, None] - 0.6) / 0.4, 0, 1)
+    fade = np.exp(-(((degrees - 80) / 8) ** 2)) * np.clip((s[:, None] - 0.7) / 0.3, 0, 1)
+    low *= 1 + 2.0 * fade
     tint: Array = (rows * lit * low)[..., None] * np.array([1.0, 0.98, 0.95])
     return tint
 
