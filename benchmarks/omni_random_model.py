@@ -52,6 +52,7 @@ class RandomModel(OmniModel):
         self.device, self.dtype = device, dtype
         self.config = SimpleNamespace(max_prompt=None)  # type: ignore[assignment]
         self._loops = {}
+        self.on_stage = None
         self._parts = {
             "language_model": parts.llm,
             "speech_generator": parts.generator,
