@@ -201,7 +201,7 @@ def render(clip: Path, output: Path, same_engine: str | None, **chosen: Any) -> 
     _tell(facts, chosen)
 
 
-@main.command()
+@main.command(short_help="Convert between clips, A2F .json, Live Link .csv, .npy, .wav.")
 @click.argument("source", type=EXISTING)
 @click.argument("target", type=NEW_FILE)
 @click.option("--audio", type=EXISTING, help="The sound for a clip made from face data alone.")

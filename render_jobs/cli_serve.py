@@ -23,7 +23,7 @@ from render_jobs.cli_options import (
 _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
 
 
-@click.command(cls=HeadedCommand)
+@click.command(cls=HeadedCommand, short_help="Make clips for Blender, here or elsewhere.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
               help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True,

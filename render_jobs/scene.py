@@ -7,7 +7,7 @@ draws: the fast engine where it shows what Workbench would show, else one of Ble
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def render_face(
     Raises WorkerError if Blender stops early, InputError if `video` can't be written or the engine
     can't draw this, EnvironmentProblem if the disk fills up.
     """
+    settings = _heed_template(stage, settings)
     apply_settings(stage, settings)
     engine, notes = choose_engine(stage, settings)
     _check_writable(Path(encoder.output) if encoder and encoder.output else video)
@@ -80,6 +81,7 @@ def render_pose(stage: Stage, weights: FloatArray, settings: RenderSettings) -> 
 
     With alpha it is (H, W, 4), colours not multiplied by alpha.
     """
+    settings = _heed_template(stage, settings)
     apply_settings(stage, settings)
     engine, _ = choose_engine(stage, settings)
     if engine == "fast":
@@ -88,6 +90,15 @@ def render_pose(stage: Stage, weights: FloatArray, settings: RenderSettings) -> 
         except FastUnavailableError as error:
             _without_fast(stage, settings, str(error))
     return render_still(stage, weights)
+
+
+def _heed_template(stage: Stage, settings: RenderSettings) -> RenderSettings:
+    """Where the user leaves the engine open, the one that the template says suits it."""
+    suits = stage.template.engine
+    # `fast` is what auto tries first anyway, and there it may fall back.
+    if settings.engine != "auto" or suits in ("auto", "fast"):
+        return settings
+    return replace(settings, engine=suits)
 
 
 def choose_engine(stage: Stage, settings: RenderSettings) -> tuple[str, tuple[str, ...]]:

@@ -256,6 +256,12 @@ def test_auto_is_fast_where_it_can_be_and_else_workbench_with_a_note(worker, tmp
         worker, clip, tmp_path / "a.mp4", RenderSettings(str(tiny_template(tmp_path / "t")), **size)
     )
     assert (told["engine"], told["notes"]) == ("fast", [])
+    slow = RenderSettings(str(tiny_template(tmp_path / "slow", engine="workbench")), **size)
+    assert ask(worker, clip, tmp_path / "s.mp4", slow)["engine"] == "workbench"
+    named = RenderSettings(slow.template, "fast", **size)
+    assert (
+        ask(worker, clip, tmp_path / "n.mp4", named)["engine"] == "fast"
+    )  # the user's word counts
     look = {"light": "FLAT", "view_transform": "Raw"}
     raw = RenderSettings(str(tiny_template(tmp_path / "raw", look=look)), **size)
     told = ask(worker, clip, tmp_path / "b.mp4", raw)
