@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import bpy
 import numpy as np
+import numpy.typing as npt
 
 from render_jobs.fast_engine import FastUnavailableError, run_with_gl
 from render_jobs.fast_geometry import BLOCK, Bytes, Light, Poser, srgb
@@ -37,11 +38,15 @@ _NEUTRAL_VIEW: Final = {"look": "None", "exposure": 0.0, "gamma": 1.0, "use_curv
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a stage keeps between clips: its mesh as planned, its light, and how that was seen."""
+    """What a stage keeps between clips: its mesh as planned, its light, and how that was seen.
+
+    lean: the mesh without the backs that never show, and what camera and picture that holds for.
+    """
 
     mesh: FastMesh
     light: Light
     seen_from: tuple[float, ...]
+    lean: tuple[bytes, FastMesh] | None = None
 
 
 def fast_reason_against(stage: Stage) -> str | None:
@@ -113,6 +118,8 @@ def draw_frames(
         try:
             from render_jobs.fast_draw import Canvas, largest_side
 
+            if motion is None:  # a head that turns may show backs that it hides when it is still
+                _tell_sides(stage, poser, projection, (width, height))
             across = samples_across(settings)
             while across > 1 and max(width, height) * across > largest_side():
                 across -= 1
@@ -127,6 +134,25 @@ def draw_frames(
             canvas.free()
 
     run_with_gl(camera, draw)
+
+
+def _tell_sides(
+    stage: Stage, poser: Poser, projection: npt.NDArray[np.float64], size: tuple[int, int]
+) -> None:
+    """Let backs that never show be left out; once for a stage, a camera and a size."""
+    from render_jobs.fast_backs import seen_backs
+
+    prepared = stage.prepared["fast"]
+    place = np.array(stage.scene.camera.matrix_world)
+    view = projection.tobytes() + place.tobytes() + str(size).encode()
+    if prepared.lean is None or prepared.lean[0] != view:
+        planned = prepared.mesh
+        triangles = np.concatenate([planned.one_sided, planned.two_sided])
+        seen = seen_backs(poser, projection, size)
+        lean = replace(planned, one_sided=triangles[~seen], two_sided=triangles[seen])
+        prepared = replace(prepared, lean=(view, lean))
+        stage.prepared["fast"] = prepared
+    poser.mesh = prepared.lean[1]
 
 
 def background_of(stage: Stage) -> tuple[float, float, float, float]:
