@@ -45,7 +45,6 @@ _ROWS = np.array([
     [-19, 6.6, -19, 13.4, -1.7, -19.5, -9.1, 0.11, 0.11],
     [-21.5, 7.5, -22, 14.2, -1.7, -22, -9.4, 0.11, 0.11],
 ])  # fmt: skip
-ROW_COUNT = len(_ROWS)
 
 
 @cache
@@ -75,7 +74,7 @@ def _row(v: Array) -> Array:
 
 
 def loft(u: Array, v: Array) -> Array:
-    """Point of the plain head: u 0 (front) .. pi (back), v 0 (crown) .. ROW_COUNT - 1 (bust)."""
+    """Point of the plain head: u 0 (front) .. pi (back), v 0 (crown) to the last row (bust)."""
     yf, zf, ys, w, zs, yb, zb, sf, sb = np.moveaxis(_row(v), -1, 0)
     front = np.cos(u) >= 0
     full = np.where(front, sf, sb)
