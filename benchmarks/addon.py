@@ -60,7 +60,7 @@ def fresh_head() -> Any:
 
 def ticks(text: str) -> tuple[list[float], list[float]]:
     """Wall and processor milliseconds of each tick while `text` is made and applied."""
-    from blender_addon.operators import TICK_S, Generate
+    from blender_addon.buttons.generate import TICK_S, Generate
 
     pretended = Pretended(Generate, {"text": text, "start_frame": 1, "mode": "say"})
     pretended._job = Generate._begin(pretended, bpy.context)
@@ -80,7 +80,8 @@ def ticks(text: str) -> tuple[list[float], list[float]]:
 
 def applied(data: bytes, repeats: int) -> dict[str, float]:
     """Milliseconds to apply a finished clip to a fresh head, and to adjust it then; medians."""
-    from blender_addon import clips, take_operators
+    from blender_addon.buttons import takes as take_operators
+    from blender_addon.takes import clips
 
     table: dict[str, list[float]] = {}
     for _ in range(repeats):
@@ -105,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     blender_addon.register()
     try:
-        from blender_addon import clips
+        from blender_addon.takes import clips
 
         item = fresh_head()
         wall, processor = ticks(SENTENCE * max(1, round(args.seconds / 4.0)))

@@ -243,13 +243,14 @@ def one(
     import numpy as np
 
     from exomni_core.clip import Phone
-    from exomni_core.embedded import espeak
-    from exomni_core.embedded.listen import listen
+    from exomni_core.embedded.make_face import make_face
     from exomni_core.embedded.opening import FULL_OPENING_MM, lip_opening
-    from exomni_core.embedded.track import Track, make_face
+    from exomni_core.listening.listen import listen
     from exomni_core.metrics.offset import correlations
     from exomni_core.metrics.sync import measure_mouth, shifted, smoothness
     from exomni_core.metrics.sync_table import Measured
+    from exomni_core.phonetics.track import Track
+    from exomni_core.voices import espeak
 
     speech = espeak.speak(text, voice)
     rate = speech.sample_rate_hz
@@ -338,7 +339,7 @@ def espeak_alone(pin: Sequence[str], runs: int) -> float:
     """The median wall time of espeak-ng's process for the same text, without face or clip."""
     import espeakng_loader
 
-    from exomni_core.embedded import espeak
+    from exomni_core.voices import espeak
 
     request = {
         "task": "speak", "text": TEXT, "voice": "en-us", "rate_wpm": 175, "with_pcm": True,

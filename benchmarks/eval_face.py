@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the result there")
     arguments = parser.parse_args()
     from exomni_core.metrics.score import Options
-    from render_jobs.evaluation_face import FaceRun, evaluate_face
-    from render_jobs.evaluation_head import prepare_head
+    from render_jobs.evaluation.face import FaceRun, evaluate_face
+    from render_jobs.evaluation.head import prepare_head
 
     few = max(50, arguments.clips // 4)
     with tempfile.TemporaryDirectory() as name:

@@ -23,7 +23,7 @@ import numpy as np
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.keyframes import action_curves, data_path, plan_keys, write_action
-from exomni_core.matching import match_channels
+from exomni_core.matching.match import match_channels
 
 
 def fresh_keys() -> Any:

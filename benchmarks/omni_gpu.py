@@ -43,14 +43,14 @@ from omni_rival_decoder import RivalFlow, RivalVocoder
 from torch import nn
 
 from exomni_core.omni.config import UNIT_RATE_HZ
-from exomni_core.omni.decode_loop import DecodeLoop, Request
-from exomni_core.omni.face_decoder import arkit_weights
+from exomni_core.omni.decoding.decode_loop import DecodeLoop, Request
 from exomni_core.omni.generation import Asked
-from exomni_core.omni.language_model import TextRule
 from exomni_core.omni.model import OmniModel
-from exomni_core.omni.sampling import TextSampling
-from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_generator import UnitRule
+from exomni_core.omni.nets.face_decoder import arkit_weights
+from exomni_core.omni.nets.language_model import TextRule
+from exomni_core.omni.nets.sampling import TextSampling
+from exomni_core.omni.nets.speech_generator import UnitRule
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
 from exomni_core.omni.streaming import stream_reply
 
 BATCHES = {"tiny": (1, 2), "medium": (1,), "published": (1, 8, 32)}

@@ -17,20 +17,20 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from exomni_core.omni.backbone import Backbone
 from exomni_core.omni.config import QWEN3_06B, QWEN3_8B, FaceConfig
-from exomni_core.omni.decode_loop import DecodeLoop, Request
-from exomni_core.omni.face_decoder import FaceDecoder, frames_of
-from exomni_core.omni.flow import Flow, FlowConfig
-from exomni_core.omni.flow_encoder import EncoderConfig
-from exomni_core.omni.flow_encoder import frames_of as mel_frames_of
-from exomni_core.omni.flow_estimator import EstimatorConfig
-from exomni_core.omni.language_model import LanguageModel, TextRule
-from exomni_core.omni.packing import pack
-from exomni_core.omni.sampling import TextSampling
-from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_generator import SpeechGenerator, UnitRule
-from exomni_core.omni.vocoder import Vocoder, VocoderConfig
+from exomni_core.omni.decoding.decode_loop import DecodeLoop, Request
+from exomni_core.omni.nets.backbone import Backbone
+from exomni_core.omni.nets.face_decoder import FaceDecoder, frames_of
+from exomni_core.omni.nets.language_model import LanguageModel, TextRule
+from exomni_core.omni.nets.packing import pack
+from exomni_core.omni.nets.sampling import TextSampling
+from exomni_core.omni.nets.speech_generator import SpeechGenerator, UnitRule
+from exomni_core.omni.speech.flow import Flow, FlowConfig
+from exomni_core.omni.speech.flow_encoder import EncoderConfig
+from exomni_core.omni.speech.flow_encoder import frames_of as mel_frames_of
+from exomni_core.omni.speech.flow_estimator import EstimatorConfig
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
+from exomni_core.omni.speech.vocoder import Vocoder, VocoderConfig
 
 PartType = TypeVar("PartType", bound=nn.Module)
 STAGES = ("text", "units", "face", "flow", "vocoder")

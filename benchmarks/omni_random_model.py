@@ -11,7 +11,7 @@ import torch
 from omni_parts import Parts, Sizes, random_ids
 
 from exomni_core.omni.model import LoadOptions, OmniModel
-from exomni_core.omni.speech_decoder import SpeechDecoder
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
 
 
 class Words:

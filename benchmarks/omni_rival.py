@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache, Qwen3ForCausalLM
 
-from exomni_core.omni.backbone import Backbone
-from exomni_core.omni.face_decoder import FaceDecoder
-from exomni_core.omni.language_model import LanguageModel
-from exomni_core.omni.sampling import TextSampling
-from exomni_core.omni.speech_generator import SpeechGenerator
+from exomni_core.omni.nets.backbone import Backbone
+from exomni_core.omni.nets.face_decoder import FaceDecoder
+from exomni_core.omni.nets.language_model import LanguageModel
+from exomni_core.omni.nets.sampling import TextSampling
+from exomni_core.omni.nets.speech_generator import SpeechGenerator
 
 NUCLEUS, CANDIDATES, RECENT = 0.8, 25, 10
 # transformers renamed its cache's argument in version 5.

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from exomni_core.omni.flow import Flow, FlowConfig
-from exomni_core.omni.flow_encoder import EncoderConfig
-from exomni_core.omni.flow_estimator import EstimatorConfig
-from exomni_core.omni.vocoder import Vocoder, VocoderConfig
+from exomni_core.omni.speech.flow import Flow, FlowConfig
+from exomni_core.omni.speech.flow_encoder import EncoderConfig
+from exomni_core.omni.speech.flow_estimator import EstimatorConfig
+from exomni_core.omni.speech.vocoder import Vocoder, VocoderConfig
 
 STEPS, GUIDANCE = 10, 0.7
 

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from omni_parts import SIZES, as_decoder, make_decoder_parts, random_part
 
-from exomni_core.omni.audio_features import MelExtractor
-from exomni_core.omni.face_decoder import FaceDecoder, arkit_weights
-from exomni_core.omni.speech_decoder import SpeechDecoder
+from exomni_core.omni.nets.audio_features import MelExtractor
+from exomni_core.omni.nets.face_decoder import FaceDecoder, arkit_weights
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
 
 LENGTHS = {"tiny": (1, 7, 35, 205, 1000), "published": (1, 7, 35, 205)}
 PUSH = 10  # units at a time

@@ -36,13 +36,13 @@ from render_pictures import compare
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.clip import Clip, load_face, save_clip
-from render_jobs.cores import usable_cores
-from render_jobs.encode import find_ffmpeg, probe
-from render_jobs.pool import Pool, Worker
-from render_jobs.scene import apply_settings
 from render_jobs.settings import RenderSettings
-from render_jobs.stage import Stage, load_stage
-from render_jobs.video import render_video, render_worker
+from render_jobs.stage.stage import Stage, load_stage
+from render_jobs.video.encode import find_ffmpeg, probe
+from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.scene import apply_settings
+from render_jobs.workers.cores import usable_cores
+from render_jobs.workers.pool import Pool, Worker
 from templates.library import find_template
 
 FPS = 30

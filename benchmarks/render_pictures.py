@@ -57,7 +57,7 @@ def count_specks(drawn: Picture, wanted: Picture) -> int:
 
 def compare(stage: Any, weights: npt.NDArray[np.float32], settings: Any) -> dict[str, Any]:
     """How like Workbench's picture of 16 samples the fast engine's is, on every row of weights."""
-    from render_jobs.scene import render_pose
+    from render_jobs.video.scene import render_pose
 
     alike, specks, error = [], 0, []
     for row in weights:

@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 
 from exomni_core.audio import write_wav
-from exomni_core.files import write_text
-from render_jobs.encode import find_ffmpeg
-from render_jobs.study.exporting import ratings_of
-from render_jobs.study.links import load_keys
-from render_jobs.study.pairs import PairOptions, build_study
-from render_jobs.study.plan import Seat, read_study, write_study
+from exomni_core.storage.files import write_text
+from render_jobs.study.making.pairs import PairOptions, build_study
+from render_jobs.study.plan import Seat
+from render_jobs.study.plan_file import read_study, write_study
+from render_jobs.study.serving.exporting import ratings_of
+from render_jobs.study.serving.links import load_keys
+from render_jobs.video.encode import find_ffmpeg
 
 REPO = Path(__file__).resolve().parents[1]
 RATE_HZ = 16_000

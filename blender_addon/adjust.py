@@ -9,9 +9,10 @@ import bpy
 
 from exomni_core.errors import ExOmniError
 
-from . import sequencer, takes
-from .curves import Shaping
-from .properties import quietly
+from .quiet import quietly
+from .takes import sequencer
+from .takes import shown as takes
+from .takes.curves import Shaping
 
 
 def set_shaping(take: Any, **values: Any) -> None:

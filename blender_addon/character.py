@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import bpy
 
-from exomni_core import overrides as own
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.keyframes import data_path
-from exomni_core.matching import Matching, match
+from exomni_core.matching import overrides as own
+from exomni_core.matching.match import Matching, match
 
-from .properties import quietly
+from .quiet import quietly
 
 NOTHING: Final = Matching({})
 MeshNames = tuple[tuple[str, tuple[str, ...]], ...]  # (mesh, its shape keys), ...

@@ -10,8 +10,9 @@ import bpy
 
 from exomni_core.errors import ExOmniError
 
-from . import adjust, clips, epoch, sequencer
+from . import adjust, epoch
 from .session import session
+from .takes import clips, sequencer
 
 
 def before_load(*_: Any) -> None:

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 
-from . import bones, character, takes
+from . import character
 from .declare import Panel, UIList, tr
 from .session import session
+from .takes import bones
+from .takes import shown as takes
 
 _CHARACTERS_PER_PIXEL: Final = 0.14
 _MOST_LINES: Final = 8

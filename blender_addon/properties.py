@@ -7,8 +7,6 @@ object, so that they travel with it; Actions are found by pointer, never by name
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 import bpy
@@ -23,6 +21,7 @@ from bpy.props import (
 )
 
 from .declare import PropertyGroup, fields
+from .quiet import _quiet
 
 MODES: Final = (
     ("say", "Say this", "Speak the text that you type"),
@@ -77,20 +76,6 @@ def _is_armature(_: Any, item: Any) -> bool:
 
 def _is_mesh(_: Any, item: Any) -> bool:
     return bool(item.type == "MESH")
-
-
-_quiet = 0  # above 0, update callbacks do nothing: code sets the values, not a user
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Set values without what their change would start in the panel."""
-    global _quiet
-    _quiet += 1
-    try:
-        yield
-    finally:
-        _quiet -= 1
 
 
 def _on_adjust(take: Any, _: Any) -> None:

@@ -7,19 +7,14 @@ from typing import Any, Final
 
 import bpy
 
-from . import (
-    character_operators,
-    engine_operators,
-    export,
-    handlers,
-    operators,
-    panel,
-    preferences,
-    properties,
-    take_operators,
-    translations,
-)
+from . import handlers, panel, preferences, properties
+from .buttons import character as character_operators
+from .buttons import engine as engine_operators
+from .buttons import export
+from .buttons import generate as operators
+from .buttons import takes as take_operators
 from .session import session
+from .words import table as translations
 
 CLASSES: Final[tuple[Any, ...]] = (
     *properties.CLASSES,

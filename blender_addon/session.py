@@ -23,8 +23,8 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError
 
-from .clips import StoredClip, open_clip
 from .preferences import Place
+from .takes.clips import StoredClip, open_clip
 
 _POLL_S: Final = 0.02
 _LOG_LINES: Final = 60

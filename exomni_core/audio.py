@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.files import write_bytes
+from exomni_core.storage.files import write_bytes
 
 MAX_DURATION_S: Final = 600.0
 MIN_RATE_HZ: Final = 1_000

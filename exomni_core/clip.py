@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
-from exomni_core.codecs import (
+from exomni_core.errors import ClipError
+from exomni_core.storage.codecs import (
     flac_bytes,
     flac_length,
     is_flac_rate,
@@ -30,8 +31,7 @@ from exomni_core.codecs import (
     samples_from_flac,
     zip_bytes,
 )
-from exomni_core.errors import ClipError
-from exomni_core.files import replacing
+from exomni_core.storage.files import replacing
 
 SCHEMA_VERSION: Final = 1
 MAX_DURATION_S: Final = 3600.0  # an hour; also bounds what a hostile file can make us read

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import InputError
-from exomni_core.matching import Matching
+from exomni_core.matching.match import Matching
 
 FloatArray = npt.NDArray[np.float32]
 

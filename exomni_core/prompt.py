@@ -21,7 +21,9 @@ FIELDS: Final = (
     "id", "text", "audio", "mode", "transcript", "language", "voice", "rate", "style", "seed",
     "meta", "system", "history", "temperature", "top_p", "max_tokens",
 )  # fmt: skip
-STYLES: Final = ("quiet", "neutral", "lively")
+# style -> (scale of the mouth's movements, amount of brows, gaze and breath)
+STYLE_SCALES: Final = {"quiet": (0.75, 0.6), "neutral": (1.0, 1.0), "lively": (1.4, 1.4)}
+STYLES: Final = tuple(STYLE_SCALES)
 MAX_TEXT_CHARACTERS: Final = 20_000
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_FILE_BYTES: Final = 256 << 20

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests noted in build/addon-tested.json in, the table of tested versions in the docs out.
 
-`python scripts/addon_table.py` after a run of tests/addon_build (with EXOMNI_BPY_PYTHONS for more
+`python scripts/addon_table.py` after a run of tests/jobs/addon_kit (EXOMNI_BPY_PYTHONS: for more
 versions) and of scripts/blender_window.sh. A file without the two marks is left alone.
 """
 
@@ -45,7 +45,7 @@ def cell(checks: dict[str, str], names: tuple[str, ...]) -> str:
 def main() -> int:
     """Write the table into every file that has a place for it; 1 if a check had failed."""
     if not RECORD.is_file():
-        print(f"{RECORD} is not there yet; run: pytest tests/addon_build", file=sys.stderr)
+        print(f"{RECORD} is not there yet; run: pytest tests/jobs/addon_kit", file=sys.stderr)
         return 1
     found = json.loads(RECORD.read_text(encoding="utf-8"))
     for path in FILES:

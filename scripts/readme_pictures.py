@@ -23,12 +23,12 @@ from exomni_core.clip import save_clip  # noqa: E402
 from exomni_core.engine import load_engine  # noqa: E402
 from exomni_core.prompt import parse_prompt  # noqa: E402
 from exomni_core.retime import FrameRate  # noqa: E402
-from render_jobs.encode import find_ffmpeg, run_ffmpeg  # noqa: E402
-from render_jobs.pool import Worker  # noqa: E402
-from render_jobs.poster import GAP, Pixels  # noqa: E402
 from render_jobs.settings import RenderSettings  # noqa: E402
-from render_jobs.sheet import look_sheet, shape_sheet, speech_sheet  # noqa: E402
-from render_jobs.video import render_video, render_worker  # noqa: E402
+from render_jobs.video.encode import find_ffmpeg, run_ffmpeg  # noqa: E402
+from render_jobs.video.make import render_video, render_worker  # noqa: E402
+from render_jobs.video.poster import GAP, Pixels  # noqa: E402
+from render_jobs.video.sheet import look_sheet, shape_sheet, speech_sheet  # noqa: E402
+from render_jobs.workers.pool import Worker  # noqa: E402
 
 DOCS = ROOT / "docs"
 LINE = "Hello! I am made by code, and I say whatever you type."

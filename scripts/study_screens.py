@@ -20,8 +20,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from render_jobs.study.plan import read_study, write_study
-from render_jobs.study.serving import Settings, StudyServer
+from render_jobs.study.plan_file import read_study, write_study
+from render_jobs.study.serving.server import Settings, StudyServer
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN", "has_touch": True,

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from exomni_core.errors import ExOmniError, InputError, WorkerError
-from exomni_core.files import replacing, sha256_file, write_text
 from exomni_core.metrics.responses import read_transcripts
 from exomni_core.prompt import check_id
+from exomni_core.storage.files import replacing, sha256_file, write_text
 
 INSTRUCTION = (
     "Translate this spoken Chinese sentence into natural spoken English. Keep its length, tone and "

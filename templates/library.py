@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.files import sha256_file
-from exomni_core.metrics.basis import ids_hash
-from exomni_core.places import user_place
+from exomni_core.head_regions import ids_hash
+from exomni_core.storage.files import sha256_file
+from exomni_core.storage.places import user_place
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
-from templates.looks import find_look, look_hash
+from templates.looks import Look, find_named_look, look_hash
 from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
 
 # The environment variable that says where the user's own templates lie.
@@ -276,3 +276,11 @@ def _read_ids(path: Path) -> npt.NDArray[np.int32]:
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or ids.ndim != 1:
         raise InputError(f"{path} must hold one list of whole numbers")
     return ids.astype(np.int32)
+
+
+def find_look(name: str, template: Template) -> Look:
+    """The look called `name` for `template`; "" is the template's own.
+
+    Raises InputError (field "look") that lists what exists.
+    """
+    return template.look if not name else find_named_look(name)

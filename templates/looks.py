@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.files import sha256_file
+from exomni_core.storage.files import sha256_file
 from templates.matcaps import MATCAPS
 from templates.reading import Colour, is_number, is_vector, need, read_object, section
 
 if TYPE_CHECKING:
-    from templates.descriptor import Template
+    pass
 
 SCHEMA_VERSION: Final = 1
 LOOKS: Final = Path(__file__).parent / "looks"
@@ -101,17 +101,9 @@ def list_looks() -> tuple[Look, ...]:
     return tuple(_read_look(path) for path in sorted(LOOKS.glob("*.json")))
 
 
-def find_look(name: str, template: Template) -> Look:
-    """The look called `name` for `template`; "" is the template's own.
-
-    Raises InputError (field "look") that lists what exists.
-    """
-    return template.look if not name else _named(name)
-
-
 def default_look() -> Look:
     """The look of a template that says nothing about it."""
-    return _named(DEFAULT_LOOK)
+    return find_named_look(DEFAULT_LOOK)
 
 
 def look_from_json(data: Any, path: Path) -> Look:
@@ -124,7 +116,7 @@ def look_from_json(data: Any, path: Path) -> Look:
     chosen = {key: getattr(given, key) for key in changes}
     if "matcap" in chosen:
         chosen["folder"] = path.resolve().parent
-    look = replace(_named(str(name)), **chosen)
+    look = replace(find_named_look(str(name)), **chosen)
     _check_look(look, path, "look.")
     return look
 
@@ -141,7 +133,8 @@ def look_hash(look: Look) -> str:
     return digest.hexdigest()
 
 
-def _named(name: str) -> Look:
+def find_named_look(name: str) -> Look:
+    """The look of that name; raises InputError (field "look") that lists what exists."""
     path = LOOKS / f"{name}.json"
     if Path(name).name != name or not path.is_file():
         names = ", ".join(sorted(p.stem for p in LOOKS.glob("*.json")))

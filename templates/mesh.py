@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
-from exomni_core.files import replacing
-from exomni_core.npz import read_arrays
+from exomni_core.storage.files import replacing
+from exomni_core.storage.npz import read_arrays
 from templates import npz_arrays as npz
 
 FloatArray = npt.NDArray[np.float32]

@@ -16,6 +16,8 @@ import pytest
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.clip import Clip, Phone, Word, frame_count
 
+pytest_plugins = ["face_fixtures", "study_fixtures"]  # of tests/helpers
+
 REPO = Path(__file__).resolve().parents[1]
 
 

@@ -69,8 +69,8 @@ def test_the_rule_sees_hidden_imports():
 
 LIGHT = [
     "exomni_core.arkit", "exomni_core.audio", "exomni_core.clip", "exomni_core.engine",
-    "exomni_core.files", "exomni_core.formats", "exomni_core.prompt", "exomni_core.retime",
-    "render_jobs.cli",
+    "exomni_core.storage.files", "exomni_core.formats", "exomni_core.prompt", "exomni_core.retime",
+    "render_jobs.cli.commands",
 ]  # fmt: skip
 
 

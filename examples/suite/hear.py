@@ -8,7 +8,7 @@ worth telling use Whisper or Paraformer (docs/evaluation.md).
 import sys
 
 from exomni_core.audio import read_audio
-from exomni_core.embedded.listen import listen
+from exomni_core.listening.listen import listen
 
 audio = read_audio(sys.argv[1])
 track = listen(audio.samples, audio.sample_rate_hz, transcript=None, language="en", budget_s=120)

@@ -25,13 +25,7 @@ from exomni_core.embedded.opening import (
     part_for_vowels,
     soften_jolts,
 )
-from exomni_core.embedded.phones import (
-    SILENCE,
-    is_closure,
-    is_vowel,
-    poses_of,
-    viseme_table,
-)
+from exomni_core.phonetics.phones import SILENCE, is_closure, is_vowel, poses_of, viseme_table
 
 MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
 _JAW_STEP: Final = 0.20  # more makes the jaw flap in "mama"

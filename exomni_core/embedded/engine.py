@@ -16,10 +16,7 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.clip import MAX_DURATION_S, Clip, Phone, Word
-from exomni_core.embedded import espeak
-from exomni_core.embedded.language import OFFERED_LANGUAGES, check_readable, choose_voice
-from exomni_core.embedded.phones import viseme_table
-from exomni_core.embedded.track import FPS, Track, make_face
+from exomni_core.embedded.make_face import make_face
 from exomni_core.engine import (
     CancelCheck,
     Capabilities,
@@ -30,7 +27,11 @@ from exomni_core.engine import (
     stop_if,
 )
 from exomni_core.errors import InputError
+from exomni_core.phonetics.language import OFFERED_LANGUAGES, check_readable, choose_voice
+from exomni_core.phonetics.phones import viseme_table
+from exomni_core.phonetics.track import FPS, Track
 from exomni_core.prompt import Prompt
+from exomni_core.voices import espeak
 
 REVISION: Final = 4  # raise it with every change that alters a clip
 CHUNK_S: Final = 0.5
@@ -80,7 +81,7 @@ class EmbeddedEngine:
 
     def version(self) -> str:
         """Names the code, the viseme table, espeak-ng's library and the default seed."""
-        from exomni_core.files import sha256_file
+        from exomni_core.storage.files import sha256_file
 
         library = sha256_file(espeak.library_path())[:12]
         table = viseme_table().sha256[:12]
@@ -182,7 +183,7 @@ class EmbeddedEngine:
         self, prompt: Prompt, progress: ProgressCallback | None, cancel: CancelCheck | None
     ) -> Clip:
         from exomni_core.audio import read_audio
-        from exomni_core.embedded.listen import listen
+        from exomni_core.listening.listen import listen
 
         if prompt.audio is None:
             raise InputError("mode 'lipsync' needs an audio file", field="audio")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.clip import Phone
 from exomni_core.embedded.animate import MAX_STEP, soften_steps
-from exomni_core.embedded.phones import is_vowel
+from exomni_core.phonetics.phones import is_vowel
 
 BLINKS_PER_MINUTE: Final = 18.0
 _SHORTEST_INTERVAL_S: Final = 0.8

@@ -22,7 +22,7 @@ from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
 from exomni_core.metrics.face import METRICS, Values, clip_metrics
 from exomni_core.metrics.resample import align
 from exomni_core.metrics.series import by_name
-from exomni_core.npz import read_arrays
+from exomni_core.storage.npz import read_arrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _NEEDED: Final = ("neutral", "deltas", "names", "lip_ids", "upper_ids", "unit_to_mm", "fps")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.embedded.loudness import loudness_db
+from exomni_core.phonetics.loudness import loudness_db
 from exomni_core.retime import lip_gap
 
 Array = npt.NDArray[np.float64]

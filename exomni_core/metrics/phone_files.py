@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import Phone
-from exomni_core.embedded.phones import ARPABET_TO_IPA, is_closure
 from exomni_core.errors import InputError
-from exomni_core.files import is_file_name
+from exomni_core.phonetics.phones import ARPABET_TO_IPA, is_closure
+from exomni_core.storage.files import is_file_name
 
 ENDINGS: Final = (".textgrid", ".ctm", ".json")
 _SILENCES: Final = {"", "sil", "sp", "spn", "<eps>", "_", "pau", "<s>", "</s>"}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError
-from exomni_core.files import write_text
-from exomni_core.json_lines import of_system, read_json_lines
+from exomni_core.storage.files import write_text
+from exomni_core.storage.json_lines import of_system, read_json_lines
 
 _HYPOTHESIS_KEYS: Final = ("text", "hyp", "hypothesis", "transcript")
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from exomni_core.clip import load_facts
 from exomni_core.errors import InputError
-from exomni_core.files import sha256_file
 from exomni_core.metrics.baselines import baselines
 from exomni_core.metrics.basis import FaceBasis
 from exomni_core.metrics.dynamics import dynamics
@@ -30,6 +29,7 @@ from exomni_core.metrics.phone_files import (
 from exomni_core.metrics.resample import FPS, MIN_S, align, to_rate
 from exomni_core.metrics.series import MouthClose, Series, clipped, read_series, with_mouth_close
 from exomni_core.metrics.sources import Item
+from exomni_core.storage.files import sha256_file
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, Any]

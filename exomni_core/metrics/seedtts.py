@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
-from exomni_core.files import is_file_name
+from exomni_core.storage.files import is_file_name
 
 # Where the lists of a download lie: (file, language, split).
 LISTS: Final = (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.json_lines import of_system, read_json_lines, whole_lines
+from exomni_core.storage.json_lines import of_system, read_json_lines, whole_lines
 
 FACE_ENDINGS: Final = (".clip", ".json", ".csv", ".npy", ".npz")
 LISTS: Final = ("responses.jsonl", "references.jsonl")

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.clip import Phone
-from exomni_core.embedded.phones import is_closure, is_vowel, poses_of, viseme_table
 from exomni_core.metrics.resample import to_rate
+from exomni_core.phonetics.phones import is_closure, is_vowel, poses_of, viseme_table
 from exomni_core.retime import CLOSED_GAP, lip_gap
 
 Array = npt.NDArray[np.float64]

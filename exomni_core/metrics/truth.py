@@ -22,7 +22,7 @@ def align_text(
     language: as a prompt names it; None guesses it from the text. Raises InputError where the words
     don't fit the sound, EnvironmentProblem where espeak-ng or pocketsphinx is missing.
     """
-    from exomni_core.embedded.listen import listen
+    from exomni_core.listening.listen import listen
 
     # The sounds without the words would be no truth, so no time is spent on recognising them.
     track = listen(samples, sample_rate_hz, transcript=text, language=language, budget_s=1.0)

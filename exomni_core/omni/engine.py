@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.clip import Clip, Phone, Word
-from exomni_core.embedded.track import STYLES
 from exomni_core.engine import (
     CancelCheck,
     Capabilities,
@@ -35,9 +34,9 @@ from exomni_core.omni.generation import Spoken, Written
 from exomni_core.omni.idle import IdleTimer, freeing
 from exomni_core.omni.jobs import Job, time_words
 from exomni_core.omni.model import LoadOptions, OmniModel, find_folders
-from exomni_core.omni.store import licence_provenance, models_folder
 from exomni_core.omni.streaming import Piece, stream_reply, stream_text
-from exomni_core.prompt import Prompt
+from exomni_core.omni.weights.store import licence_provenance, models_folder
+from exomni_core.prompt import STYLE_SCALES, Prompt
 from exomni_core.retime import scale_regions
 
 REVISION: Final = 1  # raise it with every change that alters a clip
@@ -354,7 +353,7 @@ class OmniEngine:
 
 
 def _styled(weights: FloatArray, style: str) -> FloatArray:
-    mouth, rest = STYLES[style]
+    mouth, rest = STYLE_SCALES[style]
     if style == "neutral" or not len(weights):
         return weights
     return scale_regions(weights, dict.fromkeys(_MOUTH, mouth) | dict.fromkeys(_REST, rest))

@@ -19,15 +19,15 @@ from torch import Tensor
 
 from exomni_core.errors import InputError
 from exomni_core.omni.config import FACE_FPS
-from exomni_core.omni.decode_loop import Decoded, DecodeLoop, Request
-from exomni_core.omni.face_decoder import arkit_weights
-from exomni_core.omni.language_model import TextRule
+from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop, Request
+from exomni_core.omni.decoding.reference_loop import reference_units
+from exomni_core.omni.decoding.segments import OFFLINE, SegmentRule, cut
 from exomni_core.omni.model import OmniModel
+from exomni_core.omni.nets.face_decoder import arkit_weights
+from exomni_core.omni.nets.language_model import TextRule
+from exomni_core.omni.nets.sampling import TextSampling, mixed_seed
+from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
 from exomni_core.omni.prompting import Turn
-from exomni_core.omni.reference_loop import reference_units
-from exomni_core.omni.sampling import TextSampling, mixed_seed
-from exomni_core.omni.segments import OFFLINE, SegmentRule, cut
-from exomni_core.omni.speech_generator import UnitRule, unit_limits
 
 FloatArray = npt.NDArray[np.float32]
 Check = Callable[[], None]

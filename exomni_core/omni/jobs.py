@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.audio import read_audio, resample
-from exomni_core.embedded.language import guess_language
-from exomni_core.embedded.listen import listen
-from exomni_core.embedded.track import Track
 from exomni_core.engine import CancelCheck
 from exomni_core.errors import InputError
-from exomni_core.omni.audio_features import RATE_HZ
+from exomni_core.listening.listen import listen
 from exomni_core.omni.generation import MOST_TOKENS, Asked
 from exomni_core.omni.model import OmniModel
+from exomni_core.omni.nets.audio_features import RATE_HZ
+from exomni_core.omni.nets.sampling import TextSampling
 from exomni_core.omni.prompting import Turn, past_turn, recent, user_turn
-from exomni_core.omni.sampling import TextSampling
+from exomni_core.phonetics.language import guess_language
+from exomni_core.phonetics.track import Track
 from exomni_core.prompt import Prompt, check_prompt
 
 READ_ALOUD: Final = "Please read this text aloud, word for word:\n"

@@ -19,26 +19,30 @@ from torch import nn
 
 from exomni_core.engine import OnStage
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.omni.audio_features import MelExtractor
 from exomni_core.omni.compat import Compat
 from exomni_core.omni.config import OmniConfig
-from exomni_core.omni.decode_loop import DecodeLoop, Rule
-from exomni_core.omni.face_decoder import FaceDecoder
-from exomni_core.omni.language_model import LanguageModel
-from exomni_core.omni.packing import pack
-from exomni_core.omni.parts import PartLoader, read_config, side_folder
-from exomni_core.omni.projector import SpeechProjector
+from exomni_core.omni.decoding.decode_loop import DecodeLoop, Rule
+from exomni_core.omni.nets.audio_features import MelExtractor
+from exomni_core.omni.nets.face_decoder import FaceDecoder
+from exomni_core.omni.nets.language_model import LanguageModel
+from exomni_core.omni.nets.packing import pack
+from exomni_core.omni.nets.projector import SpeechProjector
+from exomni_core.omni.nets.speech_encoder import SpeechEncoder
+from exomni_core.omni.nets.speech_generator import SpeechGenerator
 from exomni_core.omni.prompting import TextTokenizer
-from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_encoder import SpeechEncoder
-from exomni_core.omni.speech_generator import SpeechGenerator
-from exomni_core.omni.speech_tokenizer import SpeechTokenizer
-from exomni_core.omni.store import models_folder
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
+from exomni_core.omni.speech.speech_tokenizer import SpeechTokenizer
 from exomni_core.omni.tensor_files import read_json
+from exomni_core.omni.weights.parts import (
+    CHECKPOINT,
+    DECODER,
+    TOKENIZER,
+    PartLoader,
+    read_config,
+    side_folder,
+)
+from exomni_core.omni.weights.store import models_folder
 
-CHECKPOINT: Final = "ex-omni"
-DECODER: Final = "glm-4-voice-decoder"
-TOKENIZER: Final = "glm-4-voice-tokenizer"
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Quantize = Literal["none", "int8", "int4"]
 PartType = TypeVar("PartType", bound=nn.Module)
@@ -270,7 +274,7 @@ class OmniModel:
             module = self._loader.load(name)
             is_language_model = isinstance(module, (LanguageModel, SpeechGenerator))
             if is_language_model and self.options.quantize != "none":
-                from exomni_core.omni.quantize import quantize_backbone
+                from exomni_core.omni.nets.quantize import quantize_backbone
 
                 quantize_backbone(cast(Any, module).backbone, self.options.quantize)
             pack(module)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from exomni_core.omni.config import FACE_FPS
-from exomni_core.omni.decode_loop import Decoded, DecodeLoop
-from exomni_core.omni.face_decoder import arkit_weights
+from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop
+from exomni_core.omni.decoding.segments import STREAMING, Segmenter, SegmentRule, cut
 from exomni_core.omni.generation import (
     Asked,
     Check,
@@ -29,10 +29,10 @@ from exomni_core.omni.generation import (
     segment_request,
     text_request,
 )
-from exomni_core.omni.language_model import TextRule
 from exomni_core.omni.model import OmniModel
-from exomni_core.omni.segments import STREAMING, Segmenter, SegmentRule, cut
-from exomni_core.omni.speech_generator import UnitRule, unit_limits
+from exomni_core.omni.nets.face_decoder import arkit_weights
+from exomni_core.omni.nets.language_model import TextRule
+from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
 
 UNITS_AT_ONCE: Final = 10  # units written before face and sound take them
 TOKENS_BETWEEN: Final = 4  # text tokens written between two pieces

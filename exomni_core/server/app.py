@@ -24,11 +24,11 @@ from typing import Any, Final
 
 from exomni_core import __version__
 from exomni_core.errors import ExOmniError, InputError
+from exomni_core.http.listening import Listener, end_on_signals, start_log
 from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
 from exomni_core.server.handler import Handler
 from exomni_core.server.jobs import Jobs
-from exomni_core.server.listening import Listener, end_on_signals, start_log
 from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch, sweep
 from exomni_core.server.uploads import Uploads

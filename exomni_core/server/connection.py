@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
 from exomni_core.errors import EnvironmentProblem, ExOmniError
+from exomni_core.http.peer import Peer, Refusal, Route
 from exomni_core.server import protocol
-from exomni_core.server.peer import Peer, Refusal, Route
 
 if TYPE_CHECKING:
     from exomni_core.server.app import EngineServer

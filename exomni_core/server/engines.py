@@ -124,7 +124,7 @@ def check_tools(engine: str, mode: str) -> None:
 
     The engine itself would still move the mouth by loudness alone, which looks like a fault.
     """
-    from exomni_core.embedded import sphinx
+    from exomni_core.listening import sphinx
 
     if engine == "embedded" and mode == "lipsync" and not sphinx.is_installed():
         raise EnvironmentProblem(_NO_SPHINX)
@@ -144,8 +144,9 @@ def _is_installed(package: str) -> bool:
 
 
 def _embedded_state() -> dict[str, Any]:
-    from exomni_core.embedded import espeak, sphinx
-    from exomni_core.embedded.language import OFFERED_LANGUAGES
+    from exomni_core.listening import sphinx
+    from exomni_core.phonetics.language import OFFERED_LANGUAGES
+    from exomni_core.voices import espeak
 
     languages = list(OFFERED_LANGUAGES)
     lipsync = sphinx.is_installed()
@@ -183,7 +184,7 @@ def _omni_reason(options: Options) -> str:
             f"the neural engine needs {' and '.join(missing)} in the engine's Python; in this "
             "project's folder run: pip install '.[omni]'"
         )
-    from exomni_core.omni.store import locate, models_folder  # these need no torch
+    from exomni_core.omni.weights.store import locate, models_folder  # these need no torch
 
     try:
         folder = Path(options.get("model") or models_folder())

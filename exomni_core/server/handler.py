@@ -15,13 +15,13 @@ import numpy as np
 from exomni_core.audio import wav_bytes
 from exomni_core.clip import clip_from_bytes, clip_to_bytes
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.http.peer import Refusal
 from exomni_core.server import protocol
 from exomni_core.server.bundle import bundle_parts, raw_bytes
 from exomni_core.server.connection import Connection
 from exomni_core.server.jobs import Job, QueueFullError
 from exomni_core.server.microphone import microphone_state
 from exomni_core.server.orders import read_order
-from exomni_core.server.peer import Refusal
 from exomni_core.server.protocol import Event
 
 if TYPE_CHECKING:

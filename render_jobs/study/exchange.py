@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.files import write_bytes, write_text
-from render_jobs.study.exporting import row_of
-from render_jobs.study.plan import VIDEO_FOLDER, Pair, Study, Trial, read_study
+from exomni_core.storage.files import write_bytes, write_text
+from render_jobs.study.plan import VIDEO_FOLDER, Pair, Study, Trial
+from render_jobs.study.plan_file import read_study
 from render_jobs.study.ratings import BadRow, Rating, write_ratings
-from render_jobs.study.session import is_practice
+from render_jobs.study.serving.exporting import row_of
+from render_jobs.study.serving.session import is_practice
 from render_jobs.study.tables import table
 
 TIE: Final = "No difference"

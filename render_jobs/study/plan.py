@@ -7,15 +7,11 @@ one hash. It holds no dates: the same seed and the same inputs give the same byt
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from exomni_core.errors import InputError
-from exomni_core.files import sha256_file, write_text
-from render_jobs.manifest import content_key
+from exomni_core.storage.files import content_key
 
 SCHEMA_VERSION: Final = 1
 STUDY_FILE: Final = "study.json"
@@ -138,61 +134,6 @@ def plan_hash(study: Study) -> str:
     return content_key(facts)
 
 
-def write_study(study: Study, folder: Path) -> Study:
-    """Seal `study` with its hash, write `folder/study.json` in one step, return what was written.
-
-    Raises InputError when a promise of the plan is broken or the folder can't be written.
-    """
-    sealed = replace(study, plan_sha256=plan_hash(study))
-    path = Path(folder) / STUDY_FILE
-    _check(sealed, str(path))
-    text = json.dumps(asdict(sealed), ensure_ascii=False, indent=1, sort_keys=True)
-    write_text(path, text + "\n")
-    return sealed
-
-
-def read_study(folder: Path) -> Study:
-    """Read `folder/study.json`; InputError in one sentence where it is missing or wrong."""
-    path = Path(folder) / STUDY_FILE
-    try:
-        with open(path, "rb") as handle:
-            raw = handle.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{path} can't be read ({reason}); name a folder that exorender pairs has made"
-        ) from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than any study; restore it")
-    try:
-        data = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is broken JSON ({error}); restore it") from error
-    from render_jobs.study.plan_reader import parse_study
-
-    study = parse_study(data, str(path))
-    _check(study, str(path))
-    return study
-
-
-def check_files(study: Study, folder: Path) -> None:
-    """Raise InputError unless plan and videos are what was sealed before the first rating."""
-    path = Path(folder) / STUDY_FILE
-    if plan_hash(study) != study.plan_sha256:
-        raise InputError(
-            f"{path} was changed after it was made; restore it, or make a new study with "
-            "exorender pairs"
-        )
-    for name, expected in sorted(study_files(study).items()):
-        video = Path(folder) / VIDEO_FOLDER / name
-        try:
-            found = sha256_file(video)
-        except OSError as error:
-            raise InputError(f"{video} can't be read ({error.strerror}); restore it") from error
-        if found != expected:
-            raise InputError(f"{video} was changed after the study was made; restore it")
-
-
 def study_files(study: Study) -> dict[str, str]:
     """Every file under `videos/` that the study shows -> its hex SHA-256."""
     stimuli = [trial.stimulus for seat in study.seats for trial in seat.trials]
@@ -200,36 +141,4 @@ def study_files(study: Study) -> dict[str, str]:
     return {name: one.sha256[role] for one in stimuli for role, name in one.files.items()}
 
 
-def _check(study: Study, where: str) -> None:
-    """The promises that reach beyond one object; InputError."""
-    pairs = {pair.pair_id: pair for pair in study.pairs}
-    if len(pairs) != len(study.pairs):
-        raise InputError(f"{where} holds one pair twice; restore it", field="pairs")
-    if study.target not in study.systems:
-        raise InputError(f"{where}: target {study.target!r:.40} is no system of the study")
-    for pair in study.pairs:
-        if {pair.system_a, pair.system_b} - study.systems.keys():
-            raise InputError(f"{where}: pair {pair.pair_id} names a system that is not listed")
-    if [seat.number for seat in study.seats] != list(range(len(study.seats))):
-        raise InputError(f"{where}: the seats are not numbered from 0", field="seats")
-    seen: set[str] = set()
-    for seat in study.seats:
-        for index, trial in enumerate(seat.trials):
-            place = f"{where}: seat {seat.number}, trial {index}"
-            if trial.index != index:
-                raise InputError(f"{place} has the index {trial.index}; restore it")
-            if trial.trial_id in seen:
-                raise InputError(f"{place} has the id of another trial; restore it")
-            seen.add(trial.trial_id)
-            if trial.kind == "main":
-                _check_main(trial, pairs.get(trial.pair_id), place)
-
-
-def _check_main(trial: Trial, pair: Pair | None, place: str) -> None:
-    if pair is None:
-        raise InputError(f"{place} names a pair that the study lacks; restore it")
-    side = {(pair.system_a, pair.system_b): "AB", (pair.system_b, pair.system_a): "BA"}.get(
-        (trial.left, trial.right)
-    )
-    if side is None or trial.stimulus != pair.stimuli[side]:
-        raise InputError(f"{place} does not show the sides that it names; restore it")
+PLAIN_TITLE: Final = "Speech and face"  # what a study is called that was given no title

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
-from exomni_core.files import write_text
+from exomni_core.storage.files import write_text
 
 RESPONSES: Final = ("left", "right", "tie", "")
 TRIAL_KINDS: Final = ("main", "catch_identical", "catch_desync", "practice")

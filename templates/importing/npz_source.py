@@ -14,7 +14,7 @@ import numpy as np
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
-from exomni_core.npz import read_arrays
+from exomni_core.storage.npz import read_arrays
 from templates import npz_arrays as npz
 from templates.importing.checks import absolute_shapes
 from templates.importing.orient import UNITS

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from exomni_core.errors import InputError
-from exomni_core.fallbacks import channel_substitutes
-from exomni_core.matching import Matching, Target, match
-from exomni_core.naming_families import best_families, read_names
+from exomni_core.matching.families import best_families, read_names
+from exomni_core.matching.match import Matching, Target, match
+from exomni_core.matching.stand_ins import channel_substitutes
 from templates.mesh import FloatArray, IntArray, TemplateMesh
 from templates.reading import Colour
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.errors import InputError
-from exomni_core.metrics.basis import find_lips
+from exomni_core.head_regions import find_lips
 from templates.mesh import IntArray, TemplateMesh
 
 _GROUPS: Final = {

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.arkit import ARKIT_52
-from exomni_core.metrics.basis import ids_hash
+from exomni_core.head_regions import ids_hash
 from templates.importing.checks import Finding
 from templates.importing.raw import Origin
 from templates.importing.regions import opening

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.errors import InputError
-from exomni_core.files import replace_folder, temporary_name, write_text
-from exomni_core.metrics.basis import ids_hash
+from exomni_core.head_regions import ids_hash
+from exomni_core.storage.files import replace_folder, temporary_name, write_text
 from templates.descriptor import DESCRIPTOR, SCHEMA_VERSION, read_descriptor
 from templates.library import checked_name, user_folder
 from templates.mesh import TemplateMesh, save_npz

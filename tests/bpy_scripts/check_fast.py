@@ -11,9 +11,11 @@ import bpy
 import numpy as np
 
 from exomni_core.errors import EnvironmentProblem
-from render_jobs import fast_draw, fast_engine, scene
+from render_jobs.fast import draw as fast_draw
+from render_jobs.fast import engine as fast_engine
 from render_jobs.settings import RenderSettings
-from render_jobs.stage import load_stage
+from render_jobs.stage.stage import load_stage
+from render_jobs.video import scene
 from templates.library import find_template
 
 

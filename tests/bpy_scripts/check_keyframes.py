@@ -19,7 +19,7 @@ from exomni_core.keyframes import (
     plan_reduced_keys,
     write_action,
 )
-from exomni_core.matching import Matching, match_channels
+from exomni_core.matching.match import Matching, match_channels
 
 ODD_NAMES = ('say "ah"', "back\\slash", "tab\tnew\nline", "jawOpen'; x", "口 開", 'end\\"')
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import bpy
 
-from render_jobs.animation import is_whole_mp4
 from render_jobs.settings import RenderSettings
-from render_jobs.worker import RenderWorker
+from render_jobs.stage.animation import is_whole_mp4
+from render_jobs.video.worker import RenderWorker
 
 
 def datablocks():

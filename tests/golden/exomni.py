@@ -25,18 +25,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from exomni_core.arkit import ARKIT_52
-from exomni_core.omni.audio_features import MelExtractor
-from exomni_core.omni.backbone import Backbone
-from exomni_core.omni.decode_loop import Decoded, DecodeLoop, Request
-from exomni_core.omni.face_decoder import arkit_weights, frame_count, periodic_rope, stretch
-from exomni_core.omni.language_model import TextRule, splice_batch
-from exomni_core.omni.losses import face_loss, unit_loss
-from exomni_core.omni.parts import PartLoader, read_config
+from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop, Request
+from exomni_core.omni.decoding.reference_loop import reference_units
+from exomni_core.omni.nets.audio_features import MelExtractor
+from exomni_core.omni.nets.backbone import Backbone
+from exomni_core.omni.nets.face_decoder import arkit_weights, frame_count, periodic_rope, stretch
+from exomni_core.omni.nets.language_model import TextRule, splice_batch
+from exomni_core.omni.nets.sampling import RECENT_UNITS, TextSampling, is_repeated, nucleus
+from exomni_core.omni.nets.speech_encoder import encoded_length
+from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
 from exomni_core.omni.prompting import Turn, chat_text
-from exomni_core.omni.reference_loop import reference_units
-from exomni_core.omni.sampling import RECENT_UNITS, TextSampling, is_repeated, nucleus
-from exomni_core.omni.speech_encoder import encoded_length
-from exomni_core.omni.speech_generator import UnitRule, unit_limits
+from exomni_core.omni.training.losses import face_loss, unit_loss
+from exomni_core.omni.weights.parts import PartLoader, read_config
 
 Arrays = Mapping[str, np.ndarray]
 TOLERANCE = {"mel": 1e-4, "encoder": 1e-5, "llm": 1e-4, "prefix": 1e-4, "ar": 2e-4, "face": 5e-5}

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exomni_core.omni.flow import Flow, FlowConfig, time_grid
-from exomni_core.omni.flow_encoder import frames_of
-from exomni_core.omni.speech_decoder import SpeechDecoder
-from exomni_core.omni.speech_noise import DrawnNoise
-from exomni_core.omni.speech_reference import ReferenceState, reference_block
-from exomni_core.omni.vocoder import Vocoder, VocoderConfig
+from exomni_core.omni.speech.flow import Flow, FlowConfig, time_grid
+from exomni_core.omni.speech.flow_encoder import frames_of
+from exomni_core.omni.speech.speech_decoder import SpeechDecoder
+from exomni_core.omni.speech.speech_noise import DrawnNoise
+from exomni_core.omni.speech.speech_reference import ReferenceState, reference_block
+from exomni_core.omni.speech.vocoder import Vocoder, VocoderConfig
 from tests.golden.result import Result
 
 PUBLIC_SEED: Final = 0x5EED0001

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from exomni_core.omni.speech_tokenizer import SpeechTokenizer, TokenizerConfig
+from exomni_core.omni.speech.speech_tokenizer import SpeechTokenizer, TokenizerConfig
 from tests.golden.result import Result
 
 FEATURES: Final = 1e-4

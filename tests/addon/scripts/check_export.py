@@ -14,7 +14,7 @@ from addon_kit import character, face, fingerprint, foreign_action, fresh, key_v
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.clip import load_face
-from exomni_core.formats import read_face
+from exomni_core.formats.convert import read_face
 
 CLIP = Path(sys.argv[1])
 FOLDER = Path(tempfile.mkdtemp(prefix="exomni-test-"))

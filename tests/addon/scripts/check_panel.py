@@ -217,10 +217,10 @@ def check_translations():
     import ast
 
     import blender_addon
-    from blender_addon import translations
+    from blender_addon.words import table as translations
 
     wanted = texts()
-    for source in Path(blender_addon.__file__).parent.glob("*.py"):
+    for source in Path(blender_addon.__file__).parent.rglob("*.py"):
         tree = ast.parse(source.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             wanted |= _texts_in(node)

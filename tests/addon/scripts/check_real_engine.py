@@ -38,7 +38,7 @@ def check_say():
     assert len(item.exomni.takes) == 2
     # The same seed and text give the same keys.
     assert bpy.ops.exomni.generate(text="And again.", start_frame=60) == {"FINISHED"}
-    from blender_addon import clips
+    from blender_addon.takes import clips
 
     a, b = (clips.face_of(item.exomni.takes[i]).weights for i in (1, 2))
     assert (a == b).all()

@@ -15,7 +15,8 @@ FACTS = {}
 
 
 def modules():
-    from blender_addon import operators, session
+    from blender_addon import session
+    from blender_addon.buttons import generate as operators
 
     return operators, session
 
@@ -306,7 +307,7 @@ def wait_for(condition):
 
 
 def check_full_disk():
-    from blender_addon import clips
+    from blender_addon.takes import clips
     from exomni_core.errors import InputError
 
     item, action, _, session = ready()
@@ -345,7 +346,7 @@ def check_microphone():
 
 
 def check_install_needs_the_network():
-    from blender_addon import engine_operators
+    from blender_addon.buttons import engine as engine_operators
 
     assert engine_operators.requirement().endswith("[omni]")
     if not bpy.app.online_access:

@@ -153,7 +153,7 @@ def check_takes_go_round():
     bpy.ops.exomni.take_compare()
     assert item.exomni.shown == ids[0]
     assert keys.animation_data.action == item.exomni.takes[0].actions[0].action
-    from blender_addon import sequencer
+    from blender_addon.takes import sequencer
 
     muted = {t.id: strip.mute for t in item.exomni.takes for _, strip in sequencer.find(t.id)}
     assert not SOUND or muted == {ids[0]: False, ids[1]: True, ids[2]: True}
@@ -303,7 +303,8 @@ def check_sound_and_moving():
     scene.frame_end = 10
     item = character(face())
     open_clip(5)
-    from blender_addon import handlers, sequencer
+    from blender_addon import handlers
+    from blender_addon.takes import sequencer
 
     take = take_of(item)
     if not SOUND:
@@ -349,7 +350,7 @@ def check_saved_and_opened_again():
     item = bpy.data.objects["Face"]
     take = take_of(item)
     assert take.actions[0].action is not None
-    from blender_addon import clips
+    from blender_addon.takes import clips
 
     assert clips.clip_bytes(take) == CLIP.read_bytes()
     bpy.ops.exomni.adjust(take="Take 1", jaw=0.5)
@@ -360,7 +361,8 @@ def check_saved_and_opened_again():
 
 
 def check_beside_the_blend():
-    from blender_addon import clips, preferences
+    from blender_addon import preferences
+    from blender_addon.takes import clips
 
     fresh()
     folder = FOLDER / "project"
@@ -600,7 +602,9 @@ def check_speed():
     scene = fresh()
     scene.render.fps = 30
     item = character(face())
-    from blender_addon import clips, take_operators, takes
+    from blender_addon.buttons import takes as take_operators
+    from blender_addon.takes import clips
+    from blender_addon.takes import shown as takes
 
     clip = clips.read_clip_file(LONG)
     started = time.perf_counter()

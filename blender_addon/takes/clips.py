@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A take's stored clip in, its face and facts out; packed into the .blend or a file beside it.
+
+Needs numpy alone: the sound stays FLAC, which Blender's sequencer reads itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from exomni_core.clip import ClipFace, load_face
+from exomni_core.errors import ClipError, InputError
+from exomni_core.storage.codecs import members_from_zip
+from exomni_core.storage.files import write_bytes
+
+PACKED: Final = "exomni_clip"  # the custom property of an Action that holds the clip's bytes
+FOLDER: Final = "exomni"  # beside the .blend
+_CACHE_SIZE: Final = 8
+_faces: OrderedDict[str, ClipFace] = OrderedDict()  # take id -> its face, for instant adjusting
+
+
+@dataclass(frozen=True, eq=False)
+class StoredClip:
+    """A clip as it arrived: its file's bytes, what the face needs, and its facts.
+
+    face: weights (T, 52) float32 at fps, the sound as FLAC. facts: clip.json (text, engine ...).
+    """
+
+    data: bytes
+    face: ClipFace
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """(T, 52) float32 at face.fps."""
+        return self.face.weights
+
+
+def open_clip(data: bytes) -> StoredClip:
+    """Read the bytes of a .clip file; ClipError if they are damaged."""
+    with tempfile.TemporaryDirectory(prefix="exomni-") as folder:
+        path = Path(folder) / "take.clip"
+        path.write_bytes(data)
+        face = load_face(path)
+    try:
+        header = json.loads(members_from_zip(data, {"clip.json": 64 << 20})["clip.json"])
+    except ValueError as error:
+        raise ClipError(f"the clip can't be read: {error}") from error
+    return StoredClip(data, face, header)
+
+
+def read_clip_file(path: Path) -> StoredClip:
+    """Read a .clip file that the user chose."""
+    try:
+        return open_clip(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+
+
+def store_folder(storage: str) -> Path | None:
+    """The folder for clips beside the .blend, or None if they are to be packed into it.
+
+    A .blend that was never saved has no folder, so its takes are packed.
+    """
+    if storage != "beside" or not bpy.data.filepath:
+        return None
+    return Path(bpy.path.abspath("//")) / FOLDER
+
+
+def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
+    """Store the clip for `take`, packed if `folder` is None; returns a FLAC file of its sound."""
+    remember(take.id, clip.face)
+    if folder is None:
+        take.clip_file = ""
+        take.actions[0].action[PACKED] = clip.data
+        sound = Path(bpy.app.tempdir) / f"exomni-{take.id}.flac"
+    else:
+        write_bytes(folder / f"{take.id}.clip", clip.data)
+        take.clip_file = f"//{FOLDER}/{take.id}.clip"
+        sound = folder / f"{take.id}.flac"
+    write_bytes(sound, clip.face.flac)
+    return sound
+
+
+def clip_bytes(take: Any) -> bytes:
+    """The bytes of a take's .clip file; InputError if they are gone."""
+    if take.clip_file:
+        path = Path(bpy.path.abspath(take.clip_file))
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"the clip of {take.name} is missing at {path}; put it back or make the take again"
+            ) from error
+    for entry in take.actions:
+        if entry.action is not None and PACKED in entry.action:
+            return bytes(entry.action[PACKED])
+    raise InputError(f"the clip of {take.name} is gone from the .blend; make the take again")
+
+
+def face_of(take: Any) -> ClipFace:
+    """The face of a take's clip; read once, then kept in memory."""
+    if take.id in _faces:
+        _faces.move_to_end(take.id)
+        return _faces[take.id]
+    face = open_clip(clip_bytes(take)).face
+    remember(take.id, face)
+    return face
+
+
+def remember(take_id: str, face: ClipFace) -> None:
+    """Keep a face in memory; the oldest goes when there are too many."""
+    _faces[take_id] = face
+    while len(_faces) > _CACHE_SIZE:
+        _faces.popitem(last=False)
+
+
+def forget_all() -> None:
+    """Drop what is in memory, for example because another .blend was opened."""
+    _faces.clear()

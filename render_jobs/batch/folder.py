@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a batch folder holds and what has happened there: rows, journal, lock; no engine, no bpy.
+
+While a batch runs, finished rows are appended to `manifest.jsonl`, each flushed to disk, so that a
+killed run loses nothing. When it ends, the file is rewritten with one row per prompt, in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from exomni_core import __version__
+from exomni_core.errors import InputError
+from exomni_core.storage.files import write_text
+
+# Whose versions a run records and the doctor reports.
+PACKAGES: Final = (
+    "numpy", "soundfile", "soxr", "espeakng-loader", "pocketsphinx", "click", "rich", "bpy",
+    "ffmpeg-python", "imageio-ffmpeg", "torch", "transformers",
+)  # fmt: skip
+
+Status = Literal["done", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt's fate. `done`: made in this run; `skipped`: was finished before; `failed`.
+
+    clip, video, sheet: paths relative to the folder, or None. line: in the prompts file.
+    frames: of the video, or rows of weights where no video was asked for.
+    notes: what the user should know, such as why a transcript was not used.
+    seconds: time spent by stage. sha256: of the files. key: content hashes of what made them.
+    """
+
+    id: str | None
+    line: int
+    status: Status
+    clip: str | None = None
+    video: str | None = None
+    sheet: str | None = None
+    duration_s: float | None = None
+    frames: int | None = None
+    engine: str | None = None
+    route: str | None = None
+    confidence: float | None = None
+    notes: Sequence[str] = ()
+    error: str | None = None
+    field: str | None = None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    key: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchFolder:
+    """The layout under `--out`."""
+
+    root: Path
+    video_ending: str = ".mp4"
+
+    @property
+    def manifest(self) -> Path:
+        """One row per prompt."""
+        return self.root / "manifest.jsonl"
+
+    @property
+    def errors(self) -> Path:
+        """The failed rows only: line, id, field, error."""
+        return self.root / "errors.jsonl"
+
+    @property
+    def run(self) -> Path:
+        """Settings, versions and counts of the last run."""
+        return self.root / "run.json"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished files; removed when the run ends, swept when the next one starts."""
+        return self.root / ".work"
+
+    def clip(self, prompt_id: str) -> Path:
+        """Where the clip of that prompt lies."""
+        return self.root / "clips" / f"{prompt_id}.clip"
+
+    def video(self, prompt_id: str) -> Path:
+        """Where the video of that prompt lies."""
+        return self.root / "videos" / f"{prompt_id}{self.video_ending}"
+
+    def sheet(self, prompt_id: str) -> Path:
+        """Where the contact sheet of that prompt lies."""
+        return self.root / "sheets" / f"{prompt_id}.png"
+
+
+def read_rows(path: Path) -> dict[str, Row]:
+    """The last row of each id; a line cut short by a kill is passed over.
+
+    A prompt that was refused because its id stood on an earlier line says nothing of that line's.
+    """
+    rows: dict[str, Row] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                row = Row(**json.loads(line))
+                if row.id is not None and not _is_shadowed(row, rows.get(row.id)):
+                    rows[row.id] = row
+    return rows
+
+
+def _is_shadowed(row: Row, earlier: Row | None) -> bool:
+    return earlier is not None and row.status == "failed" and row.line > earlier.line
+
+
+class Journal:
+    """Appends finished rows to the manifest as they come."""
+
+    def __init__(self, folder: BatchFolder) -> None:
+        """Open both files; the failures of earlier runs are forgotten, finished rows are kept."""
+        self._folder = folder
+        self._manifest = _open_for_append(folder.manifest)
+        folder.errors.unlink(missing_ok=True)
+        self._errors = _open_for_append(folder.errors)
+
+    def add(self, row: Row) -> None:
+        """Put `row` on disk before returning."""
+        _append(self._manifest, _row_line(row))
+        if row.status == "failed":
+            _append(self._errors, _error_line(row))
+
+    def close(self, rows: Iterable[Row]) -> None:
+        """Rewrite both files with the final `rows`, in order, each in one step."""
+        self._manifest.close()
+        self._errors.close()
+        rows = list(rows)
+        write_text(self._folder.manifest, "".join(map(_row_line, rows)))
+        failed = [row for row in rows if row.status == "failed"]
+        write_text(self._folder.errors, "".join(map(_error_line, failed)))
+
+
+def write_run(folder: BatchFolder, settings: Any, state: str, rows: Iterable[Row]) -> None:
+    """Write `run.json`: how the run was asked for, with which versions, and how far it came."""
+    counts = Counter(row.status for row in rows)
+    record = {
+        "state": state,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "exomni": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: installed_version(name) for name in PACKAGES},
+        "settings": asdict(settings),
+        "rows": dict(counts),
+    }
+    write_text(folder.run, json.dumps(record, ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def installed_version(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def lock_folder(folder: BatchFolder) -> Iterator[None]:
+    """Hold the folder for one run; the system frees it if we are killed. Raises InputError."""
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        handle = open(folder.root / ".lock", "wb")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise InputError(
+            f"{folder.root} can't be written: {error.strerror}", field="out"
+        ) from error
+    with handle:
+        try:
+            _lock(handle)
+        except OSError as error:
+            raise InputError(
+                f"another exorender is at work in {folder.root}; wait, or choose another folder",
+                field="out",
+            ) from error
+        yield
+
+
+def _lock(handle: IO[bytes]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _open_for_append(path: Path) -> IO[bytes]:
+    handle = open(path, "ab+")  # noqa: SIM115 (the journal closes it)
+    # A line that a kill cut short must not swallow ours.
+    if handle.tell() and _last_byte(handle) != b"\n":
+        handle.write(b"\n")
+    return handle
+
+
+def _last_byte(handle: IO[bytes]) -> bytes:
+    handle.seek(-1, os.SEEK_END)
+    return handle.read(1)
+
+
+def _append(handle: IO[bytes], line: str) -> None:
+    handle.write(line.encode())
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _row_line(row: Row) -> str:
+    return json.dumps(asdict(row), ensure_ascii=False) + "\n"
+
+
+def _error_line(row: Row) -> str:
+    named = {"line": row.line, "id": row.id, "field": row.field, "error": row.error}
+    return json.dumps(named, ensure_ascii=False) + "\n"

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""This machine in, a list of findings out: what works, what is missing, the line that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from exomni_core import __version__
+from exomni_core.errors import ExOmniError
+from render_jobs.batch.folder import installed_version
+
+State = Literal["ok", "missing", "note"]
+_NEEDED: Final = (
+    "numpy", "soundfile", "soxr", "espeakng-loader", "pocketsphinx", "click", "rich",
+)  # fmt: skip
+_RENDERING: Final = ("bpy", "ffmpeg-python", "imageio-ffmpeg")
+_OPTIONAL: Final = ("torch", "transformers", "safetensors")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One checked thing. `missing` breaks something; `note` is only worth knowing."""
+
+    what: str
+    state: State
+    detail: str
+
+
+def examine(blender: Path | None = None) -> list[Finding]:
+    """Check everything; takes a few seconds, because it really speaks, renders and encodes."""
+    findings = [
+        Finding("ex-omni for blender", "ok", __version__),
+        _python(),
+        Finding("system", "ok", f"{platform.platform()}, {os.cpu_count()} cores"),
+    ]
+    findings += [_package(name, needed=True) for name in _NEEDED]
+    findings += [_package(name, needed=blender is None or name != "bpy") for name in _RENDERING]
+    findings += [_package(name, needed=False) for name in _OPTIONAL]
+    findings += [
+        _try("speech", _speech),
+        _try("ffmpeg", _ffmpeg),
+        _try("rendering", lambda: _rendering(blender)),
+        _try("template", _template),
+        *_neural(),
+        _fonts(),
+        _try("temporary folder", _disk),
+    ]
+    return findings
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether nothing that the main job needs is missing."""
+    return all(finding.state != "missing" for finding in findings)
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _package(name: str, *, needed: bool) -> Finding:
+    version = installed_version(name)
+    if version is not None:
+        return Finding(name, "ok", version)
+    extra = "[render]" if name in _RENDERING else "[omni]" if name in _OPTIONAL else ""
+    line = f"not installed; in this project's folder: pip install '.{extra}'"
+    return Finding(name, "missing" if needed else "note", line)
+
+
+def _try(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "ok", check())
+    except (ExOmniError, ImportError, OSError) as error:
+        return Finding(what, "missing", str(error))
+
+
+def _speech() -> str:
+    from exomni_core.engine import load_engine
+    from exomni_core.prompt import Prompt
+
+    engine = load_engine("embedded")
+    clip = engine.generate(Prompt(id="doctor", text="Hello."))
+    return f"engine {engine.name} {engine.version()[:40]} spoke {clip.duration_s:.1f} s"
+
+
+def _ffmpeg() -> str:
+    from render_jobs.video.encode import find_ffmpeg
+
+    program = find_ffmpeg()
+    listing = subprocess.run(
+        [program, "-hide_banner", "-encoders"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    lacking = [name for name in ("libx264", "aac") if f" {name} " not in listing]
+    if lacking:
+        raise OSError(f"{program} lacks {' and '.join(lacking)}; pip install imageio-ffmpeg")
+    return f"{program} with libx264 and aac"
+
+
+def _rendering(blender: Path | None) -> str:
+    from render_jobs.video.make import render_worker
+    from render_jobs.workers.pool import Worker
+
+    with tempfile.TemporaryDirectory(prefix="exorender-") as scratch:
+        worker = Worker(render_worker(Path(scratch), blender))
+        try:
+            ready = worker.wait_ready()
+        finally:
+            worker.stop()
+    return f"Blender {ready.get('blender')} draws with {ready.get('renderer')}"
+
+
+def _template() -> str:
+    from templates.library import find_template, load_mesh
+
+    mesh = load_mesh(find_template("head"))
+    return f"head: {len(mesh.vertices)} vertices, {len(mesh.shapes)} shapes"
+
+
+def _neural() -> list[Finding]:
+    """What the neural engine has here; without it all else works, so nothing counts as missing."""
+    from exomni_core.omni.weights.store import KNOWN, is_tiny, look, models_folder
+
+    findings = [_device()] if installed_version("torch") else []
+    for found in (look(model, models_folder()) for model in KNOWN):
+        mend = f"exorender models pull {found.model.name}"
+        if found.state in ("ready", "unverified"):
+            tiny = " (a tiny random one)" if is_tiny(found.folder) else ""
+            findings.append(Finding(found.model.name, "ok", f"{found.folder}{tiny}"))
+        elif found.state == "incomplete":
+            detail = f"incomplete in {found.folder} ({found.detail}); run: {mend}"
+            findings.append(Finding(found.model.name, "note", detail))
+        else:
+            purpose = f"{found.model.title}; not in {found.folder.parent}; to get it: {mend}"
+            findings.append(Finding(found.model.name, "note", purpose))
+    return findings
+
+
+def _device() -> Finding:
+    try:
+        from exomni_core.omni.model import choose_device
+
+        if choose_device("auto").type != "cpu":
+            return Finding("gpu", "ok", "the neural engine uses it")
+    except (ImportError, OSError) as error:
+        return Finding("gpu", "note", f"PyTorch can't start ({error})")
+    return Finding("gpu", "note", "PyTorch sees none; the neural engine runs on the CPU, slowly")
+
+
+def _fonts() -> Finding:
+    program = shutil.which("fc-list")
+    if program is None:
+        return Finding("fonts", "note", "fontconfig is not installed; only captions need fonts")
+    lists = {
+        language: subprocess.run(
+            [program, f":lang={language}", "family"],
+            capture_output=True, text=True, timeout=60, check=False,
+        ).stdout.splitlines()
+        for language in ("en", "zh")
+    }  # fmt: skip
+    if not lists["zh"]:
+        return Finding(
+            "fonts", "note", "no Chinese font; for Chinese captions: apt-get install fonts-noto-cjk"
+        )
+    return Finding("fonts", "ok", f"{len(lists['en'])} Latin, {len(lists['zh'])} Chinese")
+
+
+def _disk() -> str:
+    folder = tempfile.gettempdir()
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < 1:
+        raise OSError(f"only {free_gb:.1f} GB free in {folder}; make room or set TMPDIR")
+    return f"{folder}, {free_gb:.0f} GB free"

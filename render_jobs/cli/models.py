@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands `exorender models ...`: get, list and check the neural engine's weights.
+
+Exit codes as everywhere: 0 all well, 1 some files damaged or missing, 2 usage, input or a licence
+that was not accepted, 3 environment.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from render_jobs.cli.options import json_option
+
+if TYPE_CHECKING:
+    from exomni_core.omni.weights.licence import Licence
+    from exomni_core.omni.weights.pull import Pulled, Step
+    from exomni_core.omni.weights.receipts import FileState
+    from exomni_core.omni.weights.store import KnownModel
+
+_ANSWER = "yes"
+_PATH = click.Path(path_type=Path)
+_models_option = click.option(
+    "--models", "folder", type=_PATH, metavar="DIR",
+    help="Folder of the models [default: $EXOMNI_MODELS, else the user's data folder].",
+)  # fmt: skip
+_accept_option = click.option(
+    "--accept-licence", is_flag=True, help="Record that you have read and accept the licence."
+)
+
+
+@click.group(name="models", short_help="Get, list and check the neural engine's weights.")
+def models() -> None:
+    """Get, list and check the weights of the neural engine.
+
+    The models are ex-omni, glm-4-voice-decoder and glm-4-voice-tokenizer. They belong
+    to their authors and come under their licences.
+    """
+
+
+@models.command(name="list")
+@_models_option
+@json_option
+def list_models(folder: Path | None, *, as_json: bool) -> None:
+    """List the models, where they are and in what state."""
+    from exomni_core.omni.weights.store import KNOWN, is_tiny, look, models_folder
+    from render_jobs.cli.console import print_json
+
+    place = _place(folder)
+    rows = [look(model, place) for model in KNOWN]
+    if as_json:
+        facts = [
+            {
+                "name": found.model.name,
+                "repo": found.model.repo,
+                "state": found.state,
+                "folder": str(found.folder),
+                "bytes": found.size,
+                "revision": found.revision,
+                "detail": found.detail,
+            }
+            for found in rows
+        ]
+        print_json({"models_folder": str(place), "models": facts})
+        return
+    click.echo(f"in {place}:\n")
+    for found in rows:
+        about = f"about {size_text(found.model.about_bytes)}"
+        size = about if found.state == "absent" else size_text(found.size)
+        click.echo(f"  {found.model.name:22} {found.state:11} {size:>13}  {found.model.title}")
+        if found.detail:
+            click.echo(f"  {'':22} {found.detail}")
+    if any(found.state in ("absent", "incomplete") for found in rows):
+        again = "" if place == models_folder() else f" --models {place}"
+        click.echo(f"\nGet what the neural engine needs: exorender models pull{again}")
+    if is_tiny(place / KNOWN[0].name):
+        click.echo("\nThese are tiny random models: they run like real ones, but speak no sense.")
+    elif any(found.state == "unverified" for found in rows):
+        click.echo("\nunverified: nothing seems to be missing, but only 'pull' can tell for sure.")
+
+
+@models.command(short_help="Download models and check every file.")
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--revision", metavar="REV", help="Branch, tag or commit [default: the newest].")
+@_accept_option
+@_models_option
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chosen: Any) -> None:
+    """Download MODELs, or all that the neural engine needs, and check every file.
+
+    What is there and whole stays: after a stop, the same command goes on. Ex-Omni asks you to
+    accept its licence first; scripts do so with --accept-licence.
+    """
+    from exomni_core.errors import InputError
+    from exomni_core.omni.weights.pull import plan_pull
+    from exomni_core.omni.weights.pull import pull as fetch
+    from exomni_core.omni.weights.store import KNOWN, known_model
+    from render_jobs.cli.console import EXIT_INTERRUPTED, print_json
+
+    wanted = [known_model(name) for name in names] or list(KNOWN)
+    if revision and len(wanted) != 1:
+        raise InputError("name the one model that --revision is about", field="revision")
+    place = _place(folder)
+    for model in wanted:
+        _agree(model.licence, place, accept=chosen["accept_licence"], ask=not chosen["as_json"])
+    quiet = chosen["quiet"] or chosen["as_json"]
+    done = []
+    try:
+        for model in wanted:
+            plan = plan_pull(model, place, revision)
+            if not quiet:
+                files = f"{len(plan.files)} files, {size_text(plan.size)}"
+                click.echo(f"{model.name}: {files}, into {plan.folder}", err=True)
+            done.append(fetch(plan, (lambda _: None) if quiet else _show_step, bars=not quiet))
+            if not chosen["as_json"]:
+                click.echo(_pulled_text(done[-1]))
+                for name in done[-1].extra:
+                    click.echo(f"Note: {name} is no part of the release; delete it", err=True)
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Whole files stay; the same command goes on from there.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    if chosen["as_json"]:
+        print_json({"models": [_pulled_facts(one) for one in done]})
+
+
+@models.command(short_help="Check the files of models that are here.")
+@click.argument("what", nargs=-1, metavar="[MODEL|FOLDER]...")
+@_models_option
+@json_option
+def check(what: Sequence[str], folder: Path | None, *, as_json: bool) -> None:
+    """Check each file of MODELs, or of all that are here, against what was downloaded.
+
+    A FOLDER that was filled by other means can only be searched for missing and cut files.
+    """
+    from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
+
+    reports = []
+    for target, model in _targets(what, _place(folder)):
+        if not as_json:
+            click.echo(_heading(target, model))
+        states = []
+        for state in _states(target, model):
+            states.append(state)
+            if not as_json:
+                detail = f"  {state.detail}" if state.detail else ""
+                click.echo(f"  {state.state:8} {size_text(state.size):>9}  {state.name}{detail}")
+        if not as_json:
+            click.echo(_verdict(states, model))
+        reports.append((target, model, states))
+    if as_json:
+        print_json({"models": [_checked_facts(*report) for report in reports]})
+    if any(state.is_bad for _, _, states in reports for state in states):
+        sys.exit(EXIT_SOME_FAILED)
+
+
+@models.command(short_help="Show a model's licence; record that you accept it.")
+@click.argument("name", default="ex-omni", metavar="[MODEL]")
+@_accept_option
+@_models_option
+@json_option
+def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bool) -> None:
+    """Show what MODEL's licence says (by default Ex-Omni's), and record that you accept it."""
+    from exomni_core.omni.weights.licence import find_consent, licence_file
+    from exomni_core.omni.weights.store import known_model
+    from render_jobs.cli.console import print_json
+
+    model, place = known_model(name), _place(folder)
+    text_file = licence_file(place / model.name)
+    if not as_json:
+        click.echo(_summary(model.licence))
+        if text_file is not None:
+            click.echo(f"\n{text_file}:\n")
+            click.echo(text_file.read_text(encoding="utf-8", errors="replace").rstrip())
+        click.echo()
+    consent = find_consent(model.licence, place)
+    if consent is None and model.licence.needs_consent and (accept_licence or not as_json):
+        _agree(model.licence, place, accept=accept_licence, ask=not as_json, show=False, must=False)
+        consent = find_consent(model.licence, place)
+    if as_json:
+        facts: dict[str, Any] = {"model": model.name, "repo": model.repo}
+        facts |= {"page": model.licence.page, "summary": list(model.licence.points)}
+        facts["file"] = None if text_file is None else str(text_file)
+        facts["needs_consent"] = model.licence.needs_consent
+        facts["accepted"] = None if consent is None else consent.date
+        print_json(facts)
+    elif consent is not None:
+        click.echo(f"Accepted on {consent.date} ({consent.how}).")
+    elif model.licence.needs_consent:
+        click.echo("Not accepted so far. To accept it: exorender models licence --accept-licence")
+
+
+@models.command(name="make-tiny", short_help="Write a tiny random model, to try things out.")
+@click.argument("folder", type=_PATH, metavar="DIR")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="For the random weights.")  # fmt: skip
+@json_option
+def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
+    """Write tiny models with random weights into the new folder DIR, to try the engine out.
+
+    They have every part of the real ones, need no download and no licence, and speak no sense.
+    """
+    from exomni_core.errors import EnvironmentProblem
+    from exomni_core.omni.weights.store import MODELS_VARIABLE
+    from render_jobs.cli.console import print_json
+
+    try:
+        from exomni_core.omni.weights.tiny import make_tiny as make
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"making a model needs {error.name}; in this project's folder: pip install '.[omni]'"
+        ) from error
+    facts = make(folder, seed)
+    if as_json:
+        print_json({"folder": str(folder), "seed": seed, **facts})
+    else:
+        click.echo(f"wrote a tiny random model to {folder} (seed {seed})")
+        click.echo(f"To use it: export {MODELS_VARIABLE}={folder.absolute()}")
+
+
+def size_text(size: int) -> str:
+    """Bytes for a person: 1 kB is 1000 bytes, as disks are sold."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return (
+                f"{size / factor:.1f} {unit}"
+                if size < 100 * factor
+                else f"{size / factor:.0f} {unit}"
+            )
+    return f"{size} B"
+
+
+def _place(folder: Path | None) -> Path:
+    from exomni_core.omni.weights.store import models_folder
+
+    return folder.absolute() if folder else models_folder()
+
+
+def _summary(licence: Licence) -> str:
+    points = "\n".join(f"  - {point}" for point in licence.points)
+    return (
+        f"{licence.repo}: its licence in short\n\n{points}\n\n"
+        f"This is no licence text. Read the whole one at {licence.page}"
+    )
+
+
+def _agree(
+    licence: Licence, place: Path, *, accept: bool, ask: bool, show: bool = True, must: bool = True
+) -> None:
+    """Record the user's consent if it is needed and missing: by flag, or by asking on a terminal.
+
+    must: InputError if the user doesn't agree; without it, things stay as they are.
+    """
+    from exomni_core.errors import InputError
+    from exomni_core.omni.weights.licence import find_consent, record_consent
+
+    if not licence.needs_consent or find_consent(licence, place):
+        return
+    if accept:
+        record_consent(licence, place, "--accept-licence")
+        return
+    if ask and sys.stdin.isatty():
+        if show:
+            click.echo(f"{_summary(licence)}\n")
+        if _typed_yes():
+            record_consent(licence, place, f"typed {_ANSWER!r} at a terminal")
+            return
+        if must:
+            raise InputError(f"the licence of {licence.repo} was not accepted: nothing was done")
+    elif must:
+        raise InputError(
+            f"the licence of {licence.repo} must be accepted first: read it with "
+            "'exorender models licence', then run this again with --accept-licence"
+        )
+
+
+def _typed_yes() -> bool:
+    question = f'Type "{_ANSWER}" if you have read it, accept it and will keep to it'
+    try:
+        answer: str = click.prompt(question, default="no", show_default=False)
+    except click.Abort as error:  # ctrl-C, or the end of the input
+        raise KeyboardInterrupt from error
+    return answer.strip().lower() == _ANSWER
+
+
+def _show_step(step: Step) -> None:
+    words = {"check": "checking", "fetch": "fetching", "keep": "is whole"}
+    if step.kind == "check" and step.file.size < 1e8:  # done at once
+        return
+    counter = f"[{step.number}/{step.total}]"
+    size = size_text(step.file.size)
+    click.echo(f"  {counter:>7} {words[step.kind]:8} {size:>9}  {step.file.name}", err=True)
+
+
+def _pulled_text(done: Pulled) -> str:
+    counts = [f"{len(done.fetched)} fetched"] if done.fetched else []
+    counts += [f"{len(done.kept)} already there"] if done.kept else []
+    return f"{done.plan.model.name} is ready in {done.plan.folder} ({', '.join(counts)})"
+
+
+def _pulled_facts(done: Pulled) -> dict[str, Any]:
+    return {
+        "name": done.plan.model.name,
+        "repo": done.plan.model.repo,
+        "revision": done.plan.revision,
+        "folder": str(done.plan.folder),
+        "bytes": done.plan.size,
+        "fetched": list(done.fetched),
+        "kept": list(done.kept),
+        "extra": list(done.extra),
+    }
+
+
+def _targets(what: Sequence[str], place: Path) -> list[tuple[Path, KnownModel | None]]:
+    """The folders to check; a word that names no model is a folder of the user's."""
+    from exomni_core.errors import EnvironmentProblem, InputError
+    from exomni_core.omni.weights.store import KNOWN, guess_model, known_model, look
+
+    targets: list[tuple[Path, KnownModel | None]] = []
+    for word in what or [m.name for m in KNOWN if look(m, place).state != "absent"]:
+        names = {name for model in KNOWN for name in (model.name, model.repo.lower())}
+        if word.lower() not in names and Path(word).is_dir():
+            targets.append((Path(word), guess_model(Path(word))))
+            continue
+        if word.lower() not in names:
+            choice = ", ".join(model.name for model in KNOWN)
+            raise InputError(f"there is no folder {word!r}, and the models are {choice}")
+        model = known_model(word)
+        if look(model, place).state == "absent":
+            raise EnvironmentProblem(
+                f"{model.name} is not in {place}; get it with: exorender models pull {model.name}"
+            )
+        targets.append((place / model.name, model))
+    if not targets:
+        raise EnvironmentProblem(
+            f"there are no models in {place}; get them with: exorender models pull"
+        )
+    return targets
+
+
+def _states(target: Path, model: KnownModel | None) -> Iterator[FileState]:
+    from exomni_core.omni.weights.receipts import check_files
+
+    return check_files(target, model.needed if model else ())
+
+
+def _heading(target: Path, model: KnownModel | None) -> str:
+    from exomni_core.omni.weights.receipts import read_receipt
+
+    receipt = read_receipt(target)
+    what = model.name if model else "no known model"
+    if receipt is None:
+        return f"{what} in {target} (no receipt)"
+    return f"{what} in {target} (revision {receipt.revision[:12]} of {receipt.pulled[:10]})"
+
+
+def _verdict(states: Sequence[FileState], model: KnownModel | None) -> str:
+    bad = sum(state.is_bad for state in states)
+    if not states:
+        return "There are no files."
+    if bad:
+        mend = f"; mend them with: exorender models pull {model.name}" if model else ""
+        return f"{bad} of {len(states)} files are missing or damaged{mend}"
+    unknown = sum(state.state == "unknown" for state in states)
+    if unknown:
+        return f"Nothing is missing; {unknown} of {len(states)} files can't be verified."
+    return f"All {len(states)} files are as they were downloaded."
+
+
+def _checked_facts(
+    target: Path, model: KnownModel | None, states: Sequence[FileState]
+) -> dict[str, Any]:
+    return {
+        "name": model.name if model else None,
+        "folder": str(target),
+        "good": not any(state.is_bad for state in states),
+        "files": [vars(state) for state in states],
+    }

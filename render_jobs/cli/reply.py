@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `exorender reply`: a question in, the model's answer out, in words and as a face."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from render_jobs.cli.options import (
+    EXISTING,
+    NEW_FILE,
+    HeadedCommand,
+    engine_settings,
+    line_prompt,
+    omni_options,
+    render_options,
+    report_options,
+    speech_options,
+    video_options,
+)
+
+if TYPE_CHECKING:
+    from exomni_core.prompt import Prompt
+
+
+@click.command(cls=HeadedCommand, short_help="Let the neural engine answer a line or a recording.")
+@click.argument("text", required=False)
+@click.option("-o", "--output", type=NEW_FILE, help="File to write: .mp4 or .clip.")
+@click.option("--text-only", is_flag=True, help="Print the answer; write no file.")
+@click.option("--stream", is_flag=True, help="Show the answer while it is written and spoken.")
+@click.option("--audio", type=EXISTING, help="A recording to answer, or that TEXT asks about.")
+@click.option("--system", metavar="TEXT", help="Who the model is to be, and how it is to answer.")
+@click.option("--history", type=EXISTING,
+              help='A JSON file of what was said before: [{"role": "user", "text": "Hi."}, '
+                   '{"role": "assistant", "text": ...}].')  # fmt: skip
+@click.option("--temperature", type=float, metavar="T",
+              help="0 always takes the likeliest word; higher is more varied  [default: 0.2]"
+              )  # fmt: skip
+@click.option("--top-p", type=float, metavar="P",
+              help="Draw from the likeliest words of this share, up to 1  [default: the model's]"
+              )  # fmt: skip
+@click.option("--max-tokens", type=int, metavar="N",
+              help="Longest answer, in word pieces  [default: the model's]")  # fmt: skip
+@report_options
+@speech_options("omni")
+@omni_options
+@render_options
+def reply(text: str | None, output: Path | None, **chosen: Any) -> None:
+    """Answer TEXT, a recording, or both: print the answer and write it as a talking head.
+
+    Needs the neural engine (pip install '.[omni]') and its weights (exorender models pull).
+    """
+    _check_usage(text, output, chosen)
+    prompt = _question(text, chosen)
+    if output is None:
+        _answer_in_writing(prompt, chosen)
+    else:
+        _answer_aloud(prompt, output, chosen)
+
+
+def _check_usage(text: str | None, output: Path | None, chosen: dict[str, Any]) -> None:
+    if text is None and chosen["audio"] is None:
+        raise click.UsageError("Give a TEXT to answer, or a recording with --audio.")
+    if output is None and not chosen["text_only"]:
+        raise click.UsageError(
+            "Name the file to write with -o (.mp4 or .clip), or give --text-only."
+        )
+    for option, clashes in (("-o", output), ("--stream", chosen["stream"])):
+        if chosen["text_only"] and clashes:
+            raise click.UsageError(f"--text-only makes no clip; leave {option} out.")
+
+
+def _question(text: str | None, chosen: dict[str, Any]) -> Prompt:
+    data = {name: chosen[name] for name in ("system", "temperature", "top_p", "max_tokens")}
+    if chosen["audio"] is not None:
+        data["audio"] = str(chosen["audio"].absolute())
+    if chosen["history"] is not None:
+        data["history"] = _history(chosen["history"])
+    return line_prompt({"id": "answer", "mode": "reply", "text": text, **data}, chosen)
+
+
+def _history(path: Path) -> Any:
+    """The file's JSON, with recordings named relative to it made absolute; checked elsewhere."""
+    from exomni_core.errors import InputError
+
+    try:
+        messages = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is no JSON file ({error}); write a list of messages such as "
+            '[{"role": "user", "text": "..."}]',
+            field="history",
+        ) from error
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and isinstance(message.get("audio"), str):
+            message["audio"] = str(path.absolute().parent / message["audio"])
+    return messages
+
+
+def _answer_in_writing(prompt: Prompt, chosen: dict[str, Any]) -> None:
+    from exomni_core.engine import load_engine
+    from exomni_core.errors import InputError
+    from render_jobs.cli.console import print_json, printable
+
+    engine = load_engine(chosen["engine"], **engine_settings(chosen))
+    answer = getattr(engine, "answer", None)
+    if answer is None:
+        raise InputError(
+            f"the {engine.name} engine can't answer; use --engine omni", field="engine"
+        )
+    text = answer(prompt)
+    if chosen["as_json"]:
+        print_json({"text": text})
+    else:
+        click.echo(printable(text))
+
+
+def _answer_aloud(prompt: Prompt, output: Path, chosen: dict[str, Any]) -> None:
+    from render_jobs.batch.single import make
+    from render_jobs.cli.console import ProgressLine, printable, tell
+
+    options, video = engine_settings(chosen), video_options(chosen)
+    with ProgressLine(quiet=chosen["quiet"] or chosen["as_json"]) as line:
+        facts = make(
+            prompt, output, chosen["engine"], video,
+            engine_options=options,
+            progress=None if chosen["stream"] else line.stage,
+            on_frames=line.frames,
+            on_text=line.text if chosen["stream"] else None,
+        )  # fmt: skip
+    on_screen = chosen["stream"] and not chosen["quiet"]
+    if not chosen["as_json"] and not (on_screen and sys.stdout.isatty() and sys.stderr.isatty()):
+        click.echo(printable(facts["text"]))
+    tell(facts, as_json=chosen["as_json"], quiet=chosen["quiet"])

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `exorender serve`: the engines as a service, for Blender here or elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from exomni_core.server.protocol import DEFAULT_PORT, new_token
+from exomni_core.storage.places import user_place
+from render_jobs.cli.options import (
+    NEW_FILE,
+    HeadedCommand,
+    engine_option,
+    engine_settings,
+    json_option,
+    omni_options,
+)
+
+_TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
+
+
+@click.command(cls=HeadedCommand, short_help="Make clips for Blender, here or elsewhere.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True,
+              metavar="N", help="0 takes any that is free.")  # fmt: skip
+@click.option("--allow-remote", is_flag=True,
+              help="Let other machines in; --host needs it for any address but this machine's "
+                   "own. What travels is not encrypted.")  # fmt: skip
+@click.option("--allow-host", multiple=True, metavar="NAME",
+              help="A host name that clients may use; addresses always work.")  # fmt: skip
+@click.option("--token-file", type=NEW_FILE,
+              help="The file with the token that clients need; made if it isn't there  "
+                   "[default: one in your own folder]")  # fmt: skip
+@click.option("--idle-unload", type=click.FloatRange(min=0), default=600.0, show_default=True,
+              metavar="SECONDS", help="Free the engine's memory after so long without work; "
+                                      "0: never.")  # fmt: skip
+@click.option("--idle-exit", type=click.FloatRange(min=0), default=0.0, show_default=True,
+              metavar="SECONDS", help="End after so long without a request; 0: never.")  # fmt: skip
+@json_option
+@engine_option("embedded")
+@omni_options
+def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
+    """Make clips for Blender, here or on other machines, until Ctrl-C.
+
+    Jobs name the engine that they want; --engine omni makes that one ready at once.
+    """
+    from exomni_core.http.listening import end_on_signals, start_log
+    from exomni_core.server.app import EngineServer, Settings, leave
+
+    _check_host(host, allow_remote=chosen["allow_remote"])
+    engine, options = chosen["engine"], engine_settings(chosen)
+    token_file = token_file or _default_token_file()
+    settings = Settings(
+        token=token_from(token_file),
+        host=host,
+        port=port,
+        engine_options={engine: options},
+        idle_unload_s=chosen["idle_unload"] or None,
+        idle_exit_s=chosen["idle_exit"] or None,
+        allow_hosts=chosen["allow_host"],
+        preload=engine,
+    )
+    server = EngineServer(settings)
+    try:
+        _check_engine(server, engine)
+    except BaseException:
+        server.discard()
+        raise
+    end_on_signals(server)
+    start_log()
+    _announce(server.url, token_file, server.port, chosen)
+    server.run()
+    leave()
+
+
+def token_from(file: Path) -> str:
+    """The token in `file`, which only its owner may read; a new one if there is no such file."""
+    from exomni_core.errors import InputError
+
+    try:
+        if not file.exists():
+            return _write_token(file)
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            raise InputError(
+                f"{file} can be read by others; run: chmod 600 {file}", field="token-file"
+            )
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no plain text"
+        raise InputError(
+            f"{file} can't be used for the token ({reason}); name another with --token-file",
+            field="token-file",
+        ) from error
+
+
+def _write_token(file: Path) -> str:
+    token = new_token()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Private from its first moment; who reads it half-written finds it too short and says so.
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as target:
+        target.write(f"{token}\n")
+    return token
+
+
+def _default_token_file() -> Path:
+    return user_place("state") / _TOKEN_FILE
+
+
+def _check_host(host: str, *, allow_remote: bool) -> None:
+    from exomni_core.errors import InputError
+    from exomni_core.server.app import is_loopback
+
+    if not allow_remote and not is_loopback(host):
+        raise InputError(
+            f"{host} lets other machines in; add --allow-remote if that is meant", field="host"
+        )
+
+
+def _check_engine(server: Any, engine: str) -> None:
+    from exomni_core.errors import EnvironmentProblem, InputError
+
+    states = server.health()["engines"]
+    if engine not in states:
+        raise InputError(
+            f"there is no engine {engine!r}; the choice is {', '.join(states)}", field="engine"
+        )
+    if not states[engine]["ready"]:
+        raise EnvironmentProblem(states[engine]["reason"])
+
+
+def _announce(url: str, token_file: Path, port: int, chosen: dict[str, Any]) -> None:
+    from render_jobs.cli.console import print_json
+
+    if chosen["as_json"]:
+        print_json({"url": url, "port": port, "token_file": str(token_file)})
+        return
+    click.echo(f"Serving at {url}\nThe token is in {token_file}\nStop with Ctrl-C.")
+    if chosen["allow_remote"]:
+        click.echo(
+            "Note: what travels is not encrypted; over a network that you don't trust, use an SSH "
+            "tunnel.",
+            err=True,
+        )

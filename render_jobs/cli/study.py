@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands `exorender study …`: a study's page, its links, its progress and its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, json_option
+from render_jobs.cli.study_report import power, report
+
+FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+class _Study(click.Group):
+    command_class = HeadedCommand
+
+
+@click.group(cls=_Study, short_help="Human A/B studies: show them to people, report.")
+def study() -> None:
+    """Human A/B studies: plan them, show them to people, report what they prove.
+
+    A study's FOLDER is made by: exorender pairs.
+    """
+
+
+study.add_command(report)
+study.add_command(power)
+
+
+@study.command(short_help="Show the study to its raters, until Ctrl-C.")
+@FOLDER
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=7768, show_default=True, metavar="N",
+              help="0 takes any that is free.")  # fmt: skip
+@click.option("--public-url", default="", metavar="URL",
+              help="What links start with, where a reverse proxy with HTTPS stands before this "
+                   "server.")  # fmt: skip
+@click.option("--admin-token", default="", metavar="TOKEN",
+              help="For the page with the progress  [default: the study's own]")  # fmt: skip
+@click.option("--join", is_flag=True,
+              help="One link for all: who opens it gets the next free seat.")  # fmt: skip
+@click.option("--prolific", "prolific_code", default="", metavar="CODE",
+              help="Raters come from Prolific; at the end, back with CODE.")  # fmt: skip
+@click.option("--completion-code", default="", metavar="CODE", help="Shown at the end.")
+@json_option
+def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
+    """Serve the page of the study in FOLDER to its raters, until Ctrl-C.
+
+    Every answer is on disk before the rater's browser hears of it; a stopped or killed server goes
+    on where it was when it is started again. It doesn't start when a video or the plan was changed.
+    """
+    from exomni_core.http.listening import end_on_signals, start_log
+    from render_jobs.study.serving.server import Settings, StudyServer
+
+    chosen["join"] = chosen["join"] or bool(chosen["prolific_code"])
+    server = StudyServer(folder, Settings(**chosen))
+    end_on_signals(server)
+    start_log()
+    _announce(server, as_json=as_json)
+    server.run()
+
+
+@study.command()
+@FOLDER
+@click.option("--base-url", required=True, metavar="URL",
+              help="What the links start with, such as https://lab.example.org.")  # fmt: skip
+@click.option("-o", "--output", type=NEW_FILE, help="A .csv file to write them to.")
+@json_option
+def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) -> None:
+    """Print the link of every rater, one a line."""
+    from exomni_core.storage.files import write_text
+    from render_jobs.cli.console import print_json
+    from render_jobs.study.serving.exporting import seats_of
+    from render_jobs.study.serving.links import base_url as checked
+    from render_jobs.study.serving.links import links_csv, load_keys, rater_links
+
+    places = seats_of(folder)
+    rows = rater_links(load_keys(folder), checked(base_url), places)
+    if output is not None:
+        write_text(output, links_csv(rows))
+    if as_json:
+        print_json({"links": dict(rows), "output": str(output) if output else None})
+    elif output is not None:
+        click.echo(f"wrote {output} ({len(rows)} links)")
+    else:
+        click.echo(links_csv(rows), nl=False)
+
+
+@study.command(short_help="Say how far the raters are.")
+@FOLDER
+@click.option("--prolific-id", default="", metavar="ID",
+              help="Only tell how far this person of Prolific is.")  # fmt: skip
+@json_option
+def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
+    """Say how far the raters are; nothing about what they answered."""
+    from render_jobs.cli.console import print_json, printable
+    from render_jobs.study.serving.exporting import rater_of_person, status_of
+
+    facts = status_of(folder)
+    if prolific_id:
+        name = rater_of_person(folder, prolific_id)
+        facts["raters"] = [one for one in facts["raters"] if one["rater_id"] == name]
+    if as_json:
+        print_json(facts)
+        return
+    for one in facts["raters"]:
+        click.echo(
+            f"{one['rater_id']:8} {one['state']:11} {one['answered']:3} / {one['total']}"
+            + (f"  {one['failed_clips']} clips failed" if one["failed_clips"] else "")
+            + (f"  {printable(one['comment'])}" if one["comment"] else "")
+        )
+    if not prolific_id:
+        closed = f"; closed at {facts['closed_at']}" if facts["closed_at"] else ""
+        click.echo(
+            f"{facts['finished']} of {facts['seats']} seats finished, {facts['answered']} of "
+            f"{facts['total']} answers{closed}"
+        )
+
+
+@study.command(short_help="Write ratings and all that belongs to them.")
+@FOLDER
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The folder to write to.")
+@click.option("--as", "form", type=click.Choice(["webmushra", "jspsych"]),
+              help="Instead, write the study for another program.")  # fmt: skip
+@json_option
+def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> None:
+    """Write ratings.csv, assignments.csv, events.jsonl and study.json; works while it is served."""
+    from render_jobs.cli.console import print_json
+    from render_jobs.study.exchange import export_for
+    from render_jobs.study.serving.exporting import export_study
+
+    facts = export_for(form, folder, output) if form else export_study(folder, output)
+    if as_json:
+        print_json(facts)
+        return
+    for note in facts.get("notes", ()):
+        click.echo(f"Note: {note}", err=True)
+    if form:
+        click.echo(f"wrote {facts['out']} ({facts['trials']} trials for {form})")
+    else:
+        click.echo(f"wrote {facts['out']} ({facts['ratings']} ratings by {facts['raters']} raters)")
+
+
+@study.command("import", short_help="Results of webMUSHRA or jsPsych to ratings.")
+@FOLDER
+@click.argument("table", type=EXISTING)
+@click.option("--from", "form", type=click.Choice(["webmushra", "jspsych"]), required=True,
+              help="The program that wrote TABLE.")  # fmt: skip
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The .csv of ratings to write.")
+@json_option
+def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool) -> None:
+    """Turn the results TABLE of webMUSHRA or jsPsych into ratings for: study report --ratings."""
+    from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
+    from render_jobs.study.exchange import import_from
+
+    facts = import_from(form, folder, table, output)
+    if as_json:
+        print_json(facts)
+    else:
+        for problem in facts["bad"]:
+            click.echo(f"Note: {table} {problem}", err=True)
+        click.echo(f"wrote {output} ({facts['ratings']} ratings by {facts['raters']} raters)")
+    if facts["bad"]:
+        raise click.exceptions.Exit(EXIT_SOME_FAILED)
+
+
+@study.command(short_help="Take no more answers.")
+@FOLDER
+@json_option
+def close(folder: Path, *, as_json: bool) -> None:
+    """Take no more answers, also in a server that is running."""
+    from render_jobs.cli.console import print_json
+    from render_jobs.study.serving.exporting import close_study
+
+    since = close_study(folder)
+    if as_json:
+        print_json({"closed_at": since})
+    else:
+        click.echo(f"{folder} is closed since {since}")
+
+
+def _announce(server: Any, *, as_json: bool) -> None:
+    from render_jobs.cli.console import print_json
+    from render_jobs.study.making.texts import is_word_of_ours
+    from render_jobs.study.serving.exporting import seats_of
+    from render_jobs.study.serving.links import rater_links
+    from render_jobs.study.serving.server import telling_texts
+
+    keys, base = server.store.keys, server.url
+    links = rater_links(keys, base, seats_of(server.folder))
+    admin = f"{base}/admin/{server.admin_token}"
+    join = f"{base}/join/{keys.join_token}" if server.settings.join else ""
+    if join and server.settings.prolific_code:
+        join += (
+            "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
+        )
+    told = [name for name in telling_texts(server.study) if not is_word_of_ours(name)]
+    if as_json:
+        print_json({"url": base, "port": server.port, "admin": admin, "join": join,
+                    "links": dict(links), "named_systems": told})  # fmt: skip
+        return
+    for name in told:
+        click.echo(
+            f"Note: the consent or protocol text holds the system's name {name!r}; raters read it",
+            err=True,
+        )
+    click.echo(f"Serving {server.folder} (plan {server.study.plan_sha256[:12]}) at {base}\n")
+    if join:
+        click.echo(f"For newcomers\n  {join}\n")
+    else:
+        click.echo("For the raters, one link each")
+        for name, link in links:
+            click.echo(f"  {name}  {link}")
+        click.echo("")
+    click.echo(f"Progress\n  {admin}\n\nStop with Ctrl-C.")
+    if base.startswith("http://") and "127.0.0.1" not in base:
+        click.echo(
+            "Note: what travels is not encrypted; put a reverse proxy with HTTPS before it for "
+            "raters who are not in your own network (docs/study.md).",
+            err=True,
+        )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A worker that does as it is told, to see how the pool copes: echo, crash, hang, fail, chatter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from exomni_core.errors import InputError
+from render_jobs.workers.wire import Message, Send, serve
+
+
+class FinerError(InputError):
+    """A kind of error that the parent does not know by name."""
+
+
+def start() -> Message:
+    if "unfit" in sys.argv:
+        raise RuntimeError("no such luck")
+    if "die" in sys.argv:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return {"pid": os.getpid()}
+
+
+def handle(request: Message, send: Send) -> Message:
+    print("noise that is not ours")
+    os.write(1, b"noise below Python\n")
+    match request["do"]:
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "crash once":
+            mark = Path(request["mark"])
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            time.sleep(600)
+        case "fail":
+            raise InputError("the text is odd", field="text")
+        case "fail finely":
+            raise FinerError("cut it", field="audio")
+        case "bug":
+            raise ZeroDivisionError("oops")
+        case "progress":
+            for i in range(3):
+                send({"event": "progress", "done": i})
+    return {"pid": os.getpid(), "said": request.get("say")}
+
+
+if __name__ == "__main__":
+    serve(start, handle)
