@@ -21,7 +21,7 @@ from bpy.props import (
 )
 
 from .declare import PropertyGroup, fields
-from .quiet import _quiet
+from .quiet import is_quiet
 
 MODES: Final = (
     ("say", "Say this", "Speak the text that you type"),
@@ -79,21 +79,21 @@ def _is_mesh(_: Any, item: Any) -> bool:
 
 
 def _on_adjust(take: Any, _: Any) -> None:
-    if not _quiet:
+    if not is_quiet():
         from . import adjust
 
         adjust.on_change(take)
 
 
 def _on_start(take: Any, _: Any) -> None:
-    if not _quiet:
+    if not is_quiet():
         from . import adjust
 
         adjust.on_start_moved(take)
 
 
 def _on_mend(channel: Any, _: Any) -> None:
-    if not _quiet:
+    if not is_quiet():
         from . import character
 
         character.on_mend(channel)

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TODO."""
+"""A block of code that sets values in, no reaction out: it silences the update callbacks."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Final
 
-_quiet = 0  # above 0, update callbacks do nothing: code sets the values, not a user
+_QUIET: Final = ContextVar("exomni_quiet", default=False)
+
+
+def is_quiet() -> bool:
+    """Whether code sets the values at the moment, not a user."""
+    return _QUIET.get()
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Set values without what their change would start in the panel."""
-    global _quiet
-    _quiet += 1
+    token = _QUIET.set(True)
     try:
         yield
     finally:
-        _quiet -= 1
+        _QUIET.reset(token)

@@ -389,7 +389,7 @@ class TestFiles:
                 read_face(tmp_path / name)
 
     def test_huge_files_are_not_read(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("exomni_core.formats.MAX_FILE_BYTES", 1 << 20)
+        monkeypatch.setattr("exomni_core.formats.face_track.MAX_FILE_BYTES", 1 << 20)
         (tmp_path / "face.json").write_bytes(b" " * ((1 << 20) + 1) + b"{}")
         refused(tmp_path / "face.json", "larger than 1 MB|is empty")
 
