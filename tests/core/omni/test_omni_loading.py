@@ -232,7 +232,7 @@ MEASURE = """
 import resource, sys, threading, time
 from pathlib import Path
 import torch
-from exomni_core.omni.parts import PARTS, PartLoader, read_config
+from exomni_core.omni.weights.parts import PARTS, PartLoader, read_config
 
 folder, dtype = Path(sys.argv[1]), getattr(torch, sys.argv[2])
 torch.set_num_threads(1)

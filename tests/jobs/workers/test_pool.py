@@ -118,7 +118,7 @@ def test_a_missing_program_is_an_environment_problem() -> None:
 def test_a_hanging_worker_dies_with_its_killed_parent() -> None:
     script = textwrap.dedent(f"""
         import sys, threading
-        from render_jobs.pool import Worker, WorkerCommand
+        from render_jobs.workers.pool import Worker, WorkerCommand
         w = Worker(WorkerCommand("fake", (sys.executable, {FAKE!r}))); w.wait_ready()
         print(w.pid, flush=True)
         w.ask({{"do": "hang"}})
