@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A JSON or TOML file in, its plain data out; a file that can't be one is refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from exomni_core.errors import InputError
+
+MAX_BYTES: Final = 16 << 20
+
+
+def read_json(path: Path, *, advice: str, field: str | None = None, most: int = MAX_BYTES) -> Any:
+    """The data of a JSON file of at most `most` bytes; InputError that ends in the advice."""
+    return _read(path, json.loads, "JSON", advice, field, most)
+
+
+def read_toml(path: Path, *, advice: str, field: str = "config") -> dict[str, Any]:
+    """The data of a TOML file of at most 16 MB; InputError that ends in the advice."""
+    found: dict[str, Any] = _read(path, tomllib.loads, "TOML", advice, field, MAX_BYTES)
+    return found
+
+
+def _read(
+    path: Path, parse: Callable[[str], Any], kind: str, advice: str, field: str | None, most: int
+) -> Any:
+    try:
+        with open(path, "rb") as source:
+            raw = source.read(most + 1)
+        if len(raw) > most:
+            raise InputError(f"{path} has more than {most >> 20} MB; {advice}", field=field)
+        text = raw.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise InputError(f"{path} can't be read ({reason}); {advice}", field=field) from error
+    try:
+        return parse(text)
+    except (ValueError, RecursionError) as error:  # its sentence tells line and column
+        raise InputError(f"{path} is broken {kind} ({error}); {advice}", field=field) from error
