@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A JSON or TOML file in, its plain data out; a file that can't be one is refused in a sentence."""
+"""JSON and TOML <-> plain data; a file that can't be read is refused in one sentence."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,12 @@ def read_toml(path: Path, *, advice: str, field: str = "config") -> dict[str, An
     """The data of a TOML file of at most 16 MB; InputError that ends in the advice."""
     found: dict[str, Any] = _read(path, tomllib.loads, "TOML", advice, field, MAX_BYTES)
     return found
+
+
+def json_bytes(data: Mapping[str, Any]) -> bytes:
+    """Plain data as one line of UTF-8 JSON, without a line end."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")  # file names may hold what UTF-8 can't
 
 
 def _read(

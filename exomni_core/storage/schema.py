@@ -131,7 +131,8 @@ def read(
     too. Raises InputError for an object that is none, and an unknown, missing or wrong field.
     """
     given = given or {}
-    hints = hints_of(kind, tuple(given))
+    of: Any = kind
+    hints = hints_of(of, tuple(given))
     values = read_values(hints, data, place)
     for one in fields(kind):  # type: ignore[arg-type]
         has_default = one.default is not MISSING or one.default_factory is not MISSING
