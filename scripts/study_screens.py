@@ -21,7 +21,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from render_jobs.study.plan_file import read_study, write_study
-from render_jobs.study.serving.server import Settings, StudyServer
+from render_jobs.study.serving.context import ServingSettings
+from render_jobs.study.serving.server import StudyServer
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN", "has_touch": True,
@@ -50,7 +51,7 @@ class Tour:
 
     def run(self) -> None:
         """The whole session."""
-        page, keys = self.page, self.server.store.keys
+        page, keys = self.page, self.server.shared.store.keys
         page.goto(f"{self.server.url}/r/{keys.rater_token(self.seat)}")
         page.locator("#agree").wait_for()
         self.shot("consent")
@@ -75,7 +76,7 @@ class Tour:
         self.shot("end")
         page.goto(f"{self.server.url}/r/{'A' * 24}")
         self.shot("wrong link")
-        page.goto(f"{self.server.url}/admin/{self.server.admin_token}")
+        page.goto(f"{self.server.url}/admin/{self.server.shared.admin_token}")
         page.locator("#rows tr").first.wait_for()
         self.shot("admin")
 
@@ -155,7 +156,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="study-screens-")) / "study"
     shutil.copytree(options.study, folder)
     write_study(replace(read_study(folder), break_every=3), folder)
-    server = StudyServer(folder, Settings(port=0, completion_code="K7-TULIP"))
+    server = StudyServer(folder, ServingSettings(port=0, completion_code="K7-TULIP"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -6,24 +6,39 @@ Nothing is loaded here but the descriptor: `library.py` finds templates and load
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from exomni_core.arkit import CHANNEL_INDEX
-from templates import reading
-from templates.looks import Look, default_look, look_from_json
+from exomni_core.storage.schema import AS_WRITTEN, By, Must, OneOf, Range, read
+from templates.looks import Look, default_look, read_look
 from templates.mesh import axes_matrix
-from templates.reading import Colour, is_number, is_vector, read_object, section
+from templates.reading import AUTO, Colour, Crop, Margin, Number, Positive, read_object
 
 SCHEMA_VERSION: Final = 1
 DESCRIPTOR: Final = "template.json"
 BUNDLED: Final = Path(__file__).parent
-ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
-DERIVED: Final = ("lips", "landmarks68", "aperture_pairs", "vertex_groups")
 
 __all__ = ["Camera", "Colour", "Look", "Template", "UserFile", "read_descriptor"]
+
+
+def _is_inside(name: object) -> bool:
+    """A descriptor from elsewhere must not reach for other files of this machine."""
+    if not isinstance(name, str):
+        return True
+    return not Path(name).is_absolute() and ".." not in Path(name).parts and "\\" not in name
+
+
+_INSIDE: Final = Must(_is_inside, "a file in the template's own folder")
+Point = Annotated[tuple[Number, Number, Number] | None, AUTO]
+Channel = Annotated[str, Must(CHANNEL_INDEX.__contains__, "one of ARKit's 52 names")]
+Shape = Annotated[
+    str | tuple[tuple[str, Number], ...],
+    Must(lambda _: True, "a shape's name or a list of [name, weight]"),
+]
+Derived = Literal["lips", "landmarks68", "aperture_pairs", "vertex_groups"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,11 @@ class Camera:
     `None` shows a bit of neck below the chin and lets shoulders fall out.
     """
 
-    location: tuple[float, float, float] | None = None
-    target: tuple[float, float, float] | None = None
-    lens_mm: float = 85.0
-    margin: float = 0.04
-    crop_below: float | None = None
+    location: Point = None
+    target: Point = None
+    lens_mm: Annotated[float, AS_WRITTEN, Range(above=1)] = 85.0
+    margin: Margin = 0.04
+    crop_below: Annotated[Crop | None, AUTO] = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class Template:
     lips_sha256: what `metrics.basis.ids_hash` gives for the lip vertices; empty: unchecked.
     channels: channel -> the file's own name for it, where it differs from ARKit's, or a list of
         [name, weight] that are summed.
-    derived: what nobody listed and code worked out from the shapes: some of DERIVED.
+    derived: what nobody listed and code worked out from the shapes: some of Derived's.
     part_colours: scene-linear RGB for each part of the mesh; `*` is for all others.
     look: how it is shown by default; a file names a look and what is different for this head.
     engine: the render engine that suits it best; `auto` leaves the choice to the renderer.
@@ -80,24 +95,26 @@ class Template:
 
     name: str
     title: str
-    mesh: str | Mapping[str, str]
+    mesh: Annotated[str | Mapping[str, str], _INSIDE]
     licence: str
     source: str
     schema_version: int = SCHEMA_VERSION
-    unit_m: float | None = 1.0
+    unit_m: Annotated[Positive | None, AUTO] = 1.0
     up: str = "+Y"
     forward: str = "+Z"
     channel_order: str = "names"
     ids_from: int | str = 0
-    lips: str = "mesh"
+    lips: Annotated[str, _INSIDE] = "mesh"
     lips_sha256: str = ""
-    channels: Mapping[str, Any] = field(default_factory=dict)
-    derived: tuple[str, ...] = ()
+    channels: Mapping[Channel, Shape] = field(default_factory=dict)
+    derived: tuple[Derived, ...] = ()
     part_colours: Mapping[str, Colour] = field(default_factory=dict)
     camera: Camera = Camera()
-    look: Look = field(default_factory=default_look)
-    engine: str = "auto"
-    samples: Mapping[str, int] = field(default_factory=lambda: {"eevee": 16, "cycles": 16})
+    look: Annotated[Look, By(read_look, "an object")] = field(default_factory=default_look)
+    engine: Literal["auto", "fast", "workbench", "eevee", "cycles"] = "auto"
+    samples: Mapping[Annotated[str, OneOf(("eevee", "cycles"))], int] = field(
+        default_factory=lambda: {"eevee": 16, "cycles": 16}
+    )
     origin: Mapping[str, Any] = field(default_factory=dict)
     user_file: UserFile | None = None
     folder: Path = BUNDLED  # not in the file: where it lies
@@ -123,69 +140,7 @@ class Template:
 
 def read_descriptor(path: Path) -> Template:
     """Read one descriptor; InputError if it is no JSON, has unknown or wrong keys or is too new."""
-    data = read_object(path, SCHEMA_VERSION, "template")
-    for name, kind in (("camera", Camera), ("user_file", UserFile)):
-        if name in data:
-            data[name] = section(kind, data[name], path, f"{name}.")
-    if "look" in data:
-        data["look"] = look_from_json(data["look"], path)
-    template = section(Template, data, path, hidden=("folder",))
-    template = replace(template, folder=path.resolve().parent)
-    _check_values(template, path)
-    return template
-
-
-_TEXTS: Final = ("name", "title", "licence", "source", "channel_order", "lips", "lips_sha256",
-                 "up", "forward", "engine")  # fmt: skip
-
-
-def _check_channels(template: Template, need: Callable[[bool, str, str], None]) -> None:
-    need(isinstance(template.channels, dict), "channels", "an object")
-    for channel, wish in template.channels.items():
-        key = f"channels.{channel}"
-        need(channel in CHANNEL_INDEX, key, "under one of ARKit's 52 names")
-        parts = ((wish, 1.0),) if isinstance(wish, str) else wish
-        good = isinstance(parts, tuple) and all(
-            isinstance(part, tuple)
-            and len(part) == 2
-            and isinstance(part[0], str)
-            and is_number(part[1])
-            for part in parts
-        )
-        need(good, key, "a shape's name or a list of [name, weight]")
-
-
-def _check_values(template: Template, path: Path) -> None:
-    """Raise InputError for values of the wrong kind, naming file and key."""
-
-    def need(good: bool, key: str, what: str) -> None:
-        reading.need(good, path, key, what)
-
-    for key in _TEXTS:
-        need(isinstance(getattr(template, key), str), key, "text")
-    file_name = template.mesh if isinstance(template.mesh, str) else ""
-    for key, name in (("mesh", file_name), ("lips", template.lips)):
-        # A descriptor from elsewhere must not reach for other files of this machine.
-        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-        need(inside and "\\" not in name, key, "a file in the template's own folder")
-    _check_channels(template, need)
-    need(isinstance(template.origin, dict), "origin", "an object")
-    known = isinstance(template.derived, tuple) and all(d in DERIVED for d in template.derived)
-    need(known, "derived", f"a list out of {', '.join(DERIVED)}")
-    need(template.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}")
-    need(isinstance(template.mesh, (str, dict)), "mesh", 'a file name or {"builder": ...}')
-    need(template.unit_m is None or is_number(template.unit_m, above=0), "unit_m", "a number > 0")
-    need(isinstance(template.part_colours, dict), "part_colours", "an object")
-    for name, colour in template.part_colours.items():
-        need(is_vector(colour), f"part_colours.{name}", "three numbers")
-    need(isinstance(template.samples, dict), "samples", "an object")
-    need(set(template.samples) <= {"eevee", "cycles"}, "samples", "of eevee and cycles")
-    camera = template.camera
-    for key, place in (("location", camera.location), ("target", camera.target)):
-        need(place is None or is_vector(place), f"camera.{key}", 'three numbers or "auto"')
-    need(is_number(camera.lens_mm, above=1), "camera.lens_mm", "a number of millimetres")
-    need(is_number(camera.margin) and 0 <= camera.margin < 0.4, "camera.margin", "from 0 to 0.4")
-    crop = camera.crop_below
-    crop_good = crop is None or (is_number(crop) and 0 <= crop < 0.9)
-    need(crop_good, "camera.crop_below", 'from 0 to 0.9, or "auto"')
+    data, place = read_object(path, SCHEMA_VERSION, "template")
+    template = read(Template, data, place, {"folder": path.resolve().parent})
     axes_matrix(template.up, template.forward)
+    return template

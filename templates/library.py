@@ -32,6 +32,9 @@ from templates.mesh import TemplateMesh, check_mesh, mesh_from_npz
 
 # The environment variable that says where the user's own templates lie.
 FOLDER_VARIABLE: Final = "EXOMNI_TEMPLATES"
+# Stands for `mesh.py` in the hash of a head that code builds, so that an edit there which changes
+# no head leaves finished videos valid. Change it when the same builder makes another mesh.
+_MESH_TYPE: Final = "mesh.py f4e356b4ec94ecfdb214136b201b14ae50c7322f230cc4f7757f649f955e0f3e"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # How tall a head may be with its neck, in metres: outside it a unit is not guessed.
@@ -190,15 +193,23 @@ def template_hash(template: Template, look: str = "") -> str:
     if isinstance(described["mesh"], str):
         described["mesh"] = Path(described["mesh"]).name
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    contents = [template.mesh_path] if template.mesh_path else _builder_sources(template)
+    if template.mesh_path:
+        stamps = [_stamp(template.mesh_path)]
+    else:
+        stamps = [*map(_stamp, _builder_sources(template)), _MESH_TYPE]
     if template.lips != "mesh":
-        contents.append(template.folder / template.lips)
-    for path in contents:
-        try:
-            digest.update(f"\n{path.name} {sha256_file(path)}".encode())
-        except OSError as error:
-            raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+        stamps.append(_stamp(template.folder / template.lips))
+    for stamp in stamps:
+        digest.update(f"\n{stamp}".encode())
     return digest.hexdigest()
+
+
+def _stamp(path: Path) -> str:
+    """A file's name and the hash of its content."""
+    try:
+        return f"{path.name} {sha256_file(path)}"
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def _from_bare_file(path: Path) -> Template:
@@ -260,12 +271,12 @@ def _builder_names(template: Template) -> tuple[str, str]:
 
 
 def _builder_sources(template: Template) -> list[Path]:
-    """The files that decide what a builder makes: its folder's code and data, and the mesh type."""
+    """The files that decide what a builder makes: its folder's code and data."""
     module, _ = _builder_names(template)
     folder = BUNDLED.joinpath(*module.split(".")[1:-1])
     kinds = (".py", ".json", ".npz", ".csv")
     inside = [p for p in folder.rglob("*") if p.suffix in kinds and p.name != DESCRIPTOR]
-    return [*sorted(inside), BUNDLED / "mesh.py"]
+    return sorted(inside)
 
 
 def _read_ids(path: Path) -> npt.NDArray[np.int32]:

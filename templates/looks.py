@@ -12,28 +12,36 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import sha256_file
+from exomni_core.storage.schema import AS_WRITTEN, Must, Place, Range, hints_of, read_values
 from templates.matcaps import MATCAPS
-from templates.reading import Colour, is_number, is_vector, need, read_object, section
-
-if TYPE_CHECKING:
-    pass
+from templates.reading import AUTO, Colour, Crop, Lens, Margin, Positive, Share, read_object
 
 SCHEMA_VERSION: Final = 1
 LOOKS: Final = Path(__file__).parent / "looks"
 DEFAULT_LOOK: Final = "skin"
 _BASE_LOOK: Final = "emotalk"  # what a descriptor changes that names no look: a plain one
 GENERATED: Final = "generated:"
+_NOT_IN_FILES: Final = ("name", "folder")
 _LOOK_VERSION: Final = 2  # raise it when the same values give another picture
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "light": ("MATCAP", "STUDIO", "FLAT"),
-    "colours": ("part", "tint", "single"),
-    "camera": ("PERSP", "ORTHO"),
-    "framing": ("head", "bounds"),
-}
+
+
+def _is_side(value: int) -> bool:
+    return 16 <= value <= 8192 and value % 2 == 0
+
+
+def _is_matcap(name: str) -> bool:
+    return not name.startswith(GENERATED) or name.removeprefix(GENERATED) in MATCAPS
+
+
+Factors = Mapping[str, Annotated[float, AS_WRITTEN, Range(0)]]
+Side = Annotated[int, Must(_is_side, "an even number, 16 to 8192")]
+Matcap = Annotated[
+    str, Must(_is_matcap, f"{GENERATED}NAME with one of {', '.join(MATCAPS)}, or a file's name")
+]
 
 
 @dataclass(frozen=True)
@@ -61,30 +69,30 @@ class Look:
 
     name: str = ""
     title: str = ""
-    light: str = "MATCAP"
-    matcap: str = ""
+    light: Literal["MATCAP", "STUDIO", "FLAT"] = "MATCAP"
+    matcap: Matcap = ""
     antialias: str = "FXAA"
     world_colour: Colour = (0.25, 0.27, 0.30)
     view_transform: str = "Standard"
-    colours: str = "part"
+    colours: Literal["part", "tint", "single"] = "part"
     single_colour: Colour = (0.8, 0.8, 0.8)
-    tones: Mapping[str, float] = field(default_factory=dict)
-    occlusion: float = 0.0
-    hollows: Mapping[str, float] = field(default_factory=dict)
-    shades: float = 0.0
-    blush: Mapping[str, float] = field(default_factory=dict)
-    throat: float = 1.0
-    neck: float = 1.0
-    even: Mapping[str, float] = field(default_factory=dict)
-    camera: str = "PERSP"
-    framing: str = "head"
-    bounds_factor: float = 1.2
-    margin: float | None = None
-    lens_mm: float | None = None
-    crop_below: float | None = None
-    width: int = 512
-    height: int = 768
-    fps: float = 30.0
+    tones: Factors = field(default_factory=dict)
+    occlusion: Share = 0.0
+    hollows: Factors = field(default_factory=dict)
+    shades: Share = 0.0
+    blush: Factors = field(default_factory=dict)
+    throat: Share = 1.0
+    neck: Share = 1.0
+    even: Factors = field(default_factory=dict)
+    camera: Literal["PERSP", "ORTHO"] = "PERSP"
+    framing: Literal["head", "bounds"] = "head"
+    bounds_factor: Positive = 1.2
+    margin: Margin | None = None
+    lens_mm: Lens | None = None
+    crop_below: Annotated[Crop | None, AUTO] = None
+    width: Side = 512
+    height: Side = 768
+    fps: Positive = 30.0
     folder: Path = LOOKS  # not in the file: where a matcap file lies
 
     @property
@@ -106,19 +114,16 @@ def default_look() -> Look:
     return find_named_look(DEFAULT_LOOK)
 
 
-def look_from_json(data: Any, path: Path) -> Look:
-    """The `look` object of a descriptor at `path`: a look's name and what is different here."""
+def read_look(data: Any, key: str, place: Place) -> Look:
+    """The `look` object of a descriptor: a look's name and what is different here."""
     if not isinstance(data, dict):
-        raise InputError(f"{path}: look must be an object", field="template")
+        raise place.wrong(key, "an object", data)
     changes = dict(data)
     name = changes.pop("name", _BASE_LOOK)
-    given = section(Look, changes, path, "look.", hidden=("folder", "name"))
-    chosen = {key: getattr(given, key) for key in changes}
+    chosen = read_values(hints_of(Look, _NOT_IN_FILES), changes, place.within(key))
     if "matcap" in chosen:
-        chosen["folder"] = path.resolve().parent
-    look = replace(find_named_look(str(name)), **chosen)
-    _check_look(look, path, "look.")
-    return look
+        chosen["folder"] = Path(place.name).resolve().parent
+    return replace(find_named_look(str(name)), **chosen)
 
 
 def look_hash(look: Look) -> str:
@@ -143,43 +148,7 @@ def find_named_look(name: str) -> Look:
 
 
 def _read_look(path: Path) -> Look:
-    data = read_object(path, SCHEMA_VERSION, "look")
+    data, place = read_object(path, SCHEMA_VERSION, "look")
     del data["schema_version"]
-    look = replace(section(Look, data, path, hidden=("folder", "name")), name=path.stem)
-    _check_look(look, path, "")
-    return look
-
-
-def _check_look(look: Look, path: Path, prefix: str) -> None:
-    """Raise InputError for values of the wrong kind, naming file and key."""
-    for key in ("title", "matcap", "antialias", "view_transform"):
-        need(isinstance(getattr(look, key), str), path, prefix + key, "text")
-    name = look.matcap.removeprefix(GENERATED)
-    known = name in MATCAPS or not look.matcap.startswith(GENERATED)
-    need(known, path, prefix + "matcap", f"{GENERATED}NAME with one of {', '.join(MATCAPS)}")
-    for key, choices in _CHOICES.items():
-        need(getattr(look, key) in choices, path, prefix + key, f"one of {', '.join(choices)}")
-    for key in ("world_colour", "single_colour"):
-        need(is_vector(getattr(look, key)), path, prefix + key, "three numbers")
-    for key in ("tones", "hollows", "blush", "even"):
-        factors = getattr(look, key)
-        good = isinstance(factors, dict) and all(is_number(f) and f >= 0 for f in factors.values())
-        need(good, path, prefix + key, "an object of numbers from 0")
-    for key in ("width", "height"):
-        value = getattr(look, key)
-        fits = isinstance(value, int) and 16 <= value <= 8192 and value % 2 == 0
-        need(fits, path, prefix + key, "an even number, 16 to 8192")
-    for key in ("fps", "bounds_factor"):
-        need(is_number(getattr(look, key), above=0), path, prefix + key, "a number > 0")
-    for key, low, high in (
-        ("occlusion", 0, 1.001),
-        ("shades", 0, 1.001),
-        ("throat", 0, 1.001),
-        ("neck", 0, 1.001),
-        ("margin", 0, 0.4),
-        ("lens_mm", 1, 1000),
-        ("crop_below", 0, 0.9),
-    ):
-        value = getattr(look, key)
-        fits = value is None or (is_number(value) and low <= value < high)
-        need(fits, path, prefix + key, f"from {low} to {high}")
+    chosen = read_values(hints_of(Look, _NOT_IN_FILES), data, place)
+    return Look(name=path.stem, **chosen)

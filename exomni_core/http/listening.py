@@ -6,6 +6,7 @@ What the engine process and a study's page have in common; the standard library 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -14,14 +15,22 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from exomni_core.errors import InputError
 
+Shared = TypeVar("Shared")
 
-class Listener(ThreadingHTTPServer):
-    """Listens from the moment it is made. most: connections at a time; more are cut at once."""
+
+class Listener(ThreadingHTTPServer, Generic[Shared]):
+    """Listens from the moment it is made.
+
+    shared: what its connections use; a subclass sets it before it serves.
+    """
+
+    shared: Shared
 
     daemon_threads = True
     block_on_close = False
@@ -32,8 +41,13 @@ class Listener(ThreadingHTTPServer):
     def __init__(
         self, host: str, port: int, handler: type[BaseHTTPRequestHandler], *, most: int
     ) -> None:
-        """Raises InputError(field="port" or "host") if it can't listen there."""
+        """most: connections at a time; more are cut at once.
+
+        Raises InputError(field="port" or "host") if it can't listen there.
+        """
         self._host, self._free = host, threading.Semaphore(most)
+        self._deadlines: dict[socket.socket, float] = {}
+        self._deadlines_lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), handler)
@@ -62,11 +76,31 @@ class Listener(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """As the base class, counted."""
+        """As the base class, counted; a connection that has ended can't be late."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.watch(request, None)
             self._free.release()
+
+    def watch(self, connection: socket.socket, seconds: float | None) -> None:
+        """Let `drop_late` cut the connection after so many seconds; None: not any more."""
+        with self._deadlines_lock:
+            if seconds is None:
+                self._deadlines.pop(connection, None)
+            else:
+                self._deadlines[connection] = time.monotonic() + seconds
+
+    def drop_late(self) -> None:
+        """Cut connections whose request comes byte by byte, or never."""
+        now = time.monotonic()
+        with self._deadlines_lock:
+            late = [one for one, limit in self._deadlines.items() if limit < now]
+            for connection in late:
+                del self._deadlines[connection]
+        for connection in late:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that went away is no news; anything else is for the log, without its address."""

@@ -1,60 +1,180 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One connection of a peer that we don't know in, whole requests and plain refusals out.
+"""One connection of a peer that we don't know in, whole requests and plain answers out.
 
-What the engine process and a study's page have in common; the standard library alone.
+What the engine process and a study's page have in common; the standard library alone, because the
+engine process also runs in Blender's own Python. Every refusal is JSON with one sentence, and no
+page of another origin may read an answer: there are no CORS headers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Final, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from exomni_core.http.listening import Listener
+from exomni_core.storage.documents import json_bytes
 
 _PATIENCE_S: Final = 30.0  # for a peer that sends or takes nothing
 _LINGER_S: Final = 1.0
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 Route = tuple[str, re.Pattern[str], Callable[..., None]]
+Shared = TypeVar("Shared")
 
 
 class Refusal(Exception):  # noqa: N818 (an answer, no fault of ours)
-    """Ends a request with a status and a sentence."""
+    """Ends a request with a status and a sentence; fields: more of the JSON answer."""
 
     def __init__(self, status: HTTPStatus, sentence: str, **fields: Any) -> None:
         super().__init__(sentence)
         self.status, self.body = status, {"error": sentence, **fields}
 
 
-class Peer(BaseHTTPRequestHandler):
-    """One connection. A subclass answers; `_status` is what it has answered, 0 before."""
+def nothing_here() -> Refusal:
+    """For an address without an answer."""
+    return Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
 
+
+def same_token(given: str, known: str) -> bool:
+    """Whether they are equal, in a time that tells nothing about `known`."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), known.encode())
+
+
+class Peer(BaseHTTPRequestHandler, Generic[Shared]):
+    """One connection. A subclass names its `routes` and turns its errors into refusals.
+
+    routes: method, pattern of the path, the method that answers. takes_head: whether HEAD is
+    answered as GET without a body. fixed_headers: of every answer. idle_s, head_s: how long a
+    connection is kept without a request, and how long a whole request may take to arrive (None: as
+    long as something comes). secret: what no log may hold of a path; its first group may.
+    `_status` is what was answered, 0 before; `_unread` whether a body may still be on its way.
+    """
+
+    server: Listener[Shared]
     protocol_version = "HTTP/1.1"
     sys_version = ""
     timeout = _PATIENCE_S
     disable_nagle_algorithm = True
+    routes: ClassVar[tuple[Route, ...]] = ()
+    takes_head: ClassVar[bool] = False
+    fixed_headers: ClassVar[Mapping[str, str]] = {}
+    idle_s: ClassVar[float | None] = None
+    head_s: ClassVar[float | None] = None
+    secret: ClassVar[re.Pattern[str] | None] = None
     _started, _status, _unread = 0.0, 0, True  # for requests too broken to be parsed
+
+    @property
+    def shared(self) -> Shared:
+        """What all connections use."""
+        return self.server.shared
+
+    # ------------------------------------------------------------------------- what a subclass says
+
+    def _check_peer(self) -> None:
+        """Raise a Refusal for a request that no route may see."""
+
+    def _refusal_of(self, error: Exception) -> Refusal | None:
+        """The answer to an error that a route raised; None for a fault of ours."""
+        raise NotImplementedError
+
+    def _send_refusal(self, refusal: Refusal) -> None:
+        self._send_json(refusal.body, refusal.status)
+
+    # ------------------------------------------------------------------------- requests
+
+    def handle_one_request(self) -> None:
+        """As the base class, with a limit on how long the next request may take to come."""
+        self.server.watch(self.connection, self.idle_s)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """The first line is here: the rest must follow soon."""
+        self._started, self._status, self._unread = time.monotonic(), 0, True
+        self.server.watch(self.connection, self.head_s)
+        return super().parse_request()
 
     def handle_expect_100(self) -> bool:
         """Wait with "100 Continue" until the request has passed the gates."""
         return True
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
-        """Nothing: each request is logged once, when it is over."""
+    def do_GET(self) -> None:
+        """Answer."""
+        self._serve()
 
-    def _send_refusal(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        raise NotImplementedError
+    do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_GET  # noqa: N815
 
-    def _body_of(self, size: int) -> bytes:
+    def _serve(self) -> None:
+        """Answer; every error becomes a refusal."""
+        try:
+            self._check_peer()
+            self._route()
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except Exception as error:
+            gone = isinstance(error, OSError)  # the peer, or it takes nothing any more
+            self.close_connection = self.close_connection or gone
+            refusal_or_none = self._refusal_of(error)
+            if refusal_or_none is None and not gone:
+                self.server.log.exception("a request failed: %s", self._told())
+                fault = f"the server has a fault ({type(error).__name__}); see its log"
+                refusal_or_none = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, fault)
+            if refusal_or_none is not None:
+                self._refuse(refusal_or_none)
+        self._tell()
+
+    def _route(self) -> None:
+        parts = urlsplit(self.path)
+        self._query = parse_qs(parts.query, keep_blank_values=True)
+        allowed = []
+        wanted = "GET" if self.command == "HEAD" and self.takes_head else self.command
+        for method, pattern, answer in self.routes:
+            found = pattern.fullmatch(parts.path)
+            if found and method == wanted:
+                answer(self, *found.groups())
+                return
+            if found:
+                allowed.append(method)
+        if allowed:
+            raise Refusal(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{self.command} is not possible here; use {' or '.join(allowed)}",
+            )
+        raise nothing_here()
+
+    def _length(self, limit: int, *, needed: bool) -> int:
+        """How long the body is, as its head says; a Refusal if that is too much, or unclear."""
+        lengths = self.headers.get_all("Content-Length") or []
+        unclear = self.headers.get("Transfer-Encoding") is not None
+        if unclear or (needed and not lengths):
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "send the request with a Content-Length")
+        if not lengths:
+            return 0
+        if len(lengths) > 1 or not re.fullmatch(r"\d{1,15}", lengths[0].strip()):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the Content-Length is no number")
+        size = int(lengths[0])
+        if size > limit:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"this is {size} bytes; {limit} are the most that is taken, send less",
+                kind="InputError",
+            )
+        return size
+
+    def _read_body(self, limit: int, *, needed: bool = False) -> bytes:
         """The request's body, once it has passed the gates."""
+        size = self._length(limit, needed=needed)
         self._continue()
         body = self.rfile.read(size) if size else b""
         if len(body) < size:
             raise ConnectionError("the request ended early")
-        self._unread = False
+        self._arrived()
         return body
 
     def _continue(self) -> None:
@@ -62,7 +182,44 @@ class Peer(BaseHTTPRequestHandler):
             self.send_response_only(HTTPStatus.CONTINUE)
             super().end_headers()
 
-    def _refuse(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+    def _arrived(self) -> None:
+        """The whole request is here."""
+        self._unread = False
+        self.server.watch(self.connection, None)
+
+    def _may_have_body(self) -> bool:
+        return (
+            self.headers.get("Content-Length", "0").strip() != "0"
+            or self.headers.get("Transfer-Encoding") is not None
+        )
+
+    # ------------------------------------------------------------------------- answers
+
+    def _head(
+        self, status: HTTPStatus, kind: str, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> None:
+        self._status = status
+        self.send_response_only(status)
+        plain = {"Content-Type": kind, "Cache-Control": "no-store",
+                 "X-Content-Type-Options": "nosniff"}  # fmt: skip
+        for name, value in (plain | dict(self.fixed_headers) | dict(headers)).items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _send_bytes(
+        self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> None:  # fmt: skip
+        self._head(status, kind, {"Content-Length": str(len(body)), **headers})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _send_json(self, data: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._send_bytes(json_bytes(data), "application/json", status)
+
+    def _refuse(self, refusal: Refusal) -> None:
         """Send an error; whatever of the request is unread makes the connection unusable."""
         if self._status:  # the answer has begun: all that is left is to break it off
             self.close_connection = True
@@ -70,15 +227,9 @@ class Peer(BaseHTTPRequestHandler):
         if self._unread and self._may_have_body():
             self.close_connection = True
         with contextlib.suppress(OSError):
-            self._send_refusal(status, body)
+            self._send_refusal(refusal)
             if self.close_connection:
                 self._linger()
-
-    def _may_have_body(self) -> bool:
-        return (
-            self.headers.get("Content-Length", "0").strip() != "0"
-            or self.headers.get("Transfer-Encoding") is not None
-        )
 
     def _linger(self) -> None:
         """Take in some of what the peer still sends: a reset could cost it our answer."""
@@ -89,11 +240,30 @@ class Peer(BaseHTTPRequestHandler):
         while time.monotonic() < end and self.connection.recv(1 << 16):
             pass
 
-    def _told(self, hidden: re.Pattern[str] | None = None) -> str:
-        """The request in a line for the log, without its query and what `hidden` finds in it."""
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """For requests so broken that they reach no method: JSON instead of a page."""
+        del message, explain
+        self.close_connection = True
+        self.command = getattr(self, "command", None) or "?"
+        self._started = self._started or time.monotonic()
+        sentence = f"the request can't be read: {HTTPStatus(code).phrase}"
+        with contextlib.suppress(OSError):
+            self._send_json({"error": sentence}, HTTPStatus(code))
+        self._tell()
+
+    # ------------------------------------------------------------------------- the log
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
+        """Nothing: each request is logged once, when it is over."""
+
+    def _tell(self) -> None:
+        self.server.log.info("%s", self._told())
+
+    def _told(self) -> str:
+        """The request in a line for the log, without its query and what is secret in its path."""
         path = urlsplit(getattr(self, "path", "?")).path
-        if hidden is not None:
-            path = hidden.sub(r"\1/…", path)
+        if self.secret is not None:
+            path = self.secret.sub(r"\1/…", path)
         shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
         took_ms = 1000.0 * (time.monotonic() - self._started)
         return f"{str(self.command)[:10]} {shown} {int(self._status)} {took_ms:.0f} ms"

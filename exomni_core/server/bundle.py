@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.clip import Clip
-from exomni_core.server.protocol import json_bytes, unreadable
+from exomni_core.server.protocol import unreadable
+from exomni_core.storage.documents import json_bytes
 
 _REASONS: Final = (
     ("transcript_rejected", "the transcript was not used: "),

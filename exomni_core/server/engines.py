@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from exomni_core.engine import Engine, engine_names, load_engine
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
+from exomni_core.storage.schema import Place, read_values
 
 # What a job may choose -> the type it must have; a path only from this machine.
 _OPTIONS: Final[dict[str, dict[str, type]]] = {
@@ -40,24 +41,15 @@ def check_options(engine: str, options: object, *, local: bool) -> dict[str, Any
             f"there is no engine {str(engine)[:40]!r}; the choice is {', '.join(engine_names())}",
             field="engine",
         )
-    if not isinstance(options, dict):
-        raise InputError("the options must be a JSON object", field="options")
-    known = _OPTIONS[engine]
-    for name, value in options.items():
-        if name not in known:
-            raise InputError(
-                f"the engine {engine} has no option {str(name)[:40]!r}; it has {', '.join(known)}",
-                field="options",
-            )
-        if type(value) is not known[name]:
-            raise InputError(f"the option {name} must be of type {known[name].__name__}",
-                             field="options")  # fmt: skip
-        if name in _PATHS and not (local and Path(str(value)).is_absolute()):
+    place = Place(f"engine {engine}: options", field="options")
+    chosen = read_values(_OPTIONS[engine], options, place)
+    for name in _PATHS:
+        if name in chosen and not (local and Path(chosen[name]).is_absolute()):
             raise InputError(
                 f"the option {name} takes a whole path, from a client on the same machine",
                 field="options",
             )
-    return dict(options)
+    return chosen
 
 
 class EngineHolder:

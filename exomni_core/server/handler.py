@@ -32,12 +32,12 @@ _BYTES: Final = "application/octet-stream"
 _JOB: Final = r"/jobs/([0-9a-f]{24})"
 
 
-class Handler(Connection):
+class EngineHandler(Connection):
     """The answers, one method for each route."""
 
     def _health(self) -> None:
         self._read_body(0)
-        self._send_json(self.server.health())
+        self._send_json(self.shared.health())
 
     def _upload(self) -> None:
         size = self._length(protocol.MAX_UPLOAD_BYTES, needed=True)
@@ -45,15 +45,15 @@ class Handler(Connection):
             raise InputError("the recording is empty (0 bytes); choose another", field="audio")
         name = self._query.get("name", [""])[0]
         self._continue()
-        upload = self.server.uploads.receive(name, self.rfile, size)
-        self._unread = False
+        upload = self.shared.uploads.receive(name, self.rfile, size)
+        self._arrived()
         self._send_json({"upload": upload}, HTTPStatus.CREATED)
 
     def _start(self) -> None:
         data = protocol.parse_object(self._read_body(protocol.MAX_JSON_BYTES, needed=True))
-        order = read_order(data, self.server.uploads, local=self._is_local())
+        order = read_order(data, self.shared.uploads, local=self._is_local())
         try:
-            job = self.server.jobs.add(order)
+            job = self.shared.jobs.add(order)
         except QueueFullError:
             raise Refusal(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -74,7 +74,7 @@ class Handler(Connection):
         last = int(after)
         while True:
             events, ended = job.events_after(last, protocol.HEARTBEAT_S)
-            if self.server.is_stopping and not events:
+            if self.shared.ending.is_set() and not events:
                 self.close_connection = True  # cut off: no zero chunk, so the reader knows
                 return
             self._send_chunk((_line(event) for event in events) if events else (b"\n",))
@@ -85,7 +85,7 @@ class Handler(Connection):
 
     def _clip(self, job_id: str) -> None:
         clip = self._made(job_id)
-        with self.server.heavy:
+        with self.shared.heavy:
             data = clip_to_bytes(clip)
         self._send_parts([data], _BYTES)
 
@@ -94,14 +94,14 @@ class Handler(Connection):
 
     def _convert(self) -> None:
         body = self._read_body(protocol.MAX_UPLOAD_BYTES, needed=True)
-        with _sound_library(), self.server.heavy:
+        with _sound_library(), self.shared.heavy:
             clip = clip_from_bytes(body, where="the clip")
         self._send_parts(list(bundle_parts(clip)), _BYTES)
 
     def _cancel(self, job_id: str) -> None:
         job = self._job(job_id)
         self._read_body(protocol.MAX_JSON_BYTES)
-        self._send_json({"cancelled": self.server.jobs.cancel(job)})
+        self._send_json({"cancelled": self.shared.jobs.cancel(job)})
 
     def _microphone(self) -> None:
         self._only_here()
@@ -109,14 +109,14 @@ class Handler(Connection):
 
     def _record(self) -> None:
         self._only_here()
-        self.server.microphone.start()
+        self.shared.microphone.start()
         self._send_json({"recording": True})
 
     def _recorded(self) -> None:
         self._only_here()
-        samples, rate_hz = self.server.microphone.stop()
+        samples, rate_hz = self.shared.microphone.stop()
         data = wav_bytes(samples, rate_hz)
-        upload = self.server.uploads.receive("microphone.wav", io.BytesIO(data), len(data))
+        upload = self.shared.uploads.receive("microphone.wav", io.BytesIO(data), len(data))
         duration_s = round(len(samples) / rate_hz, 3)
         self._send_json({"upload": upload, "duration_s": duration_s}, HTTPStatus.CREATED)
 
@@ -124,7 +124,7 @@ class Handler(Connection):
         self._read_body(protocol.MAX_JSON_BYTES)
         self.close_connection = True
         self._send_json({"ending": True})
-        self.server.end()
+        self.shared.end()
 
     def _only_here(self) -> None:
         """Nobody elsewhere listens to what is said in this room."""
@@ -137,7 +137,7 @@ class Handler(Connection):
             )
 
     def _job(self, job_id: str) -> Job:
-        job = self.server.jobs.find(job_id)
+        job = self.shared.jobs.find(job_id)
         if job is None:
             raise Refusal(
                 HTTPStatus.NOT_FOUND,
@@ -180,20 +180,20 @@ def _line(event: Event) -> bytes:
     )
 
 
-Handler.routes = tuple(
+EngineHandler.routes = tuple(
     (method, re.compile(pattern), answer)
     for method, pattern, answer in (
-        ("GET", r"/health", Handler._health),
-        ("POST", r"/uploads", Handler._upload),
-        ("POST", r"/jobs", Handler._start),
-        ("GET", rf"{_JOB}/events", Handler._events),
-        ("GET", rf"{_JOB}/clip", Handler._clip),
-        ("GET", rf"{_JOB}/data", Handler._data),
-        ("POST", rf"{_JOB}/cancel", Handler._cancel),
-        ("POST", r"/clip/data", Handler._convert),
-        ("GET", r"/microphone", Handler._microphone),
-        ("POST", r"/microphone/start", Handler._record),
-        ("POST", r"/microphone/stop", Handler._recorded),
-        ("POST", r"/shutdown", Handler._shutdown),
+        ("GET", r"/health", EngineHandler._health),
+        ("POST", r"/uploads", EngineHandler._upload),
+        ("POST", r"/jobs", EngineHandler._start),
+        ("GET", rf"{_JOB}/events", EngineHandler._events),
+        ("GET", rf"{_JOB}/clip", EngineHandler._clip),
+        ("GET", rf"{_JOB}/data", EngineHandler._data),
+        ("POST", rf"{_JOB}/cancel", EngineHandler._cancel),
+        ("POST", r"/clip/data", EngineHandler._convert),
+        ("GET", r"/microphone", EngineHandler._microphone),
+        ("POST", r"/microphone/start", EngineHandler._record),
+        ("POST", r"/microphone/stop", EngineHandler._recorded),
+        ("POST", r"/shutdown", EngineHandler._shutdown),
     )
 )

@@ -12,15 +12,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from exomni_core.errors import ExOmniError, WorkerError
 from exomni_core.server import protocol
-from exomni_core.server.bundle import array_of
+from exomni_core.server.bundle import ClipData, array_of, read_bundle
 from exomni_core.server.protocol import Event
-
-if TYPE_CHECKING:
-    from exomni_core.server.client import ServiceClient
+from exomni_core.server.transport import Transport
 
 CHANNELS: Final = 52
 _SILENCE_S: Final = 10.0  # several heartbeats
@@ -37,7 +35,7 @@ class JobEvents:
 
     def __init__(
         self,
-        client: ServiceClient,
+        transport: Transport,
         start: Callable[[], str],
         after: int = -1,
         *,
@@ -45,7 +43,7 @@ class JobEvents:
     ) -> None:
         """start: gives the job's id, in the thread; after: the last event that is known."""
         self.job: str | None = None
-        self._client, self._start, self._fetch = client, start, fetch
+        self._transport, self._start, self._fetch = transport, start, fetch
         self._last = after
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -117,11 +115,11 @@ class JobEvents:
                 failures = 1 if self._last > before else failures + 1
                 if failures > _TRIES and not self._closed:
                     known = isinstance(error, ExOmniError)
-                    raise error if known else self._client.no_answer(error) from error
+                    raise error if known else self._transport.no_answer(error) from error
                 time.sleep(0.1 * failures)
 
     def _read_stream(self, job: str) -> None:
-        connection, response = self._client.open(
+        connection, response = self._transport.open(
             "GET", f"/jobs/{job}/events?after={self._last}", wait_s=_SILENCE_S
         )
         with self._lock:
@@ -146,7 +144,7 @@ class JobEvents:
         if event["event"] == "chunk":
             _decode(event)
         elif event["event"] == "done" and self._fetch:
-            event["data"] = self._client.clip_data(job)
+            event["data"] = fetch_clip(self._transport, job)
         self._last = number
         self._put(event)
 
@@ -157,7 +155,17 @@ class JobEvents:
 
     def _send_cancel(self, job: str) -> None:
         with contextlib.suppress(ExOmniError):  # then the stream fails as well, and says so
-            self._client.cancel(job)
+            cancel_job(self._transport, job)
+
+
+def cancel_job(transport: Transport, job: str) -> bool:
+    """Stop a job; False if it had ended already."""
+    return bool(transport.ask_json("POST", f"/jobs/{job}/cancel", b"").get("cancelled"))
+
+
+def fetch_clip(transport: Transport, job: str) -> ClipData:
+    """The clip of a finished job as arrays."""
+    return read_bundle(transport.ask("GET", f"/jobs/{job}/data"))
 
 
 def _decode(event: dict[str, Any]) -> None:

@@ -22,8 +22,9 @@ from typing import IO, Any, Final
 
 import exomni_core
 from exomni_core.errors import EnvironmentProblem, ExOmniError, WorkerError
-from exomni_core.server.client import Address, ServiceClient
+from exomni_core.server.client import ServiceClient
 from exomni_core.server.protocol import new_token
+from exomni_core.server.transport import Address
 
 READY_S: Final = 30.0
 _END_S: Final = 5.0

@@ -20,6 +20,7 @@ from exomni_core.errors import (
     InputError,
     WorkerError,
 )
+from exomni_core.storage.documents import json_bytes
 
 SERVICE: Final = "exomni"
 PROTOCOL: Final = 1  # raise it when an older client would misread what the server says
@@ -45,12 +46,6 @@ Event = dict[str, Any]
 def new_token() -> str:
     """A token that nobody guesses."""
     return secrets.token_urlsafe(32)
-
-
-def json_bytes(data: Mapping[str, Any]) -> bytes:
-    """Plain data as one line of UTF-8 JSON, without a line end."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "replace")  # file names may hold what UTF-8 can't
 
 
 def event_line(event: Mapping[str, Any]) -> bytes:

@@ -50,12 +50,13 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
     Jobs name the engine that they want; --engine omni makes that one ready at once.
     """
     from exomni_core.http.listening import end_on_signals, start_log
-    from exomni_core.server.app import EngineServer, Settings, leave
+    from exomni_core.server.app import EngineServer, leave
+    from exomni_core.server.context import ServiceSettings
 
     _check_host(host, allow_remote=chosen["allow_remote"])
     engine, options = chosen["engine"], engine_settings(chosen)
     token_file = token_file or _default_token_file()
-    settings = Settings(
+    settings = ServiceSettings(
         token=token_from(token_file),
         host=host,
         port=port,
@@ -67,7 +68,7 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
     )
     server = EngineServer(settings)
     try:
-        _check_engine(server, engine)
+        _check_engine(server.shared.health()["engines"], engine)
     except BaseException:
         server.discard()
         raise
@@ -114,7 +115,7 @@ def _default_token_file() -> Path:
 
 def _check_host(host: str, *, allow_remote: bool) -> None:
     from exomni_core.errors import InputError
-    from exomni_core.server.app import is_loopback
+    from exomni_core.server.context import is_loopback
 
     if not allow_remote and not is_loopback(host):
         raise InputError(
@@ -122,10 +123,9 @@ def _check_host(host: str, *, allow_remote: bool) -> None:
         )
 
 
-def _check_engine(server: Any, engine: str) -> None:
+def _check_engine(states: dict[str, Any], engine: str) -> None:
     from exomni_core.errors import EnvironmentProblem, InputError
 
-    states = server.health()["engines"]
     if engine not in states:
         raise InputError(
             f"there is no engine {engine!r}; the choice is {', '.join(states)}", field="engine"

@@ -54,10 +54,11 @@ def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     on where it was when it is started again. It doesn't start when a video or the plan was changed.
     """
     from exomni_core.http.listening import end_on_signals, start_log
-    from render_jobs.study.serving.server import Settings, StudyServer
+    from render_jobs.study.serving.context import ServingSettings
+    from render_jobs.study.serving.server import StudyServer
 
     chosen["join"] = chosen["join"] or bool(chosen["prolific_code"])
-    server = StudyServer(folder, Settings(**chosen))
+    server = StudyServer(folder, ServingSettings(**chosen))
     end_on_signals(server)
     start_log()
     _announce(server, as_json=as_json)
@@ -186,19 +187,20 @@ def close(folder: Path, *, as_json: bool) -> None:
 def _announce(server: Any, *, as_json: bool) -> None:
     from render_jobs.cli.console import print_json
     from render_jobs.study.making.texts import is_word_of_ours
+    from render_jobs.study.serving.context import telling_texts
     from render_jobs.study.serving.exporting import seats_of
     from render_jobs.study.serving.links import rater_links
-    from render_jobs.study.serving.server import telling_texts
 
-    keys, base = server.store.keys, server.url
-    links = rater_links(keys, base, seats_of(server.folder))
-    admin = f"{base}/admin/{server.admin_token}"
-    join = f"{base}/join/{keys.join_token}" if server.settings.join else ""
-    if join and server.settings.prolific_code:
+    shared, base = server.shared, server.url
+    keys = shared.store.keys
+    links = rater_links(keys, base, seats_of(shared.folder))
+    admin = f"{base}/admin/{shared.admin_token}"
+    join = f"{base}/join/{keys.join_token}" if shared.settings.join else ""
+    if join and shared.settings.prolific_code:
         join += (
             "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
         )
-    told = [name for name in telling_texts(server.study) if not is_word_of_ours(name)]
+    told = [name for name in telling_texts(shared.study) if not is_word_of_ours(name)]
     if as_json:
         print_json({"url": base, "port": server.port, "admin": admin, "join": join,
                     "links": dict(links), "named_systems": told})  # fmt: skip
@@ -208,7 +210,7 @@ def _announce(server: Any, *, as_json: bool) -> None:
             f"Note: the consent or protocol text holds the system's name {name!r}; raters read it",
             err=True,
         )
-    click.echo(f"Serving {server.folder} (plan {server.study.plan_sha256[:12]}) at {base}\n")
+    click.echo(f"Serving {shared.folder} (plan {shared.study.plan_sha256[:12]}) at {base}\n")
     if join:
         click.echo(f"For newcomers\n  {join}\n")
     else:

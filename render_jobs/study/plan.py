@@ -7,24 +7,33 @@ one hash. It holds no dates: the same seed and the same inputs give the same byt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from exomni_core.storage.files import content_key
+from exomni_core.storage.schema import Must, OneOf, Range
 
 SCHEMA_VERSION: Final = 1
 STUDY_FILE: Final = "study.json"
 VIDEO_FOLDER: Final = "videos"
 MAX_FILE_BYTES: Final = 256 << 20
+PLAIN_TITLE: Final = "Speech and face"  # what a study is called that was given no title
 
 TrialKind = Literal["practice", "main", "catch_identical", "catch_desync"]
 StimulusMode = Literal["composite", "dual"]
 AudioMode = Literal["shared", "own"]
 TRIAL_KINDS: Final[tuple[str, ...]] = get_args(TrialKind)
-EXPECTED: Final = ("", "left", "right", "tie")
 COMPOSITE_ROLES: Final = ("both",)
 DUAL_ROLES: Final = ("left", "right", "audio")
+
+Count = Annotated[int, Range(0)]
+Amount = Annotated[int, Range(1)]
+VideoName = Annotated[
+    str, Must(re.compile(r"[0-9a-f]{16}\.(mp4|m4a)").fullmatch, "a name of a video of this study")
+]
+Sha256 = Annotated[str, Must(re.compile(r"[0-9a-f]{64}").fullmatch, "a SHA-256 in hex digits")]
 
 
 @dataclass(frozen=True)
@@ -35,10 +44,10 @@ class Stimulus:
     duration_ms, frames: of the whole presentation. sha256: of each file, by the same roles.
     """
 
-    files: Mapping[str, str]
-    duration_ms: int
-    frames: int
-    sha256: Mapping[str, str]
+    files: Mapping[str, VideoName]
+    duration_ms: Amount
+    frames: Amount
+    sha256: Mapping[str, Sha256]
 
 
 @dataclass(frozen=True)
@@ -63,12 +72,12 @@ class Trial:
     """
 
     trial_id: str
-    index: int
+    index: Count
     kind: TrialKind
     pair_id: str
     left: str
     right: str
-    expected: str
+    expected: Annotated[str, OneOf(("", "left", "right", "tie"))]
     stimulus: Stimulus
     language: str
 
@@ -77,7 +86,7 @@ class Trial:
 class Seat:
     """One rater's fixed list of trials, in order. number: from 0."""
 
-    number: int
+    number: Count
     trials: tuple[Trial, ...]
 
 
@@ -100,7 +109,7 @@ class Study:
     """
 
     title: str
-    seed: int
+    seed: Count
     target: str
     systems: Mapping[str, str]
     comparisons: tuple[tuple[str, str], ...]
@@ -111,7 +120,7 @@ class Study:
     seats: tuple[Seat, ...]
     dropped: tuple[Dropped, ...] = ()
     page_languages: tuple[str, ...] = ("en", "zh")
-    break_every: int = 20
+    break_every: Amount = 20
     protocol: Mapping[str, str] = field(default_factory=dict)
     consent: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -139,6 +148,3 @@ def study_files(study: Study) -> dict[str, str]:
     stimuli = [trial.stimulus for seat in study.seats for trial in seat.trials]
     stimuli += [stimulus for pair in study.pairs for stimulus in pair.stimuli.values()]
     return {name: one.sha256[role] for one in stimuli for role, name in one.files.items()}
-
-
-PLAIN_TITLE: Final = "Speech and face"  # what a study is called that was given no title

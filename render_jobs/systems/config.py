@@ -8,14 +8,15 @@ once per clip, or an adapter that drives the user's own checkout of somebody's m
 from __future__ import annotations
 
 import string
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, Union
+from typing import Annotated, Any, Final, Union
 
 from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
 from exomni_core.errors import InputError
+from exomni_core.storage.documents import read_toml
+from exomni_core.storage.schema import By, OneOf, Place, Range, read, read_values
 from render_jobs.study.making.runs import check_system_name
 
 SYSTEMS_FILE: Final = "systems.toml"
@@ -31,6 +32,22 @@ ORDERS: Final[dict[str, tuple[str, ...]]] = {
     "live-link": LIVE_LINK_52,
     "unitalker-51": UNITALKER_51,
 }
+
+
+def _read_names(value: object, key: str, place: Place) -> tuple[str, ...]:
+    """An order's name, or the list itself."""
+    if not isinstance(value, str):
+        found: tuple[str, ...] = read_values({key: tuple[str, ...]}, {key: value}, place)[key]
+        return found
+    if value not in ORDERS:
+        known = f"one of {', '.join(ORDERS)}, or a list of channels"
+        raise place.wrong(key, known, value)
+    return ORDERS[value]
+
+
+Names = Annotated[tuple[str, ...], By(_read_names, "an order's name or a list of channels")]
+Amount = Annotated[float, Range(0.001, 1_000_000)]
+Count = Annotated[int, Range(0, 1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,10 @@ class CoefficientsSystem:
     name: str
     folder: Path
     files: str = "{id}.json"
-    names: tuple[str, ...] = ()
-    fps: float | None = None
+    names: Names = ()
+    fps: Amount | None = None
     audio: str = ""
-    mouth_close: str = "asis"
+    mouth_close: Annotated[str, OneOf(MOUTH_CLOSE)] = "asis"
     description: str = ""
 
 
@@ -83,15 +100,15 @@ class ProgramSystem:
 
     name: str
     command: tuple[str, ...]
-    output: str = ".npz"
+    output: Annotated[str, OneOf(OUTPUT_SUFFIXES)] = ".npz"
     cwd: Path = Path()
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    fps: float | None = None
-    timeout_s: float = 300.0
-    retries: int = 1
-    workers: int = 1
+    names: Names = ()
+    fps: Amount | None = None
+    timeout_s: Amount = 300.0
+    retries: Count = 1
+    workers: Count = 1
     description: str = ""
 
 
@@ -110,9 +127,9 @@ class AdapterSystem:
     checkpoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    start_s: float = 900.0
-    timeout_s: float = 600.0
-    retries: int = 1
+    start_s: Amount = 900.0
+    timeout_s: Amount = 600.0
+    retries: Count = 1
     description: str = ""
 
     @property
@@ -131,7 +148,6 @@ KINDS: Final[dict[str, type]] = {
     "program": ProgramSystem,
     "adapter": AdapterSystem,
 }
-T = TypeVar("T")
 
 
 def kind_of(system: System) -> str:
@@ -146,25 +162,14 @@ def read_systems(path: Path) -> dict[str, System]:
     """
     if not path.exists() and path.name == SYSTEMS_FILE:
         return {system.name: system for system in _built_in()}
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(
-            f"{path} can't be read ({reason}); make one with: exorender systems example > {path}",
-            field="config",
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is broken TOML ({error})", field="config") from error
+    data = read_toml(path, advice=f"make one with: exorender systems example > {path}")
     tables = data.get("systems")
     if not isinstance(tables, dict) or not tables or data.keys() != {"systems"}:
         raise InputError(f"{path} must hold tables [systems.NAME] and nothing else", field="config")
     found: dict[str, System] = {}
     for name, table in tables.items():
-        where = f"{path}: [systems.{name}]"
-        if not isinstance(table, dict):
-            raise InputError(f"{where} must be a table", field="config")
-        found[check_system_name(name)] = _system(name, table, path.parent, where)
+        place = Place(f"{path}: [systems.{name}]", folder=path.parent, table="a table")
+        found[check_system_name(name)] = _system(name, table, place)
     return {**{system.name: system for system in _built_in()}, **found}
 
 
@@ -186,33 +191,18 @@ def _built_in() -> list[System]:
     ]  # fmt: skip
 
 
-def _system(name: str, table: Mapping[str, Any], folder: Path, where: str) -> System:
-    kind = table.get("kind")
+def _system(name: str, table: object, place: Place) -> System:
+    values = dict(table) if isinstance(table, dict) else {}
+    kind = values.pop("kind", None)
     if kind not in KINDS:
-        raise InputError(
-            f"{where}: kind is {kind!r:.40}; it must be one of {', '.join(KINDS)}", field="kind"
-        )
-    made = KINDS[kind]
-    known = {one.name: one for one in fields(made) if one.name != "name"}
-    for key in table:
-        if key != "kind" and key not in known:
-            raise InputError(
-                f"{where} has an unknown field {key!r:.40}; known are {', '.join(known)}", field=key
-            )
-    for key, one in known.items():
-        if key not in table and one.default is MISSING and one.default_factory is MISSING:
-            raise InputError(f"{where} lacks {key}", field=key)
-    values = {
-        key: _value(str(known[key].type), table[key], key, folder, where)
-        for key in table
-        if key != "kind"
-    }
-    if made is ProgramSystem and "cwd" not in values:
-        values["cwd"] = folder
-    system: System = made(name=name, **values)
-    _check(system, where)
+        raise place.wrong("kind", f"one of {', '.join(KINDS)}", kind)
+    given: dict[str, Any] = {"name": name}
+    if kind == "program" and "cwd" not in values:
+        given["cwd"] = place.folder
+    system: System = read(KINDS[kind], values, place, given)
+    _check(system, place.name)
     if isinstance(system, AdapterSystem) and system.driver not in DRIVERS:
-        return _with_driver_path(system, folder, where)
+        return _with_driver_path(system, place.folder, place.name)
     return system
 
 
@@ -227,58 +217,6 @@ def _with_driver_path(system: AdapterSystem, folder: Path, where: str) -> Adapte
     return replace(system, driver=str(script))
 
 
-def _value(kind: str, value: Any, key: str, folder: Path, where: str) -> Any:
-    """One field of a table as the dataclass wants it; InputError names field and type."""
-    if key == "names":
-        return _names(value, where)
-    if kind == "Path":
-        return folder / Path(_typed(value, str, "a path", key, where)).expanduser()
-    if kind == "str":
-        return _typed(value, str, "a text", key, where)
-    if kind.startswith("float"):
-        number = _typed(value, (int, float), "a number", key, where)
-        return _positive(float(number), key, where)
-    if kind == "int":
-        return _positive(_typed(value, int, "a whole number", key, where), key, where, least=0)
-    if kind.startswith("tuple"):
-        return tuple(_texts(_typed(value, list, "a list of texts", key, where), key, where))
-    table = _typed(value, dict, "a table", key, where)
-    if kind == "Mapping[str, str]":
-        _texts(list(table.values()), key, where)
-    return table
-
-
-def _typed(value: Any, kind: Any, words: str, key: str, where: str) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise InputError(f"{where}: {key} must be {words}, not {value!r:.40}", field=key)
-    return value
-
-
-def _positive(value: Any, key: str, where: str, least: float = 0.001) -> Any:
-    if not least <= value <= 1e6:
-        raise InputError(f"{where}: {key} is {value!r:.20}; that can't be", field=key)
-    return value
-
-
-def _texts(values: Sequence[Any], key: str, where: str) -> Sequence[str]:
-    if not all(isinstance(one, str) and "\0" not in one for one in values):
-        raise InputError(f"{where}: {key} must hold texts only", field=key)
-    return values
-
-
-def _names(value: Any, where: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        if value not in ORDERS:
-            raise InputError(
-                f"{where}: names is {value!r:.40}; known orders are {', '.join(ORDERS)}, or give "
-                "the list itself",
-                field="names",
-            )
-        return ORDERS[value]
-    listed = _typed(value, list, "an order's name or a list of channels", "names", where)
-    return tuple(_texts(listed, "names", where))
-
-
 def _check(system: System, where: str) -> None:
     """What goes beyond types."""
     if isinstance(system, CoefficientsSystem):
@@ -289,10 +227,6 @@ def _check(system: System, where: str) -> None:
             raise InputError(
                 f"{where}: files must end in {', '.join(COEFFICIENT_SUFFIXES)}", field="files"
             )
-        if system.mouth_close not in MOUTH_CLOSE:
-            raise InputError(
-                f"{where}: mouth_close must be {' or '.join(MOUTH_CLOSE)}", field="mouth_close"
-            )
     if isinstance(system, ProgramSystem):
         if not system.command:
             raise InputError(f"{where}: command is empty", field="command")
@@ -301,12 +235,6 @@ def _check(system: System, where: str) -> None:
             raise InputError(f"{where}: command must hold {{out}}", field="command")
         if not used & {"audio", "text"}:
             raise InputError(f"{where}: command must hold {{audio}} or {{text}}", field="command")
-        if system.output not in OUTPUT_SUFFIXES:
-            raise InputError(
-                f"{where}: output is {system.output!r:.20}, not one of "
-                f"{', '.join(OUTPUT_SUFFIXES)}",
-                field="output",
-            )
 
 
 def placeholders(pattern: str, where: str, key: str) -> set[str]:

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks: found by name, checked, part of a template's hash; matcaps, colours and hollows."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bpy_scripts.samples import tiny_descriptor, tiny_mesh, tiny_template
+from bpy_scripts.samples import tiny_mesh, tiny_template
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
+from exomni_core.storage.schema import Place
 from templates.colours import is_tinted, part_colours, polygon_colours
 from templates.insides import down_the_neck, mouth_light
 from templates.library import find_look, find_template, load_mesh, template_hash
-from templates.looks import Look, list_looks, look_from_json, look_hash
+from templates.looks import Look, list_looks, look_hash, read_look
 from templates.matcaps import MATCAPS, Phong, exr_bytes, matcap_exr, shade
 from templates.mesh import TemplateMesh
 from templates.occlusion import darken, open_sky, vertex_normals
@@ -65,8 +65,8 @@ def test_descriptor_names_a_look_and_changes_single_values(tmp_path):
     [
         ({"name": "nonsense"}, "there is no look 'nonsense'"),
         ({"light": "SUN"}, "look.light must be one of MATCAP, STUDIO, FLAT"),
-        ({"shiny": 1}, "unknown key look.shiny"),
-        ({"folder": "/"}, "unknown key look.folder"),
+        ({"shiny": 1}, "unknown field 'look.shiny'"),
+        ({"folder": "/"}, "unknown field 'look.folder'"),
         ({"matcap": "generated:gold"}, "look.matcap must be generated:NAME"),
         ({"colours": "rainbow"}, "look.colours"),
         ({"tones": {"teeth": -1}}, "look.tones"),
@@ -323,7 +323,6 @@ def test_darkening_keeps_light_colours_lighter():
 
 
 def test_looks_are_written_without_place(tmp_path):
-    path = tmp_path / "template.json"
-    path.write_text(json.dumps(tiny_descriptor()))
-    assert look_from_json({"name": "demo"}, path).folder != tmp_path
-    assert look_from_json({"matcap": "x.exr"}, path).folder == Path(tmp_path).resolve()
+    place = Place(str(tmp_path / "template.json"))
+    assert read_look({"name": "demo"}, "look", place).folder != tmp_path
+    assert read_look({"matcap": "x.exr"}, "look", place).folder == Path(tmp_path).resolve()

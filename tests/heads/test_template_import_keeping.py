@@ -114,7 +114,7 @@ def test_a_descriptor_from_elsewhere_reaches_nothing(head, library):
         ({"lips": "..\\lips.npy"}, "lips must be a file"),
         ({"channels": {"jawOpens": "x"}}, r"channels\.jawOpens must be under one of"),
         ({"channels": {"jawOpen": [["a", "b"]]}}, r"channels\.jawOpen must be a shape's name"),
-        ({"derived": ["nose"]}, "derived must be a list out of lips"),
+        ({"derived": ["nose"]}, r"derived\[0\] must be one of lips"),
         ({"engine": "unreal"}, "engine must be one of auto"),
         ({"lips_sha256": "0" * 64}, "lips_sha256"),
     ):

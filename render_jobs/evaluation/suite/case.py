@@ -99,7 +99,7 @@ def _shown(suite: Suite, cell: Cell, item: Item) -> _Shown:
     reference = None
     if ref_item is not None and ref_item.path is not None:
         ref = reader.reference(ref_item)
-        label = "synthetic reference" if cell.prompts.config.synthetic_from else "reference"
+        label = "synthetic reference" if cell.prompts.config.synthetic else "reference"
         reference = _curve(suite, label, ref.weights, ref.fps, None)
     phones: tuple[Phone, ...] = ()
     sound = text = ""
@@ -117,9 +117,7 @@ def _options(suite: Suite) -> Options:
     chosen = suite.config.metrics.get("face")
     if chosen is None:
         return Options()
-    return Options(
-        clip01=chosen["clip"] == "01", ref_mouthclose=chosen["ref_mouthclose"], fps=chosen["fps"]
-    )
+    return Options(clip01=chosen.clip == "01", ref_mouthclose=chosen.ref_mouthclose, fps=chosen.fps)
 
 
 def _curve(

@@ -90,7 +90,7 @@ def find_references(
     Raises InputError for a place that can't be read, or one with several configurations.
     """
     chosen = prompts.config
-    if chosen.synthetic_from:
+    if chosen.synthetic:
         items = read_items(out / "references" / chosen.name)
     elif chosen.references:
         place = config.place(chosen.references, system, chosen.name)
@@ -123,7 +123,8 @@ def make_cell(
 def make_synthetic(cell: Cell, out: Path) -> None:
     """Write the synthetic references of the cell's set, if they are not those of its clips."""
     folder = out / "references" / cell.set_name
-    seed = cell.prompts.config.synthetic_seed
+    synthetic = cell.prompts.config.synthetic
+    seed = synthetic.seed if synthetic else 0
     recipe = config_hash(seed)
     usable = [item for item in cell.items if item.path is not None]
     made_from = {item.id: sha256_file(item.path) for item in usable if item.path is not None}

@@ -11,94 +11,89 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from exomni_core.engine import engine_names
 from exomni_core.errors import InputError
-from render_jobs.evaluation.suite.tables import Field, read_table, read_toml, unique_names
+from exomni_core.storage.documents import read_toml
+from exomni_core.storage.schema import By, Place, read, read_values
+from render_jobs.evaluation.suite.metric_options import (
+    METRICS,
+    HearingMetric,
+    MetricOptions,
+    Text,
+    Whole,
+)
 from render_jobs.study.making.runs import check_system_name
 from render_jobs.systems.config import EngineSystem, System, find_system, read_systems
 
-METRICS: Final = ("face", "sync", "consistency", "tts", "latency")
 _PLACEHOLDER: Final = re.compile(r"\{(\w*)\}")
+_TABLES: Final = ("suite", "set", "system", "metrics")
 
-_SUITE: Final = {
-    "title": Field("text", "Evaluation"),
-    "note": Field("text", ""),
-    "seed": Field("whole", 0),
-    "systems": Field("path"),
-}
-_SET: Final = {
-    "name": Field("text", needed=True),
-    "prompts": Field("path", needed=True),
-    "references": Field("text"),
-    "synthetic": Field("table"),
-    "texts": Field("path"),
-    "audio": Field("path"),
-    "phones": Field("path"),
-    "meta": Field("path"),
-    "case": Field("text", ""),
-}
-_SYNTHETIC: Final = {"from": Field("text", needed=True), "seed": Field("whole", 0)}
-_SYSTEM: Final = {
-    "name": Field("text", needed=True),
-    "engine": Field("text"),
-    "run": Field("text"),
-    "system": Field("text"),
-    "options": Field("table"),
-    "prompt": Field("table"),
-    "lines": Field("text", ""),
-    "description": Field("text", ""),
-}
-_SETS: Final = {"sets": Field("texts", ()), "note": Field("text", "")}
-_METRICS: Final[dict[str, dict[str, Field]]] = {
-    "face": _SETS | {
-        "template": Field("text", "head"),
-        "lip_ids": Field("path"),
-        "upper_ids": Field("path"),
-        "unit": Field("text", "", ("m", "cm", "mm")),
-        "clip": Field("text", "", ("01",)),
-        "ref_mouthclose": Field("text", "asis", ("asis", "claire")),
-        "allow_length_mismatch": Field("flag", False),
-        "fps": Field("number"),
-    },
-    "sync": _SETS | {"realign": Field("flag", False), "fps": Field("number")},
-    "consistency": _SETS | {
-        "hyp": Field("text"), "asr": Field("text"), "asr_timeout": Field("number", 300.0),
-    },
-    "tts": _SETS | {
-        "hyp": Field("text"), "asr": Field("text"), "asr_timeout": Field("number", 300.0),
-    },
-    "latency": _SETS | {
-        "n": Field("whole", 100), "warmup": Field("whole", 3), "stream": Field("flag", False),
-    },
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class _SuiteTable:
+    """[suite]. systems: the file that [[system]] entries with `system` name their systems from."""
+
+    title: Text = "Evaluation"
+    note: Text = ""
+    seed: Whole = 0
+    systems: Path | None = None
+
+
+@dataclass(frozen=True)
+class _SystemTable:
+    """[[system]]: exactly one of engine, run and system."""
+
+    name: Text
+    engine: Text | None = None
+    run: Text | None = None
+    system: Text | None = None
+    options: Mapping[str, Any] | None = None
+    prompt: Mapping[str, Any] | None = None
+    lines: Text = ""
+    description: Text = ""
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """References made up from the clips of the system `source` (`from` in the file)."""
+
+    source: str
+    seed: int = 0
+
+
+def _read_synthetic(value: object, key: str, place: Place) -> Synthetic:
+    inside = place.within(key)
+    found = read_values({"from": Text, "seed": Whole}, value, inside)
+    if "from" not in found:
+        raise inside.error(f" lacks {key}.from, the name of a system", "from")
+    return Synthetic(found["from"], found.get("seed", 0))
 
 
 @dataclass(frozen=True)
 class SetConfig:
-    """Prompts with what is known of them.
+    """[[set]]: prompts with what is known of them.
 
-    references: a place, or a pattern with {system}. synthetic_from: the system whose clips
-    synthetic references are made from, with synthetic_seed. texts: lines of what is said, audio: a
-    folder of sounds, phones: of phone files, by id, for clips that don't know. meta: the
-    Seed-TTS-Eval list that the prompts come from. case: the prompt shown as a case study.
+    references: a place, or a pattern with {system}. texts: lines of what is said, audio: a folder
+    of sounds, phones: of phone files, by id, for clips that don't know. meta: the Seed-TTS-Eval
+    list that the prompts come from. case: the prompt shown as a case study.
     """
 
-    name: str
+    name: Text
     prompts: Path
-    references: str = ""
-    synthetic_from: str = ""
-    synthetic_seed: int = 0
+    references: Text = ""
+    synthetic: Annotated[Synthetic | None, By(_read_synthetic, "a table")] = None
     texts: Path | None = None
     audio: Path | None = None
     phones: Path | None = None
     meta: Path | None = None
-    case: str = ""
+    case: Text = ""
 
     @property
     def has_references(self) -> bool:
         """Whether faces can be compared with something."""
-        return bool(self.references or self.synthetic_from)
+        return bool(self.references or self.synthetic)
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ class SystemConfig:
 
 @dataclass(frozen=True)
 class SuiteConfig:
-    """All of it. metrics: options by metric, with `sets` (empty: all) and a `note` to readers.
+    """All of it. metrics: the options of those that are asked for, each of its class in METRICS.
 
     note: what readers of the report must know of the whole.
     """
@@ -132,7 +127,7 @@ class SuiteConfig:
     seed: int
     sets: tuple[SetConfig, ...]
     systems: tuple[SystemConfig, ...]
-    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
     def place(self, pattern: str, system: str, set_name: str) -> Path:
@@ -143,31 +138,37 @@ class SuiteConfig:
     def asks(self, metric: str, set_name: str) -> bool:
         """Whether `metric` is wanted on that set."""
         chosen = self.metrics.get(metric)
-        return chosen is not None and (not chosen["sets"] or set_name in chosen["sets"])
+        return chosen is not None and (not chosen.sets or set_name in chosen.sets)
 
 
 def read_config(path: Path) -> SuiteConfig:
     """Read a suite's file; InputError names file, table and key, in one sentence."""
-    data = read_toml(path)
-    known = ("suite", "set", "system", "metrics")
+    data = read_toml(path, advice="see docs/evaluation.md for a suite's file")
     for key in data:
-        if key not in known:
+        if key not in _TABLES:
             raise InputError(
                 f"{path} has an unknown table [{key:.40}]; known are [suite], [[set]], [[system]] "
                 "and [metrics.NAME]",
                 field=key,
             )
-    head = read_table(data.get("suite", {}), _SUITE, f"{path}: [suite]", path.parent)
-    sets = tuple(_set(one, path) for one in _list(data, "set", path))
-    systems = tuple(_system(one, path, head["systems"]) for one in _list(data, "system", path))
-    unique_names([one.name for one in sets], f"{path}: [[set]]")
-    unique_names([one.name for one in systems], f"{path}: [[system]]")
+    head = read(_SuiteTable, data.get("suite", {}), _place(path, "[suite]"))
+    sets = [_set(one, path) for one in _list(data, "set", path)]
+    systems = [_system(one, path, head.systems) for one in _list(data, "system", path)]
+    _check_unique([one.name for one in sets], f"{path}: [[set]]")
+    _check_unique([one.name for one in systems], f"{path}: [[system]]")
+    metrics = _metrics(data.get("metrics"), path)
     config = SuiteConfig(
-        path, head["title"], head["seed"], sets, systems,
-        _metrics(data.get("metrics", {}), path), head["note"],
-    )  # fmt: skip
+        path, head.title, head.seed, tuple(sets), tuple(systems), metrics, head.note
+    )
     _check(config)
     return config
+
+
+def _place(path: Path, table: str, data: object = None) -> Place:
+    """For a table of the file, with its name if it has one."""
+    name = data.get("name") if isinstance(data, dict) else None
+    shown = f"{table} {name:.40}" if isinstance(name, str) else table
+    return Place(f"{path}: {shown}", folder=path.parent, table="a table")
 
 
 def _list(data: Mapping[str, Any], key: str, path: Path) -> Sequence[object]:
@@ -178,77 +179,74 @@ def _list(data: Mapping[str, Any], key: str, path: Path) -> Sequence[object]:
 
 
 def _set(data: object, path: Path) -> SetConfig:
-    where = f"{path}: [[set]]"
-    values = read_table(data, _SET, where, path.parent)
-    where += f" {values['name']:.40}"
-    _folder_name(values["name"], where)
-    synthetic = values.pop("synthetic")
-    if synthetic is not None:
-        if values["references"]:
-            raise InputError(f"{where} has references and synthetic; keep one", field="synthetic")
-        made = read_table(synthetic, _SYNTHETIC, f"{where}: synthetic", path.parent)
-        values |= {"synthetic_from": made["from"], "synthetic_seed": made["seed"]}
-    values["references"] = _pattern(values["references"] or "", "references", where)
-    return SetConfig(**values)
+    place = _place(path, "[[set]]", data)
+    found = read(SetConfig, data, place)
+    _check_folder_name(found.name, place.name)
+    if found.synthetic is not None and found.references:
+        raise place.error(" has references and synthetic; keep one", "synthetic")
+    _check_pattern(found.references, "references", place)
+    return found
 
 
 def _system(data: object, path: Path, systems_file: Path | None) -> SystemConfig:
-    where = f"{path}: [[system]]"
-    values = read_table(data, _SYSTEM, where, path.parent)
-    name = values["name"]
-    where += f" {name:.40}"
-    check_system_name(name)
-    named = [key for key in ("engine", "run", "system") if values[key] is not None]
+    place = _place(path, "[[system]]", data)
+    told = read(_SystemTable, data, place)
+    name = check_system_name(told.name)
+    named = [key for key in ("engine", "run", "system") if getattr(told, key) is not None]
     if len(named) != 1:
-        raise InputError(
-            f"{where} needs exactly one of engine, run and system (a name in the systems file), "
-            f"but has {' and '.join(named) or 'none'}",
-            field="system",
+        raise place.error(
+            " needs exactly one of engine, run and system (a name in the systems file), but has "
+            f"{' and '.join(named) or 'none'}",
+            "system",
         )
     for key in ("options", "prompt"):
-        if values[key] is not None and named != ["engine"]:
-            raise InputError(f"{where}: {key} is for an engine only", field=key)
-    run = _pattern(values["run"] or "", "run", where)
-    if run:
-        return SystemConfig(name, None, run, values["lines"], values["description"])
-    if values["engine"]:
-        made: System = EngineSystem(
-            name, values["engine"], values["options"] or {}, values["prompt"] or {}
-        )
-        _known_engine(values["engine"], where)
+        if getattr(told, key) is not None and told.engine is None:
+            raise place.error(f": {key} is for an engine only", key)
+    if told.run:
+        _check_pattern(told.run, "run", place)
+        return SystemConfig(name, None, told.run, told.lines, told.description)
+    if told.engine:
+        if told.engine not in engine_names():
+            raise place.wrong("engine", f"one of {', '.join(engine_names())}", told.engine)
+        made: System = EngineSystem(name, told.engine, told.options or {}, told.prompt or {})
     else:
         found = read_systems(systems_file or path.parent / "systems.toml")
-        made = find_system(found, values["system"])
-    return SystemConfig(name, made, "", "", values["description"] or made.description)
+        made = find_system(found, str(told.system))
+    return SystemConfig(name, made, "", "", told.description or made.description)
 
 
-def _metrics(data: object, path: Path) -> dict[str, dict[str, Any]]:
+def _metrics(data: object, path: Path) -> dict[str, MetricOptions]:
     if not isinstance(data, dict) or not data:
-        raise InputError(f"{path} lacks [metrics.NAME]; known are {', '.join(METRICS)}",
-                         field="metrics")  # fmt: skip
-    found = {}
-    for name, table in data.items():
-        if name not in _METRICS:
+        raise InputError(
+            f"{path} lacks [metrics.NAME]; known are {', '.join(METRICS)}", field="metrics"
+        )
+    for name in data:
+        if name not in METRICS:
             raise InputError(
                 f"{path} has an unknown metric [metrics.{name:.40}]; known are "
                 f"{', '.join(METRICS)}",
                 field=name,
             )
-        where = f"{path}: [metrics.{name}]"
-        found[name] = read_table(table, _METRICS[name], where, path.parent)
-        if name in ("consistency", "tts"):
-            if (found[name]["hyp"] is None) == (found[name]["asr"] is None):
-                raise InputError(f"{where} needs either hyp, transcripts, or asr, a recogniser's "
-                                 "command", field="hyp")  # fmt: skip
-            _pattern(found[name]["hyp"] or "", "hyp", where)
-    return {name: found[name] for name in METRICS if name in found}
+    return {name: _metric(name, data[name], path) for name in METRICS if name in data}
+
+
+def _metric(name: str, data: object, path: Path) -> MetricOptions:
+    place = _place(path, f"[metrics.{name}]")
+    found = read(METRICS[name], data, place)
+    if isinstance(found, HearingMetric):
+        if (found.hyp is None) == (found.asr is None):
+            raise place.error(
+                " needs either hyp, transcripts, or asr, a recogniser's command", "hyp"
+            )
+        _check_pattern(found.hyp or "", "hyp", place)
+    return found
 
 
 def _check(config: SuiteConfig) -> None:
     """What goes beyond one table."""
     names = [one.name for one in config.sets]
     for metric, options in config.metrics.items():
-        for name in options["sets"]:
+        for name in options.sets:
             if name not in names:
                 raise InputError(
                     f"{config.path}: [metrics.{metric}] names a set {name!r:.40}; known are "
@@ -267,24 +265,28 @@ def _check(config: SuiteConfig) -> None:
             raise InputError(f"{where} has no meta, the Seed-TTS-Eval list that tts needs",
                              field="meta")  # fmt: skip
         makers = [s.name for s in config.systems]
-        if one.synthetic_from and one.synthetic_from not in makers:
+        if one.synthetic and one.synthetic.source not in makers:
             raise InputError(
-                f"{where}: synthetic is from {one.synthetic_from!r:.40}; known systems are "
+                f"{where}: synthetic is from {one.synthetic.source!r:.40}; known systems are "
                 f"{', '.join(makers)}",
                 field="from",
             )
 
 
-def _pattern(text: str, key: str, where: str) -> str:
+def _check_unique(names: Sequence[str], where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{where} holds {name!r} twice; give each its own name", field="name")
+
+
+def _check_pattern(text: str, key: str, place: Place) -> None:
     for name in _PLACEHOLDER.findall(text):
         if name not in ("system", "set"):
-            raise InputError(
-                f"{where}: {key} holds {{{name:.40}}}; known are {{system}} and {{set}}", field=key
-            )
-    return text
+            known = "known are {system} and {set}"
+            raise place.error(f": {key} holds {{{name:.40}}}; {known}", key)
 
 
-def _folder_name(name: str, where: str) -> None:
+def _check_folder_name(name: str, where: str) -> None:
     try:
         check_system_name(name)
     except InputError as error:
@@ -293,13 +295,3 @@ def _folder_name(name: str, where: str) -> None:
             "'_'",
             field="name",
         ) from error
-
-
-def _known_engine(name: str, where: str) -> None:
-    from exomni_core.engine import engine_names
-
-    if name not in engine_names():
-        raise InputError(
-            f"{where}: there is no engine {name!r:.40}; the choice is {', '.join(engine_names())}",
-            field="engine",
-        )

@@ -82,7 +82,7 @@ def _warnings(suite: Suite) -> list[str]:
     ]  # fmt: skip
     if synthetic:
         sets = ", ".join(dict.fromkeys(synthetic))
-        makers = {s.synthetic_from for s in suite.config.sets if s.synthetic_from}
+        makers = {s.synthetic.source for s in suite.config.sets if s.synthetic}
         whose = f" of {', '.join(sorted(makers))}" if makers else ""
         found.append(
             f"The references of {sets} are SYNTHETIC: made up from clips{whose} (smoothed, damped, "
@@ -93,8 +93,8 @@ def _warnings(suite: Suite) -> list[str]:
         found.append(f"Only the first {suite.record['settings']['limit']} prompts of each set were "
                      "used (--limit).")  # fmt: skip
     found += _face_warnings(suite)
-    found += [f"{metric.capitalize()}: {chosen['note']}"
-              for metric, chosen in suite.config.metrics.items() if chosen["note"]]  # fmt: skip
+    found += [f"{metric.capitalize()}: {chosen.note}"
+              for metric, chosen in suite.config.metrics.items() if chosen.note]  # fmt: skip
     if suite.head is not None:
         found += suite.head.facts["notes"]
     return found

@@ -183,7 +183,7 @@ def _consistency_row(one: Scored, language: str) -> Sequence[Cell]:
 
 def _recognisers(suite: Suite) -> str:
     chosen = suite.config.metrics["consistency"]
-    return f"the file {chosen['hyp']}" if chosen["hyp"] else f"the command {chosen['asr']}"
+    return f"the file {chosen.hyp}" if chosen.hyp else f"the command {chosen.asr}"
 
 
 def _by_duration(name: str, results: Sequence[Scored]) -> list[Block]:

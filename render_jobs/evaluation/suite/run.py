@@ -93,11 +93,11 @@ def _head(config: SuiteConfig) -> Head | None:
     chosen = config.metrics.get("face")
     if chosen is None:
         return None
-    template = chosen["template"]
+    template = chosen.template
     beside = config.path.parent / template
     return prepare_head(
         str(beside) if beside.exists() else template,
-        lip_ids=chosen["lip_ids"], upper_ids=chosen["upper_ids"], unit=chosen["unit"],
+        lip_ids=chosen.lip_ids, upper_ids=chosen.upper_ids, unit=chosen.unit,
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _check_inputs(config: SuiteConfig, sets: Sequence[PromptSet], out: Path) -> 
                     )
                 yardsticks.setdefault(found[0].config, f"{name} ({system.name})")
             for metric in ("consistency", "tts"):
-                if config.asks(metric, name) and (hyp := config.metrics[metric]["hyp"]):
+                if config.asks(metric, name) and (hyp := config.metrics[metric].hyp):
                     check_hypotheses(config.place(hyp, system.name, name))
     if len(yardsticks) > 1:
         told = "; ".join(f"{where}: {c or 'none told'}" for c, where in yardsticks.items())
@@ -146,8 +146,9 @@ def _cells(
                     workers=options.workers, on_rows=functools.partial(tell, what),
                 )
             )  # fmt: skip
-        if prompts.config.synthetic_from and config.asks("face", prompts.config.name):
-            source = next(c for c in made if c.system.name == prompts.config.synthetic_from)
+        synthetic = prompts.config.synthetic
+        if synthetic and config.asks("face", prompts.config.name):
+            source = next(c for c in made if c.system.name == synthetic.source)
             make_synthetic(source, options.out)
         if config.asks("face", prompts.config.name):
             made = [with_references(cell, config, options.out) for cell in made]
@@ -199,7 +200,7 @@ def _record(
             "limit": options.limit,
             "packages": {name: installed_version(name) for name in _PACKAGES},
             "metrics": {
-                metric: {k: str(v) if isinstance(v, Path) else v for k, v in chosen.items()}
+                metric: {k: str(v) if isinstance(v, Path) else v for k, v in asdict(chosen).items()}
                 for metric, chosen in config.metrics.items()
             },
         },

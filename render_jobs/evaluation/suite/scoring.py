@@ -57,9 +57,9 @@ def score_face(
     """Faces against references, prompt by prompt, as `eval face` does; rows known are kept."""
     chosen = config.metrics["face"]
     options = Options(
-        clip01=chosen["clip"] == "01", ref_mouthclose=chosen["ref_mouthclose"],
-        allow_mismatch=chosen["allow_length_mismatch"], phones=cell.prompts.config.phones,
-        fps=chosen["fps"],
+        clip01=chosen.clip == "01", ref_mouthclose=chosen.ref_mouthclose,
+        allow_mismatch=chosen.allow_length_mismatch, phones=cell.prompts.config.phones,
+        fps=chosen.fps,
     )  # fmt: skip
     preds = {item.id: item for item in cell.items}
     refs = {item.id: item for item in cell.references}
@@ -114,8 +114,8 @@ def score_sync(cell: Cell, config: SuiteConfig, out: Path, on_rows: OnRows) -> S
     """Mouths against their own sounds, as `eval sync` does; clips known are not heard again."""
     chosen, told = config.metrics["sync"], cell.prompts.config
     run = SyncRun(
-        cell.place, audio=told.audio, phones=told.phones, realign=chosen["realign"],
-        fps=chosen["fps"], seed=config.seed,
+        cell.place, audio=told.audio, phones=told.phones, realign=chosen.realign,
+        fps=chosen.fps, seed=config.seed,
     )  # fmt: skip
     texts = read_texts(told.texts) if told.texts else {}
     items = [

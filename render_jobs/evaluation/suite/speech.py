@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from render_jobs.evaluation.responses import read_answers
 from render_jobs.evaluation.speech import ConsistencyRun, TtsRun, evaluate_consistency, evaluate_tts
 from render_jobs.evaluation.suite.cells import Cell, write_record
 from render_jobs.evaluation.suite.config import SuiteConfig
+from render_jobs.evaluation.suite.metric_options import HearingMetric
 from render_jobs.evaluation.suite.rows import write_rows
 from render_jobs.evaluation.suite.scoring import (
     Scored,
@@ -80,13 +81,13 @@ def score_latency(cell: Cell, config: SuiteConfig, out: Path, on_rows: OnRows) -
         return failed_cell("latency", cell, cell.error or "no prompts were written", out)
     chosen = config.metrics["latency"]
     run = LatencyRun(
-        prompts, made.engine, made.options, n=chosen["n"] or 1, warmup=chosen["warmup"],
-        seed=config.seed, stream=chosen["stream"],
+        prompts, made.engine, made.options, n=chosen.n or 1, warmup=chosen.warmup,
+        seed=config.seed, stream=chosen.stream,
     )  # fmt: skip
     key = content_key({
         "exomni": __version__, "prompts": sha256_file(prompts), "engine": made.engine,
         "options": {k: str(v) for k, v in made.options.items()}, "seed": config.seed,
-        **{name: chosen[name] for name in ("n", "warmup", "stream")},
+        "n": chosen.n, "warmup": chosen.warmup, "stream": chosen.stream,
     })  # fmt: skip
     path = out / "results" / "latency" / cell.system.name / f"{cell.set_name}.json"
     result = load_result(path, key)
@@ -108,13 +109,13 @@ def _kept(metric: str, cell: Cell, result: dict[str, Any], out: Path) -> Scored:
 def _transcripts(
     metric: str, cell: Cell, config: SuiteConfig, out: Path
 ) -> tuple[Path | None, Recogniser | None]:
-    chosen: Mapping[str, Any] = config.metrics[metric]
-    if chosen["hyp"]:
-        return config.place(chosen["hyp"], cell.system.name, cell.set_name), None
+    chosen: HearingMetric = config.metrics[metric]
+    if chosen.hyp:
+        return config.place(chosen.hyp, cell.system.name, cell.set_name), None
     # Shared by all systems: those that say the same with the same sound are heard once.
     cache = out / "transcripts" / f"{metric}.{cell.set_name}.jsonl"
-    command = chosen["asr"].replace("{folder}", shlex.quote(str(config.path.parent.resolve())))
-    return None, Recogniser(command, timeout_s=chosen["asr_timeout"], cache=cache)
+    command = str(chosen.asr).replace("{folder}", shlex.quote(str(config.path.parent.resolve())))
+    return None, Recogniser(command, timeout_s=chosen.asr_timeout, cache=cache)
 
 
 def _sounds(cell: Cell, out: Path) -> Path:

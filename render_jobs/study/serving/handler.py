@@ -3,25 +3,22 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qs, urlsplit
 
-from exomni_core.http.peer import Refusal, Route
+from exomni_core.http.peer import Refusal, Route, nothing_here, same_token
 from render_jobs.study.plan import VIDEO_FOLDER
 from render_jobs.study.serving import posts
 from render_jobs.study.serving.gates import Gate
-from render_jobs.study.serving.links import token_hash
 from render_jobs.study.serving.media import TYPES
 
 _RATER: Final = r"/r/([0-9A-Za-z_-]{10,64})"
 _PROLIFIC_END: Final = "https://app.prolific.com/submissions/complete?cc="
 
 
-class Handler(Gate):
+class StudyHandler(Gate):
     """The answers, one method for each route."""
 
     # ------------------------------------------------------------------------- pages and files
@@ -31,14 +28,14 @@ class Handler(Gate):
         self._file("index.html")
 
     def _file(self, name: str) -> None:
-        found = self.server.page.find(name)
+        found = self.shared.page.find(name)
         if found is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+            raise nothing_here()
         self._send_tagged(found.body, TYPES[Path(name).suffix], found.tag)
 
     def _asset(self, name: str) -> None:
         if name.endswith(".html"):
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+            raise nothing_here()
         self._file(name)
 
     def _icon(self) -> None:
@@ -46,25 +43,25 @@ class Handler(Gate):
 
     def _video(self, token: str, name: str) -> None:
         rater = self._rater(token)
-        if name not in self.server.clips_of(rater):
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
-        self._send_video(self.server.folder / VIDEO_FOLDER / name)
+        if name not in self.shared.clips_of(rater):
+            raise nothing_here()
+        self._send_video(self.shared.folder / VIDEO_FOLDER / name)
 
     def _sound(self, token: str, attempt: str) -> None:
         """What the sound check says; the attempt in the address keeps it out of caches."""
         del attempt
         rater = self._rater(token)
-        state = self.server.store.state(rater)
+        state = self.shared.store.state(rater)
         if state["step"] != "sound":
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
-        digits = self.server.store.keys.digits(rater, state["attempt"])
-        self._send_sound(self.server.sound.wav(digits, state["language"]))
+            raise nothing_here()
+        digits = self.shared.store.keys.digits(rater, state["attempt"])
+        self._send_sound(self.shared.sound.wav(digits, state["language"]))
 
     # ------------------------------------------------------------------------- the session
 
     def _open(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
-        state = self.server.store.open_tab(
+        state = self.shared.store.open_tab(
             rater,
             posts.read_tab(data),
             str(data.get("language", ""))[:8],
@@ -73,12 +70,12 @@ class Handler(Gate):
 
     def _language(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
-        language = posts.read_choice(data, "language", self.server.study.page_languages)
-        self._tell_state(self.server.store.set_language(rater, posts.read_tab(data), language))
+        language = posts.read_choice(data, "language", self.shared.study.page_languages)
+        self._tell_state(self.shared.store.set_language(rater, posts.read_tab(data), language))
 
     def _consent(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
-        store, tab = self.server.store, posts.read_tab(data)
+        store, tab = self.shared.store, posts.read_tab(data)
         if posts.read_choice(data, "consent", ("yes", "no")) == "no":
             self._tell_state(store.decline(rater, tab))
             return
@@ -94,36 +91,36 @@ class Handler(Gate):
     def _heard(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         tab, digits = posts.read_tab(data), posts.read_digits(data)
-        self._tell_state(self.server.store.sound(rater, tab, digits))
+        self._tell_state(self.shared.store.sound(rater, tab, digits))
 
     def _go_on(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         come_from = posts.read_choice(data, "from", ("instructions", "ready", "break", "declined"))
-        self._tell_state(self.server.store.go_on(rater, posts.read_tab(data), come_from))
+        self._tell_state(self.shared.store.go_on(rater, posts.read_tab(data), come_from))
 
     def _answer(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         tab, answer = posts.read_tab(data), posts.read_answer(data)
-        self._tell_state(self.server.store.answer(rater, tab, answer))
+        self._tell_state(self.shared.store.answer(rater, tab, answer))
 
     def _skip(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         tab, trial = posts.read_tab(data), posts.read_trial_id(data)
-        self._tell_state(self.server.store.skip(rater, tab, trial))
+        self._tell_state(self.shared.store.skip(rater, tab, trial))
 
     def _finish(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         tab, comment = posts.read_tab(data), posts.read_comment(data)
-        self._tell_state(self.server.store.finish(rater, tab, comment))
+        self._tell_state(self.shared.store.finish(rater, tab, comment))
 
     def _delete(self, token: str) -> None:
         rater, data = self._rater(token), self._read_json()
         posts.read_choice(data, "confirm", ("delete",))
-        self._tell_state(self.server.store.delete(rater, posts.read_tab(data)))
+        self._tell_state(self.shared.store.delete(rater, posts.read_tab(data)))
 
     def _tell_state(self, state: dict[str, Any]) -> None:
         """The state; who is through also learns how that is proved to a recruiting platform."""
-        settings = self.server.settings
+        settings = self.shared.settings
         if state["step"] == "finished":
             if settings.prolific_code:
                 state["code"] = settings.prolific_code
@@ -136,18 +133,20 @@ class Handler(Gate):
 
     def _join(self, token: str) -> None:
         """A newcomer gets a seat and is sent to it; the platform's id is kept as a hash only."""
-        if not self.server.settings.join or not _same(token, self.server.store.keys.join_token):
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+        if not self.shared.settings.join or not same_token(
+            token, self.shared.store.keys.join_token
+        ):
+            raise nothing_here()
         if self.command != "GET":  # previews of a link must not take seats
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "that is not possible here")
-        query = parse_qs(urlsplit(self.path).query)
-        person = query.get("PROLIFIC_PID", [""])[0].strip()[:128]
-        seat = self.server.take_seat(person)
+        person = self._query.get("PROLIFIC_PID", [""])[0].strip()[:128]
+        seat = self.shared.take_seat(person)
         if seat is None:
-            body = self.server.page.body("full.html")
+            body = self.shared.page.body("full.html")
             self._send_bytes(body, TYPES[".html"], HTTPStatus.SERVICE_UNAVAILABLE)
             return
-        self._send_bytes(b"", TYPES[".html"], HTTPStatus.SEE_OTHER, Location=f"../r/{seat}")
+        seat_page = {"Location": f"../r/{seat}"}
+        self._send_bytes(b"", TYPES[".html"], HTTPStatus.SEE_OTHER, seat_page)
 
     def _admin(self, token: str) -> None:
         self._check_admin(token)
@@ -155,21 +154,21 @@ class Handler(Gate):
 
     def _progress(self, token: str) -> None:
         self._check_admin(token)
-        store = self.server.store
+        store = self.shared.store
         self._send_json({
             "raters": store.progress(),
             "closed": store.is_closed(),
-            "plan": self.server.study.plan_sha256[:12],
+            "plan": self.shared.study.plan_sha256[:12],
         })  # fmt: skip
 
     def _check_admin(self, token: str) -> None:
-        if not _same(token, self.server.admin_token):
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+        if not same_token(token, self.shared.admin_token):
+            raise nothing_here()
 
     def _rater(self, token: str) -> str:
-        rater = self.server.rater_of(token)
+        rater = self.shared.rater_of(token)
         if rater is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+            raise nothing_here()
         return rater
 
     routes: ClassVar[tuple[Route, ...]] = (
@@ -191,7 +190,3 @@ class Handler(Gate):
         ("GET", re.compile(r"/page/([0-9a-z_.-]{1,40})"), _asset),
         ("GET", re.compile(r"/favicon\.ico"), _icon),
     )
-
-
-def _same(given: str, known: str) -> bool:
-    return hmac.compare_digest(token_hash(given), token_hash(known))

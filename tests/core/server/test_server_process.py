@@ -20,7 +20,8 @@ import exomni_core
 from exomni_core.clip import clip_from_bytes
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from exomni_core.server import launch, scratch
-from exomni_core.server.app import EngineServer, Settings, is_loopback
+from exomni_core.server.app import EngineServer
+from exomni_core.server.context import ServiceSettings, is_loopback
 from exomni_core.server.launch import begin_service, start_service
 from exomni_core.server.protocol import new_token
 
@@ -169,7 +170,7 @@ def test_the_token_is_nowhere_to_be_seen(service):
     assert service.token not in " ".join(process.cmdline())
     assert service.token not in " ".join(process.environ().values())
     assert service.token not in repr(service)
-    assert service.token not in repr(Settings(token=service.token))
+    assert service.token not in repr(ServiceSettings(token=service.token))
     assert len(new_token()) >= 40
 
 
@@ -276,12 +277,12 @@ def test_a_start_that_fails_in_the_background_is_told(tmp_path):
 
 def test_a_taken_port_is_one_sentence(service):
     with pytest.raises(InputError, match="is taken by another program") as caught:
-        EngineServer(Settings(token=new_token(), port=service.address[1]))
+        EngineServer(ServiceSettings(token=new_token(), port=service.address[1]))
     assert caught.value.field == "port"
     with pytest.raises(InputError, match="no address of this machine"):
-        EngineServer(Settings(token=new_token(), host="192.0.2.1"))
+        EngineServer(ServiceSettings(token=new_token(), host="192.0.2.1"))
     with pytest.raises(InputError, match="16 or more"):
-        Settings(token="short")
+        ServiceSettings(token="short")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

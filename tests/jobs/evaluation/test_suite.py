@@ -242,7 +242,7 @@ WRONG = {
     "a name twice": ('name = "far"', 'name = "near"', "'near' twice"),
     "two kinds": ('run = "runs/{system}"', 'run = "x"\nengine = "embedded"', "exactly one of"),
     "no kind": ('run = "runs/{system}"', "", "exactly one of"),
-    "no such engine": ('run = "runs/{system}"', 'engine = "x"', "no engine 'x'"),
+    "no such engine": ('run = "runs/{system}"', 'engine = "x"', "engine must be one of"),
     "a stray pattern": ('"runs/{system}"', '"runs/{sistem}"', "{sistem}"),
     "no references": ('references = "refs"', "", "no references"),
     "a set that isn't": ("[metrics.sync]", '[metrics.sync]\nsets = ["x"]', "a set 'x'"),

@@ -19,8 +19,9 @@ from typing import Any
 
 from render_jobs.study.plan import Study
 from render_jobs.study.plan_file import read_study
+from render_jobs.study.serving.context import ServingSettings
 from render_jobs.study.serving.links import Keys, load_keys
-from render_jobs.study.serving.server import Settings, StudyServer
+from render_jobs.study.serving.server import StudyServer
 from render_jobs.study.serving.sound_check import SoundCheck
 
 REPO = Path(__file__).resolve().parents[3]
@@ -60,11 +61,11 @@ class Served:
 @contextlib.contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[Served]:
     """A server in this process."""
-    server = StudyServer(folder, Settings(port=0, **settings), spoken_digits())
+    server = StudyServer(folder, ServingSettings(port=0, **settings), spoken_digits())
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        yield Served(folder, server.port, server.admin_token, server=server)
+        yield Served(folder, server.port, server.shared.admin_token, server=server)
     finally:
         server.end()
         thread.join(10)

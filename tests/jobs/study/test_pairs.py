@@ -207,11 +207,17 @@ def test_a_changed_study_is_refused(study_copy):
 
 BROKEN = {
     "not json": (lambda d: "{", "broken JSON"),
-    "a list": (lambda d: [], "not a JSON object"),
+    "a list": (lambda d: [], "lacks .schema_version"),
     "newer": (lambda d: d | {"schema_version": 9}, "newer version"),
-    "no seed": (lambda d: {k: v for k, v in d.items() if k != "seed"}, "seed must be"),
+    "no seed": (
+        lambda d: {k: v for k, v in d.items() if k != "seed"},
+        "lacks seed, a whole number",
+    ),
     "extra": (lambda d: d | {"sede": 1}, "unknown field 'sede'"),
-    "mode": (lambda d: d | {"stimulus": "triple"}, "not one of 'composite', 'dual'"),
+    "mode": (
+        lambda d: d | {"stimulus": "triple"},
+        "stimulus must be one of composite, dual, not .triple",
+    ),
     "target": (lambda d: d | {"target": "x"}, "no system of the study"),
     "true is no number": (lambda d: d | {"seed": True}, "seed must be a whole number"),
     "one pair twice": (lambda d: d | {"pairs": [*d["pairs"], d["pairs"][0]]}, "one pair twice"),
@@ -236,7 +242,7 @@ def test_paths_in_a_study_file_cannot_leave_it(study_copy):
     data = json.loads((folder / "study.json").read_text())
     data["seats"][0]["trials"][0]["stimulus"]["files"]["both"] = "../study.json"
     (folder / "study.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match="no name of a video of ours"):
+    with pytest.raises(InputError, match=r"files\.both must be a name of a video of this study"):
         read_study(folder)
 
 

@@ -124,7 +124,9 @@ def test_nothing_is_taken_without_consent(served):
 
 def test_a_correction_replaces_until_the_block_ends(study_copy):
     with serving(study_copy()) as served:
-        served.server.store.study = served.server.study = _with_breaks(served.study, 3)
+        served.server.shared.store.study = served.server.shared.study = _with_breaks(
+            served.study, 3
+        )
         rater = served.rater(0)
         state = rater.enter()
         for _ in range(2):  # practice

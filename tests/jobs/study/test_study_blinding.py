@@ -61,7 +61,7 @@ def everything_sent(served, seat):
             replies.append(rater.post("sound", digits=digits))
         else:
             replies.append(rater.post("next", **{"from": state["step"]}))
-    paths = [rater.path, *(f"/page/{p}" for p in served.server.page._files), "/nowhere",
+    paths = [rater.path, *(f"/page/{p}" for p in served.server.shared.page._files), "/nowhere",
              *(f"{rater.path}/v/{name}" for name in sorted(names)), f"{rater.path}/answer",
              f"/admin/{served.admin_token}", f"/admin/{served.admin_token}/progress"]  # fmt: skip
     return replies + [request(served.port, "GET", path) for path in paths]

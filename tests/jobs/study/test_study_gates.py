@@ -94,14 +94,14 @@ def test_every_answer_carries_the_policy(served, clip):
 
 
 def test_the_page_asks_nobody_else(repo):
-    for path in (repo / "render_jobs/study/page").iterdir():
+    for path in (repo / "render_jobs/study/serving/page").iterdir():
         text = path.read_text(encoding="utf-8")
         for word in ("https://", "http://", "//cdn", "eval(", "innerHTML", "document.write"):
             assert word not in text.replace("http://www.w3.org/2000/svg", ""), (path, word)
 
 
 def test_all_words_are_there_in_both_languages(repo):
-    page = repo / "render_jobs/study/page"
+    page = repo / "render_jobs/study/serving/page"
     english, chinese = (json.loads((page / f"words.{code}.json").read_text(encoding="utf-8"))
                         for code in ("en", "zh"))  # fmt: skip
     assert english.keys() == chinese.keys()
@@ -212,7 +212,7 @@ def test_nonsense_on_the_wire_is_answered_or_cut(served):
 
 
 def test_slow_senders_are_cut_off(served, monkeypatch):
-    monkeypatch.setattr("render_jobs.study.serving.gates.HEAD_S", 0.5)
+    monkeypatch.setattr("render_jobs.study.serving.gates.Gate.head_s", 0.5)
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as peer:
         peer.sendall(b"GET /page/page.css HTTP/1.1\r\n")

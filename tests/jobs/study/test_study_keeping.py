@@ -112,13 +112,13 @@ def test_a_seat_left_unfinished_is_given_anew(study_copy):
     folder = study_copy()
     with serving(folder, join=True) as served:
         for seat in range(4):
-            served.server.store.join(f"person{seat}")
+            served.server.shared.store.join(f"person{seat}")
         rater = served.rater(0)
         state = rater.answer(rater.enter(), "tie")
-        assert served.server.store.join("late") is None
-        token = served.server.store.join("late", release_after_s=0.0)
+        assert served.server.shared.store.join("late") is None
+        token = served.server.shared.store.join("late", release_after_s=0.0)
         assert token == served.keys.rater_token(1, 1)  # the one silent for longest
-        assert served.server.rater_of(token) == "R02.2"
+        assert served.server.shared.rater_of(token) == "R02.2"
         assert served.rater(1).state("open")["step"] == "replaced"
         assert rater.state("open")["trial"] == state["trial"]
 
@@ -168,7 +168,7 @@ def test_a_full_disk_loses_nothing_that_was_confirmed(served, monkeypatch):
 
 
 def test_a_fault_harms_only_its_own_request(served):
-    store = served.server.store
+    store = served.server.shared.store
 
     def faulty(turn):
         turn.run("UPDATE raters SET comment = 'half'")
@@ -181,7 +181,7 @@ def test_a_fault_harms_only_its_own_request(served):
 
 
 def test_what_comes_just_before_a_deletion_is_deleted_too(served):
-    journal, gate = served.server.store._journal, threading.Event()
+    journal, gate = served.server.shared.store._journal, threading.Event()
 
     def delete(turn):
         journal.forget("R01")

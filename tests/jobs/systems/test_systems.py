@@ -102,7 +102,7 @@ def test_the_example_is_valid(tmp_path):
 
 
 WRONG = {
-    "[systems.x]\nkind = 'magic'": "kind is 'magic'",
+    "[systems.x]\nkind = 'magic'": "kind must be one of engine, clips",
     "[systems.x]\nkind = 'clips'": "lacks folder",
     "[systems.x]\nkind = 'clips'\nfolder = 3": "folder must be a path",
     "[systems.x]\nkind = 'clips'\nfolder = 'a'\nfoldr = 'b'": "unknown field 'foldr'",
@@ -113,11 +113,11 @@ WRONG = {
     "[systems.x]\nkind = 'program'\ncommand = ['a', '{audio}', '{out}', '{home}']": "{home}",
     "[systems.x]\nkind = 'program'\ncommand = ['a', '{audio}{', '{out}']": "stray brace",
     "[systems.x]\nkind = 'program'\ncommand = ['a', '{audio.x}', '{out}']": "{audio.x}",
-    "[systems.x]\nkind = 'program'\ncommand = ['{audio}', '{out}']\ntimeout_s = 0": "timeout_s is",
+    "[systems.x]\nkind = 'program'\ncommand = ['{audio}', '{out}']\ntimeout_s = 0": "timeout_s",
     "[systems.x]\nkind = 'program'\ncommand = ['{audio}', '{out}']\noutput = '.exe'": ".exe",
     "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nfiles = 'face.csv'": "must hold {id}",
-    "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nmouth_close = 'x'": "asis or claire",
-    "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nnames = 'mine'": "known orders are",
+    "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nmouth_close = 'x'": "one of asis, claire",
+    "[systems.x]\nkind = 'coefficients'\nfolder = 'a'\nnames = 'mine'": "or a list of channels",
     "[systems.x]\nkind = 'adapter'\ndriver = 'nix.py'\ncheckout = '.'": "no driver 'nix.py'",
     "[system.x]\nkind = 'clips'": "[systems.NAME]",
     "[systems.x\n": "broken TOML",
