@@ -150,7 +150,7 @@ def test_unusable_paths_and_lists_are_one_sentence(tmp_path, library, npz):
         (("add", tmp_path / "x.obj", "--name", "a"), "the kinds are .npz, .glb"),
         (("add", tmp_path, "--name", "a"), "is no head; give"),
         (("add", npz, "--name", "a", "--lip-ids", tmp_path / "lips.json"), "one list of vertex"),
-        (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is no unit"),
+        (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is not a unit"),
         (("check", "nobody"), "there is no template 'nobody'"),
     ):
         done = exorender(*words)
