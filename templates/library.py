@@ -74,7 +74,7 @@ def list_user_templates() -> tuple[tuple[Template, ...], tuple[str, ...]]:
 
 
 def checked_name(name: str) -> str:
-    """A name for a user's template as it is; InputError if it could lead out of the folder."""
+    """Check a name for a user's template; InputError if it could lead out of the folder."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise InputError(
             f"{name[:80]!r} is no name for a template; use letters, digits, - _ and ., at most 64",

@@ -46,7 +46,7 @@ def section(
 ) -> _T:
     """A dataclass from a JSON object; InputError names each unknown or missing key.
 
-    prefix: what stands before the keys in a message, such as `camera.`. hidden: fields that a file
+    prefix: text before the keys in a message, such as `camera.`. hidden: fields that a file
     may not set.
     """
     if not isinstance(data, dict):

@@ -21,7 +21,7 @@ UNITS: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # How far apart eyes are, in metres: people 0.055 to 0.072, drawn heads up to twice that.
 EYES_APART_M: Final = (0.045, 0.16)
 _EYES_APART_M: Final = 0.063  # of most people
-# Without eyes the height decides (evaluation spec 1.2).
+# Without eyes the height decides.
 HEAD_HEIGHT_M: Final = (0.15, 0.45)
 _BROW: Final = tuple(n for n in ARKIT_52 if n.startswith(("brow", "eyeBlink", "eyeWide")))
 _MOUTH: Final = tuple(n for n in ARKIT_52 if n.startswith("mouth"))

@@ -36,8 +36,8 @@ _MEND: Final = "get the speech decoder's files again (flow.pt, hift.pt)"
 class SpeechDecoder(nn.Module):
     """Flow and vocoder, always without dropout; the host's random numbers stay as they are.
 
-    compat: "fixed" mends the release's streaming (spec 10, Q1 to Q8) and draws noise by place in
-    the utterance; "reference" repeats the release to the letter, seed 42 and growing cost included.
+    compat: "fixed" corrects the release's streaming and draws noise by its place in the utterance;
+    "reference" repeats the release exactly, with its seed 42 and its growing cost.
     Units below 0 count as 0, as in the release.
     """
 
@@ -125,8 +125,8 @@ class SpeechDecoder(nn.Module):
 
         final: no more will come. The samples of all calls joined are `decode`'s in number. How the
         units are split over calls changes nothing: they are worked on in blocks of 10, 25, 50, 50
-        and so on. In "reference" each call is a block, and a last call without units gives nothing
-        (quirk Q8). ValueError after the last call.
+        and so on. In "reference" each call is a block, and a last call without units gives
+        nothing. ValueError after the last call.
         """
         if state.ended:
             raise ValueError("this utterance has ended; start another")

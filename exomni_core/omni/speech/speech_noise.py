@@ -83,7 +83,7 @@ ReferenceNoise = Callable[[int], CallNoise]
 class DrawnNoise:
     """What the release draws in each call: a generator seeded with 42, in the release's order.
 
-    On the CPU, from a generator of our own; the release seeds PyTorch's (quirk Q2).
+    On the CPU, from a generator of our own; the release seeds PyTorch's.
     """
 
     def __init__(self, mel: int, harmonics: int) -> None:

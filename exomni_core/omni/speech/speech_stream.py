@@ -3,7 +3,7 @@
 
 Units are collected into blocks of a fixed schedule. The flow sees each block behind a window of the
 units before it, together with the very mel frames that these became; the last frames of a block are
-held back and blended with what the next block makes of them (spec 7, without its quirks Q3 to Q5).
+held back and blended with what the next block makes of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A mel spectrogram in -> a waveform at 22,050 Hz out: the HiFT vocoder, whole or piece by piece.
 
-Convolutions shape the spectrum of a harmonic source (spec 6). They see `reach` mel frames to either
+Convolutions shape the spectrum of a harmonic source. They see `reach` mel frames to either
 side, so a mel that arrives in pieces becomes, piece by piece, the wave that it would become whole.
 """
 

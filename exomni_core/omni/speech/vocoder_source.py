@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mel in -> the pitch and the raw sound that the vocoder shapes; and its spectrum (spec 6).
+"""A mel in -> the pitch and the raw sound that the vocoder shapes; and its spectrum.
 
 The raw sound is nine sines at multiples of the pitch plus noise. Pitch and phase are always float32
 or better, whatever the type of the vocoder's weights: a phase adds up every error of the pitch.
