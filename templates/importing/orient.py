@@ -114,8 +114,8 @@ def find_unit(
     if stated is not None:
         if not force and not _fits(mesh, stated):
             raise InputError(
-                f"{where}: with a unit of {stated:g} m, {sized(stated)}; that is no head: choose "
-                "another --unit, or --force it",
+                f"{where}: with a unit of {stated:g} m, {sized(stated)}; that is not a head; "
+                "choose another --unit, or add --force",
                 field="unit",
             )
         return Unit(stated, f"{_called(stated)}, as you said: {sized(stated)}")
@@ -126,8 +126,8 @@ def find_unit(
         apart = eye_distance(mesh)
         about = f", here about {_EYES_APART_M / apart:.2g}" if apart else ""
         raise InputError(
-            f"{where}: in metres {sized(1.0)}, which is no head in metres, centimetres or "
-            f"millimetres; say --unit m, cm, mm or the metres of one unit{about}",
+            f"{where}: in metres {sized(1.0)}, which is not a head in metres, centimetres or "
+            f"millimetres; pass --unit m, cm, mm or the length of one unit in metres{about}",
             field="unit",
         )
     against = f", though the file says {_called(hint)}" if hint is not None else ""
