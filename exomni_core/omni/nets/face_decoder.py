@@ -2,7 +2,7 @@
 """Speech units and the generator's hidden states in, blendshape weights at 30 fps out.
 
 One class serves both ways. `forward` sees a whole utterance. `start` and `push` keep an explicit
-state and take a reply segment by segment, as the speech generator writes it: the frames of a
+state and take a reply one segment at a time, as the speech generator writes it: the frames of a
 segment see that segment's hidden states, as they do in the release, and, through cached keys, the
 frames before. So a reply of one segment gives the same frames either way, however it was pushed.
 """

@@ -83,8 +83,8 @@ class SpeechGenerator(nn.Module):
 class UnitRule:
     """How the decode loop chooses units.
 
-    The two spare ids never come. The end can't come before `least` units, where the release draws
-    again and again, for ever if nothing else is likely. greedy: the likeliest instead of a draw.
+    The two spare ids never come. The end can't come before `least` units; the release draws again
+    instead, endlessly if nothing else is likely. greedy: the most likely unit instead of a draw.
     """
 
     generator: SpeechGenerator

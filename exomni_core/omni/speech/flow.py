@@ -50,9 +50,9 @@ class FlowConfig:
     def from_state_dict(
         cls, shapes: Mapping[str, Sequence[int]], *, heads: int | None = None
     ) -> FlowConfig:
-        """The sizes behind the tensors' shapes; KeyError if a tensor that tells one is missing.
+        """The sizes behind the tensors' shapes; KeyError if one is missing.
 
-        heads: of the estimator, which no shape tells; by default 64 wide each where that divides
+        heads: of the estimator, which no shape defines; by default 64 wide each where that divides
         their joint width, else 16.
         """
         vocab, inputs = shapes["input_embedding.weight"]

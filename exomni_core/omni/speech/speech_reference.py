@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blocks of speech units in -> their mel and wave, as the release streams them, quirks included.
+"""Blocks of speech units in -> their mel and wave, as the release streams them, faults included.
 
-Each call runs the flow over all units so far. Its quirks are kept: a cross-fade that gains, a mel
-prompt that drifts against its units, a phase that starts anew.
+Each call runs the flow over all units so far. Its faults are kept: a cross-fade that adds gain, a
+mel prompt that drifts against its units, a phase that restarts.
 """
 
 from __future__ import annotations

@@ -51,12 +51,12 @@ class StreamState:
 
     @property
     def waiting(self) -> int:
-        """Units that no block holds yet."""
+        """Units that are in no block yet."""
         return self.first + len(self.units) - self.seen
 
     @property
     def next_block(self) -> int:
-        """Units that the next block wants."""
+        """Number of units that the next block needs."""
         return self.schedule[min(self.blocks, len(self.schedule) - 1)]
 
 

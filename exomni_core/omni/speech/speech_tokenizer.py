@@ -317,7 +317,7 @@ def _padding_bias(frames: Sequence[int], x: Tensor) -> Tensor | None:
 
 
 def _is_ignored(name: str, layers: int) -> bool:
-    """Leftovers of training, and what lies behind the quantiser."""
+    """Tensors of training, and of layers after the quantiser."""
     layer = re.match(r"layers\.(\d+)\.", name)
     return bool(_IGNORED.match(name)) or (layer is not None and int(layer[1]) >= layers)
 
