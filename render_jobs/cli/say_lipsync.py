@@ -34,7 +34,7 @@ def say(text: str, output: Path, **chosen: Any) -> None:
     _make({"mode": "say", "text": text}, output, chosen)
 
 
-@click.command(cls=HeadedCommand)
+@click.command(cls=HeadedCommand, short_help="Animate a recording; write a video or a clip.")
 @click.argument("audio", type=EXISTING)
 @click.option(
     "--transcript",
