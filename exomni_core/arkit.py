@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The 52 ARKit blendshape channels: names, regions and mirror pairs; any spelling or order -> ours.
 
-Names are the only address of a channel. Orders in the wild differ (evaluation spec 1.3), so an
+Names are the only address of a channel. Orders in the wild differ, so an
 array without names is never accepted.
 """
 

@@ -15,7 +15,7 @@ from exomni_core.errors import InputError
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
-# The rule of evaluation spec 1.2 for lips without a list.
+# The geometric rule that finds lips without a list.
 _LIP_SHAPES: Final = ("mouthPucker", "mouthFunnel", "mouthRollUpper", "mouthRollLower")
 _LIP_SHARE: Final = 0.5
 _UPPER_SHAPES: Final = REGIONS["brows"] + REGIONS["lids"]
@@ -44,7 +44,7 @@ def find_lips(neutral: Array, offsets: Array) -> Ids:
     """Lip vertices of a head without a list: where pucker, funnel and rolls move it the most.
 
     A vertex counts when one of the four moves it by half of the head's largest such displacement
-    and it lies in the mouth's half of the face (evaluation spec 1.2). Raises InputError.
+    and it lies in the mouth's half of the face. Raises InputError.
     """
     moved = _largest(offsets, _LIP_SHAPES)
     if not moved.any():

@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh render,study
-.venv/bin/exorender batch examples/prompts.jsonl --out quickstart-videos --contact-sheet
+.venv/bin/exorender batch examples/prompts.jsonl -o quickstart-videos --contact-sheet
 echo
 echo "Watch them: $PWD/quickstart-videos/videos"

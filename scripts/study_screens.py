@@ -150,7 +150,7 @@ def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/study"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/study"))
     parser.add_argument("--browser", default=shutil.which("chromium"))
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="study-screens-")) / "study"
@@ -168,7 +168,7 @@ def main() -> None:
                      enumerate((DESKTOP, PHONE))]  # fmt: skip
             for tour in tours:
                 tour.run()
-            _write(options.out, browser, *(tour.shots for tour in tours))
+            _write(options.output, browser, *(tour.shots for tour in tours))
     finally:
         server.end()
         thread.join()

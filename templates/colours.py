@@ -88,7 +88,7 @@ def _with_hollows(corners: FloatArray, mesh: TemplateMesh, look: Look) -> FloatA
 
 
 def _evened(mesh: TemplateMesh, look: Look) -> FloatArray:
-    """(Q, 4, 3) what makes a part as light as if it had no relief, in a matcap of ours."""
+    """(Q, 4, 3) factors that light a part as if it had no relief, for our matcaps."""
     factors = np.ones((*mesh.polygons.shape, 3), np.float32)
     matcap = MATCAPS.get(look.matcap.removeprefix("generated:"))
     share = _by_part(mesh, look.even)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A `template.json` in, a checked frozen Template out; every fault names the file and the key.
 
-Nothing is loaded here but the descriptor: `library.py` finds templates and loads their meshes.
+Only the descriptor is loaded here; `library.py` finds templates and loads their meshes.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ Derived = Literal["lips", "landmarks68", "aperture_pairs", "vertex_groups"]
 class Camera:
     """How the head is framed, in Blender's axes (z up, the face looks along -y) and metres.
 
-    location, target: where the camera stands and looks; `None` means it is worked out so that the
+    location, target: place of the camera and the point it looks at; `None`: computed so that the
     head fills the picture, `margin` of the picture's width or height left free at each side.
-    lens_mm: focal length on a picture 36 mm high.
-    crop_below: the share of the head's height, from below, that may fall out of the picture;
-    `None` shows a bit of neck below the chin and lets shoulders fall out.
+    lens_mm: focal length on a picture 36 mm high. crop_below: the share of the head's height, from
+    below, that may fall out of the picture; `None` shows a bit of neck below the chin and lets
+    shoulders fall out.
     """
 
     location: Point = None
@@ -74,13 +74,13 @@ class UserFile:
 
 @dataclass(frozen=True)
 class Template:
-    """A head and its look, as `template.json` tells them.
+    """A head and its look, as stated in `template.json`.
 
     mesh: a file beside the descriptor (.npz or .blend), or {"builder": "module:function"} for
     heads that code builds (bundled templates only).
     unit_m: metres per mesh unit; `None` guesses it from the head's height.
     up, forward: the file's axes. channel_order: `names`, or `arkit_52` / `live_link` for an npz
-    without bs_names. ids_from: what the first vertex is called in the faces (0, 1, `auto`).
+    without bs_names. ids_from: the number of the first vertex in the faces (0, 1, `auto`).
     lips: `mesh` if the mesh file lists lip vertices, else a .npy file of vertex ids beside it.
     lips_sha256: what `metrics.basis.ids_hash` gives for the lip vertices; empty: unchecked.
     channels: channel -> the file's own name for it, where it differs from ARKit's, or a list of

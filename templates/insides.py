@@ -39,8 +39,8 @@ def is_inside(part: str) -> bool:
 def mouth_light(mesh: TemplateMesh, deepest: float) -> FloatArray:
     """(V,) float32 multiplier: 1 outside and at the lips, falling to `deepest` inside the mouth.
 
-    The backs of teeth are as dark as it gets: light comes in from the front alone. A head without
-    known lips is left as it is.
+    The backs of teeth are darkest, because light comes only from the front. A head without known
+    lips stays unchanged.
     """
     light = np.ones(len(mesh.vertices), np.float32)
     if not len(mesh.lips) or deepest >= 1.0:

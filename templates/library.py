@@ -77,14 +77,15 @@ def list_user_templates() -> tuple[tuple[Template, ...], tuple[str, ...]]:
 
 
 def checked_name(name: str) -> str:
-    """A name for a user's template as it is; InputError if it could lead out of the folder."""
+    """Check a name for a user's template; InputError if it could lead out of the folder."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise InputError(
-            f"{name[:80]!r} is no name for a template; use letters, digits, - _ and ., at most 64",
+            f"{name[:80]!r} is not a valid template name; use at most 64 of letters, "
+            "digits, -, _ and .",
             field="name",
         )
     if (BUNDLED / name).exists():
-        raise InputError(f"{name!r} comes with the program; choose another name", field="name")
+        raise InputError(f"{name!r} is a built-in template; choose another name", field="name")
     return name
 
 
@@ -114,7 +115,7 @@ def find_template(name_or_path: str | Path) -> Template:
         return _with_user_file(read_descriptor(path))
     if path.suffix.lower() in (".npz", ".blend"):
         return _from_bare_file(path.resolve())
-    raise InputError(f"{path} is no template; give a folder, .npz or .blend", field="template")
+    raise InputError(f"{path} is not a template; give a folder, .npz or .blend", field="template")
 
 
 def load_mesh(template: Template) -> TemplateMesh:
@@ -144,7 +145,7 @@ def load_mesh(template: Template) -> TemplateMesh:
     check_mesh(mesh, where)
     if template.lips_sha256 and ids_hash(np.unique(mesh.lips)) != template.lips_sha256:
         raise InputError(
-            f"{where}: the lip vertices are not those that lips_sha256 in {DESCRIPTOR} stands for; "
+            f"{where}: the lip vertices don't match lips_sha256 in {DESCRIPTOR}; "
             "measurements with other lips can't be compared"
         )
     unknown = sorted(set(template.part_colours) - {*mesh.part_names, "*"})
@@ -168,8 +169,8 @@ def unit_in_metres(template: Template, mesh: TemplateMesh) -> float:
         if _HEAD_HEIGHT_M[0] <= height * unit <= _HEAD_HEIGHT_M[1]:
             return unit
     raise InputError(
-        f"template {template.name!r} is {height:.3g} units tall, which is no head in metres, "
-        'centimetres or millimetres; say "unit_m" in a template.json'
+        f"template {template.name!r} is {height:.3g} units tall, which is not a head in metres, "
+        'centimetres or millimetres; set "unit_m" in a template.json'
     )
 
 

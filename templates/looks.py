@@ -110,7 +110,7 @@ def list_looks() -> tuple[Look, ...]:
 
 
 def default_look() -> Look:
-    """The look of a template that says nothing about it."""
+    """The look of a template that states none."""
     return find_named_look(DEFAULT_LOOK)
 
 

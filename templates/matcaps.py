@@ -30,12 +30,12 @@ _WHITE: Final[Colour] = (1.0, 1.0, 1.0)
 class Lamp:
     """A soft light. towards: the direction it comes from (x right, y up, z to the camera).
 
-    colour: scene-linear RGB, the radiance of white where it stands overhead.
+    colour: scene-linear RGB, the radiance of a white surface that faces it.
     wrap: how far it reaches round the ball for red, green and blue, 0 (a point) to 1 (all round);
     red beyond blue is how light bleeds through skin.
     gloss: radiance of its reflection, the same on every colour, so a strong one would fill a dark
-    mouth with haze; sheen: what of it is multiplied with the surface's colour. sharpness: a quarter
-    of the reflection's Blinn exponent.
+    mouth with haze; sheen: the share of it that is multiplied with the surface's colour. sharpness:
+    a quarter of the reflection's Blinn exponent.
     """
 
     towards: Colour

@@ -144,7 +144,7 @@ def check_mesh(mesh: TemplateMesh, where: str) -> None:
     if quads[:, :3].min() < 0 or quads[:, 3].min() < -1 or quads.max() >= count:
         raise InputError(
             f"{where}: faces name vertices {quads[:, :3].min()} to {quads.max()}, but there are "
-            f"{count}, counted from 0; if they count from 1, say so in a template.json "
+            f"{count}, counted from 0; if they count from 1, set this in a template.json "
             '("ids_from": 1)'
         )
     if mesh.polygon_part.shape != (len(quads),) or (
@@ -179,7 +179,7 @@ def axes_matrix(up: str, forward: str) -> FloatArray:
     for label in (up, forward):
         sign, axis = label[:1], label[1:]
         if sign not in ("+", "-") or axis not in _AXES:
-            raise InputError(f"{label!r} is no axis; use one of +X -X +Y -Y +Z -Z", field="up")
+            raise InputError(f"{label!r} is not an axis; use one of +X -X +Y -Y +Z -Z", field="up")
         rows.append(np.array(_AXES[axis], np.float32) * (1 if sign == "+" else -1))
     if up[1:] == forward[1:]:
         raise InputError(f"up {up} and forward {forward} lie on one axis", field="up")

@@ -27,7 +27,7 @@ def shape_arrays(arrays: Arrays, where: str) -> tuple[npt.NDArray[Any], npt.NDAr
     """(meanshape (V, 3), blendshape (n, V, 3)) as the file has them."""
     for needed in ("meanshape", "blendshape"):
         if needed not in arrays:
-            raise InputError(f"{where} is no head: it holds no array {needed!r}")
+            raise InputError(f"{where} is not a head: it has no array {needed!r}")
     vertices, offsets = arrays["meanshape"], arrays["blendshape"]
     if vertices.ndim != 2 or vertices.shape[1] != 3 or not 3 <= len(vertices) <= MAX_VERTICES:
         raise InputError(

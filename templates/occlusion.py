@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A head in, how much of the sky each of its vertices sees out: the soft dark of folds and hollows.
+"""A head in; the visible share of the sky per vertex out, which darkens folds and hollows.
 
 The sky is sampled in a few dozen directions, each with a small depth map of the whole head. It is
-worked out once per head, so it stays with the skin when the face moves; poses that open what is
-shut at rest (mouth, lids) are looked at too.
+computed once per head, so it moves with the skin. Poses that open the mouth and close the lids are
+included.
 """
 
 from __future__ import annotations

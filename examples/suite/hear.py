@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording in, what the small English recogniser of the basic install hears out, as a line.
+"""A recording in, the transcript of the small English recogniser of the basic install out.
 
-It shows how a recogniser is plugged in, and mishears most words of a synthetic voice: for a result
-worth telling use Whisper or Paraformer (docs/evaluation.md).
+It shows how to connect a recogniser, and mishears most words of a synthetic voice. For usable
+results, use Whisper or Paraformer (docs/evaluation.md).
 """
 
 import sys

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A reference in, the lip vertex error of trivial faces out: what a number is worth.
 
-Mandatory in every table (evaluation spec 1.5): a frozen mean face beats an expressive but late one.
+Mandatory in every table: a frozen mean face beats an expressive but late one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two series of weights on one clock in, the face metrics of one clip out (evaluation spec 1.5).
+"""Two series of weights on one clock in, the face metrics of one clip out.
 
 A value that is not defined is None, never 0: velocity of one frame, jerk of three, a correlation
 with a curve that stands still, precision where nothing is closed.

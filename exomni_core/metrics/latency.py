@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time stamps of requests in, latencies with their percentiles out (evaluation spec 3.6).
+"""Time stamps of requests in, latencies with their percentiles out.
 
 Nine moments after t0, the acceptance of the request: t1 first token of the text, t2 text done, t3
 speech generator started, t4 first unit, t5 last unit, t6 first sample of sound, t7 sound done, t8

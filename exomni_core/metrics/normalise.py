@@ -72,7 +72,7 @@ def is_english(language: str) -> bool:
 
 
 def seedtts(text: str, language: str) -> str:
-    """`text` as Seed-TTS-Eval compares it (evaluation spec 3.4).
+    """`text` as Seed-TTS-Eval compares it.
 
     Every Chinese and ASCII mark but the ASCII apostrophe is deleted, nothing put in its place; two
     spaces become one, once. English (and any language of words) is lower-cased. Chinese is split

@@ -2,8 +2,8 @@
 """Mouth openings and sounds of many clips in, by how much the face is late out; no reference model.
 
 The aperture is cross-correlated with the sound's level at 100 Hz, and the correlations of all clips
-are pooled before the peak is sought: one clip alone can be wrong by a quarter of a second
-(embedded-speech spec 5.3). Natural speech opens some 10 to 20 ms before it sounds.
+are pooled before the peak is found, because a single clip may be off by a quarter of a second. In
+natural speech the mouth opens 10 to 20 ms before the sound.
 """
 
 from __future__ import annotations

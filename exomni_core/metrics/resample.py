@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two series on their own clocks in, both on one clock and equally long out (evaluation spec 1.4).
+"""Two series on their own clocks in, both on one clock and equally long out.
 
 Never stretched in time: resampled linearly, each on its own clock, then cut to the shorter.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON lines in and out: what a system answered, and the reference faces (evaluation spec 3.1).
+"""JSON lines in and out: what a system answered, and the reference faces.
 
 Unknown keys are kept. Paths in a file are relative to its folder. A bad line raises with its number
 where the file is one's own work; lists of transcripts are read the same way.

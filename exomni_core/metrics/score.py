@@ -39,7 +39,7 @@ LARGEST_OUTSIDE: Final = 0.25  # share of values outside [0, 1] worth a warning
 
 @dataclass(frozen=True)
 class Options:
-    """How clips are made comparable; the defaults are those of evaluation spec 1.3 and 1.4.
+    """How clips are made comparable (docs/evaluation.md explains the defaults).
 
     clip01: both sides clipped to [0, 1]. ref_mouthclose: the reference's convention.
     phones: a folder of phone files by id; a prediction that is a .clip brings its own.

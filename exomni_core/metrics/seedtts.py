@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Seed-TTS-Eval list in, its utterances out: what to say, in whose voice (evaluation spec 3.4).
+"""A Seed-TTS-Eval list in, its utterances out: what to say, in whose voice.
 
 A line that can't be used becomes a BadUtterance and harms no other.
 """

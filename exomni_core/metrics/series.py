@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Any clip or coefficient file in, its weights by channel name and its rate out, with its hygiene.
 
-Nothing is clipped unless asked for: metrics are linear in the weights (evaluation spec 1.3).
+Nothing is clipped unless asked for: metrics are linear in the weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BEYOND: Final = 0.1  # mouthClose so far above jawOpen means lips through each 
 _NOTABLE: Final = 0.02  # share of frames
 _SAME_RATE: Final = 0.005  # 29.97 is 30
 
-# Orders that other systems write without names (evaluation spec 1.3), for files that tell which.
+# Orders that other systems write without names, for files that tell which.
 NAMED_ORDERS: Final = {
     "arkit_52": ARKIT_52, "live_link": LIVE_LINK_52, "unitalker_51": UNITALKER_51,
 }  # fmt: skip

@@ -100,7 +100,7 @@ def score_consistency(
     simplify: Convert | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Speech against the answer's text (evaluation spec 3.5): {"groups", "bins", "rows"}.
+    """Speech against the answer's text: {"groups", "bins", "rows"}.
 
     whisper: Whisper's English normaliser, for English answers, beside the headline. Groups are by
     language and duration; clips over 60 s and those of unknown length are scored in their rows and

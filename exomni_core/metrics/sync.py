@@ -2,7 +2,7 @@
 """A face and the sounds it should show in, what its mouth does with them out; no reference face.
 
 Each hit has its false twin beside it, and the same counted for the face shifted by half the clip,
-since a mouth that is always closed hits every closure (embedded-speech spec 5).
+since a mouth that is always closed hits every closure.
 """
 
 from __future__ import annotations

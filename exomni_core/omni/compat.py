@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose behaviour: the release's to the letter, or the same with its mistakes mended."""
+"""The two behaviours: the release's exactly, or the same with its faults fixed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A checkpoint's config.json in, the sizes of every part out; and back again.
 
-Field names and defaults are the published ones (spec 2.3, 2.5). The language model and the unit
+Field names and defaults are the published ones. The language model and the unit
 language model are Qwen3, the speech encoder is Whisper: their sizes stay plain dictionaries that
 `transformers` reads, so that a later Qwen3 field needs no change here.
 """

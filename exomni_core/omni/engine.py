@@ -49,11 +49,11 @@ FloatArray = npt.NDArray[np.float32]
 class OmniEngine:
     """The neural engine. model: the models folder or the checkpoint's; default: the models folder.
 
-    default_seed: for prompts without one. align: time the words of what was generated with the
-    embedded aligner. idle_unload_s: free the weights after so long without work (None: never).
-    rows: prompts decoded at a time in `generate_many`. on_stage: told each moment of
-    `exomni_core.engine.STAGES`, for measuring. Other options: LoadOptions.
-    Raises InputError or EnvironmentProblem at once if the checkpoint isn't whole.
+    default_seed: for prompts without one. align: find word times in generated speech with the
+    embedded aligner. idle_unload_s: free the weights after this many idle seconds (None: never).
+    rows: prompts decoded together in `generate_many`. on_stage: called at each moment of
+    `exomni_core.engine.STAGES`, for measuring. Other options: LoadOptions. Raises InputError or
+    EnvironmentProblem at once if the checkpoint isn't complete.
     """
 
     name = "omni"
@@ -102,7 +102,7 @@ class OmniEngine:
     def version(self) -> str:
         """Names the code, the weights (names, sizes and dates of their files) and the options.
 
-        Raises EnvironmentProblem if weights are missing, so that no batch starts in vain.
+        Raises EnvironmentProblem if weights are missing, so that a batch fails before it starts.
         """
         self.model.check_decoder()
         digest = hashlib.sha256()
@@ -120,7 +120,7 @@ class OmniEngine:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What a measurement of time has to name: device, precision, attention, versions."""
+        """What a measurement of time must state: device, precision, attention, versions."""
         return self.model.facts()
 
     def generate(
@@ -149,7 +149,7 @@ class OmniEngine:
             return self._clips(prompts, progress, lambda: stop_if(cancel))
 
     def answer(self, prompt: Prompt, *, cancel: CancelCheck | None = None) -> str:
-        """Write the answer to `prompt` and leave it unspoken; loads nothing that speaks.
+        """Write the answer to `prompt` without speaking it; loads no part that makes speech.
 
         Raises InputError unless its mode is `reply`.
         """
@@ -166,7 +166,7 @@ class OmniEngine:
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
     ) -> Iterator[Chunk]:
-        """Yield the answer while it is being written; the last chunk carries the whole clip."""
+        """Yield pieces of the answer as they are made; the last chunk carries the whole clip."""
         with self._idle.working(), freeing(self.model.drop_loops):
             yield from self._stream(prompt, progress, lambda: stop_if(cancel))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prompts in, whole replies out, many at a time: text, speech units, face and sound.
+"""Prompts in, complete replies out, many at a time: text, speech units, face and sound.
 
-Three ways in: an answer that the model writes (`write`), a text that it is made to say (`recite`),
-and units of a recording that it is made to speak (`mouth`). From there on all is one way.
+There are three inputs: an answer that the model writes (`write`), a text that it has to say
+(`recite`), and units of a recording that it has to speak (`mouth`). All later steps are the same.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST_TOKENS: Final = 1024
 
 @dataclass(frozen=True)
 class Asked:
-    """A conversation that waits for an answer. recordings: 16 kHz, one for each that is heard."""
+    """A conversation to answer. recordings: samples at 16 kHz, one array per recording."""
 
     turns: tuple[Turn, ...]
     recordings: tuple[FloatArray, ...] = ()
@@ -168,7 +168,7 @@ def segment_requests(
 
 
 def _spoken_as_released(model: OmniModel, answer: Written, seed: int, check: Check) -> Spoken:
-    """The whole answer at once; its last token is dropped, whatever it is (spec 5.2)."""
+    """Speak the whole answer as one segment without its last token, as the release does."""
     ids = answer.ids if answer.complete else answer.ids[:-1]
     steps = itertools.count()
 
@@ -277,7 +277,7 @@ def _as_written(model: OmniModel, decoded: Decoded) -> Written:
     text = model.text.text_of(decoded.ids.tolist())
     if not len(decoded.ids):
         raise InputError(
-            "the model answered with nothing; ask in other words or with another seed", field="text"
+            "the model gave an empty answer; change the wording or the seed", field="text"
         )
     return Written(decoded.ids, decoded.hidden, text, decoded.ended)
 

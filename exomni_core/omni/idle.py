@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work in, its end noticed: frees caches after a failure, and the weights after a while of rest."""
+"""Work in; its caches freed after a failure, and the weights freed after an idle time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def freeing(free: Callable[[], None]) -> Iterator[None]:
 
 
 class IdleTimer:
-    """Calls `unload` once nobody has worked for `after_s`; None: never."""
+    """Calls `unload` after `after_s` seconds without work; None: never."""
 
     def __init__(self, after_s: float | None, unload: Callable[[], None]) -> None:
         self._after_s, self._unload = after_s, unload
@@ -27,7 +27,7 @@ class IdleTimer:
         self._timer: threading.Timer | None = None
 
     def working(self) -> IdleTimer:
-        """A context in which nothing is unloaded; one job at a time."""
+        """A context for one job at a time; nothing is unloaded inside it."""
         return self
 
     def __enter__(self) -> None:

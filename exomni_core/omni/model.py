@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A models folder in, the whole model out, each part loaded when it is first needed.
+"""A models folder in, the complete model out; each part is loaded when first needed.
 
-A request in writing never touches the speech encoder; a run without sound never loads the vocoder.
-Nothing here decides what to say: see `generation.py` and `streaming.py`.
+A text request never loads the speech encoder; a run without sound never loads the vocoder.
+`generation.py` and `streaming.py` use the model.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """Where the three downloads lie; the tokenizer is only needed to animate recordings."""
+    """Folders of the three downloads; only recordings need the tokenizer."""
 
     checkpoint: Path
     decoder: Path
@@ -83,7 +83,7 @@ def find_folders(path: Path) -> ModelFolders:
     if not (checkpoint / "config.json").is_file():
         raise EnvironmentProblem(
             f"there is no Ex-Omni checkpoint in {path}; to get it: exorender models pull"
-            f"{_into(path)} (to try the engine without it: exorender models make-tiny tiny, then "
+            f"{_into(path)} (to test the engine without it: exorender models make-tiny tiny, then "
             "--model tiny)"
         )
 
@@ -115,39 +115,39 @@ class OmniModel:
     def from_pretrained(cls, path: Path | str, **options: Any) -> OmniModel:
         """Check the checkpoint at `path` and make it ready; weights are read when first needed.
 
-        options: fields of LoadOptions. Raises InputError that names whatever doesn't fit, and
-        EnvironmentProblem if the device isn't there.
+        options: fields of LoadOptions. Raises InputError that names what doesn't fit, and
+        EnvironmentProblem if the device is missing.
         """
         return cls(find_folders(Path(path)), LoadOptions(**options))
 
     @property
     def language_model(self) -> LanguageModel:
-        """Writes the reply."""
+        """The model that writes the reply."""
         return cast(LanguageModel, self._part("language_model"))
 
     @property
     def speech_encoder(self) -> SpeechEncoder:
-        """Hears the user."""
+        """The encoder of the user's speech."""
         return cast(SpeechEncoder, self._part("speech_encoder"))
 
     @property
     def projector(self) -> SpeechProjector:
-        """Brings what was heard to the language model."""
+        """The projector from speech features to the language model."""
         return cast(SpeechProjector, self._part("speech_projector"))
 
     @property
     def generator(self) -> SpeechGenerator:
-        """Speaks in units."""
+        """The model that writes speech units."""
         return cast(SpeechGenerator, self._part("speech_generator"))
 
     @property
     def face(self) -> FaceDecoder:
-        """Moves the face."""
+        """The model that computes face weights."""
         return cast(FaceDecoder, self._part("blendshape_generator"))
 
     @property
     def decoder(self) -> SpeechDecoder:
-        """Turns units into sound."""
+        """The model that turns units into sound."""
         folder = self.folders.decoder
         self.check_decoder()
 
@@ -169,7 +169,7 @@ class OmniModel:
 
     @property
     def speech_tokenizer(self) -> SpeechTokenizer:
-        """Turns recordings into units."""
+        """The model that turns recordings into units."""
         folder = self.folders.tokenizer
 
         def load() -> SpeechTokenizer:
@@ -180,12 +180,12 @@ class OmniModel:
 
     @cached_property
     def text(self) -> TextTokenizer:
-        """Turns text into tokens and back."""
+        """The tokenizer of text."""
         return TextTokenizer(self.folders.checkpoint)
 
     @cached_property
     def mel(self) -> MelExtractor:
-        """Turns samples into what the speech encoder hears."""
+        """The extractor of the speech encoder's input."""
         data = read_json(self.folders.checkpoint / "config.json")
         folder = side_folder(self.folders.checkpoint, data, "pretrain_speech_encoder_weights")
         settings = folder / "preprocessor_config.json" if folder else None
@@ -260,7 +260,7 @@ class OmniModel:
         self._tidy()
 
     def release(self) -> None:
-        """Free all weights and caches; the model can be used again, and then reads them anew."""
+        """Free all weights and caches; the next use reads them again."""
         self._parts.clear()
         self.drop_loops()
 
@@ -345,5 +345,5 @@ def _require(file: Path) -> None:
 
 
 def _into(folder: Path) -> str:
-    """What `models pull` must be told to fill `folder`."""
+    """The option of `models pull` that fills `folder`."""
     return "" if folder == models_folder() else f" --models {folder}"

@@ -31,8 +31,8 @@ _OPEN, _CLOSE = "<|im_start|>", "<|im_end|>"
 class Turn:
     """role: `system`, `user` or `assistant`. content: SPEECH where `recordings` are heard.
 
-    heard: how many recordings the turn holds; each SPEECH from the front stands for one, any
-    further one is text that somebody typed.
+    heard: number of recordings in the turn; the first SPEECH markers stand for them, and later ones
+    are text that the user typed.
     """
 
     role: str
@@ -119,7 +119,7 @@ class TextTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def pieces_of(self, ids: Sequence[int]) -> str:
-        """The text of `ids` as it stands, spaces kept, for showing a reply while it grows."""
+        """The text of `ids` with its spaces, to show a reply while it is written."""
         return str(
             self._tokenizer.decode(
                 list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False

@@ -73,9 +73,9 @@ class Performer:
     def push(
         self, units: Sequence[int], hidden: Tensor, *, segment_ends: bool, final: bool
     ) -> Piece:
-        """n more units with their m hidden rows (1, m, 1024); what can be given now, maybe nothing.
+        """Take n more units with their m hidden rows (1, m, 1024); return what is finished, if any.
 
-        A frame is given with the sound that it is shown to.
+        A frame is returned together with its sound.
         """
         units = list(units)
         self.model.mark("face_begin")
@@ -183,7 +183,7 @@ def stream_reply(
 ) -> Iterator[Piece]:
     """Answer `asked` piece by piece. `check` is called before every token and unit and may raise.
 
-    done: told the whole text and all units at the end. Closing the iterator stops the work.
+    done: called at the end with the whole text and all units. Closing the iterator stops the work.
     """
     request = text_request(model, asked)
     text_rule = TextRule(model.language_model, asked.sampling, model.end_ids)

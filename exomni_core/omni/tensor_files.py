@@ -18,7 +18,7 @@ from torch import Tensor
 
 from exomni_core.errors import InputError
 
-_MEND = "get the file again (exorender models check tells which are damaged)"
+_MEND = "get the file again (exorender models check lists the damaged files)"
 
 
 def weight_files(folder: Path) -> list[Path]:

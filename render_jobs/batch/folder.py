@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BatchFolder:
-    """The layout under `--out`."""
+    """The layout of a run's output folder."""
 
     root: Path
     video_ending: str = ".mp4"

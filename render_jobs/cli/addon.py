@@ -16,20 +16,33 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.group(name="addon", short_help="Build the Blender extension.")
 def addon() -> None:
-    """Build the add-on for Blender's own window."""
+    """Build the Blender extension (the add-on)."""
 
 
 @addon.command(short_help="Write the extension's zips and check them with Blender's tool.")
-@click.option("-o", "--output", type=_FOLDER, default=Path("dist"), show_default=True,
-              help="Folder for the zips.")  # fmt: skip
-@click.option("--platform", "platforms", multiple=True, metavar="NAME",
-              help="linux-x64, windows-x64, macos-arm64, macos-x64 or all  [default: this one].",
-              )  # fmt: skip
 @click.option(
-    "--cache", type=_FOLDER, help="Folder for downloaded wheels  [default: build/addon-wheels]."
+    "-o",
+    "--output",
+    type=_FOLDER,
+    default=Path("dist"),
+    show_default=True,
+    help="Folder for the zips.",
 )
-@click.option("--blender", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Check with this Blender program instead of the bpy wheel.")  # fmt: skip
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="NAME",
+    help="linux-x64, windows-x64, macos-arm64, macos-x64 or all  [default: this system]",
+)
+@click.option(
+    "--cache", type=_FOLDER, help="Folder for downloaded wheels  [default: build/addon-wheels]"
+)
+@click.option(
+    "--blender",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Check with this Blender program instead of the bpy wheel.",
+)
 @json_option
 def build(
     output: Path,
@@ -41,8 +54,8 @@ def build(
 ) -> None:
     """Write the extension's zips, one per operating system, and check them with Blender's tool.
 
-    The wheels of espeak-ng and of what recordings need come from PyPI the first time; after that
-    no network is needed. The same sources give the same bytes.
+    The first build downloads wheels (espeak-ng and the packages that read recordings) from PyPI;
+    later builds need no network. The same sources give the same bytes.
     """
     from render_jobs.addon_kit.build import PROJECT, build_addon, facts
     from render_jobs.cli.console import print_json
@@ -59,7 +72,11 @@ def build(
     for one in built:
         for note in one.notes:
             click.echo(f"Note: {one.system}: {note}", err=True)
-        verdict = f"accepted by {one.checked_by}" if one.checked_by else "not checked: no bpy here"
+        verdict = (
+            f"accepted by {one.checked_by}"
+            if one.checked_by
+            else "not checked: bpy is not installed"
+        )
         click.echo(f"wrote {one.path} ({one.size / 1e6:.1f} MB, {verdict})")
 
 

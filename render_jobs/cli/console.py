@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Events in, words for a person at a terminal out: progress, results, errors; JSON for scripts."""
+"""Events and results in, text for a terminal or JSON for a script out."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters: what a model wrote must not steer the terminal."""
+    """`text` without control characters, so that a model's text can't control the terminal."""
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def tell(facts: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
-    """What was made and how, for a person: notes on stderr, files on stdout; or all as JSON."""
+    """Print what was made: notes on stderr and files on stdout, or everything as one JSON line."""
     if as_json:
         print_json(dict(facts))
         return
@@ -65,13 +65,13 @@ def tell(facts: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 
 class ProgressLine:
-    """One line on a terminal that tells the stage, then counts frames; nothing in a pipe.
+    """One line on a terminal: first the stage, then a count of frames. A pipe gets nothing.
 
-    A text that grows is shown above it, also in a pipe.
+    Streamed text is shown above that line, also in a pipe.
     """
 
     def __init__(self, *, quiet: bool, unit: str = "frames") -> None:
-        """quiet: nothing at all. unit: what is counted."""
+        """quiet: show nothing. unit: name of the counted things."""
         self._quiet, self._unit = quiet, unit
         self._open: Literal["", "text", "line"] = ""
         self._frames = 0
@@ -83,7 +83,7 @@ class ProgressLine:
         self._end()
 
     def text(self, piece: str) -> None:
-        """So much more of a text is written."""
+        """Show the next piece of a streamed text."""
         if not self._open:
             piece = piece.lstrip()
         if piece and not self._quiet:
@@ -91,11 +91,11 @@ class ProgressLine:
             click.echo(printable(piece), nl=False, err=True)
 
     def stage(self, step: Step) -> None:
-        """What the engine is at."""
+        """Show the engine's stage."""
         self._show(f"{step.stage} {step.done:.0%}")
 
     def frames(self, count: int) -> None:
-        """So many more are done."""
+        """Add `count` to the shown number."""
         self._frames += count
         self._show(f"{self._frames} {self._unit}")
 
@@ -113,7 +113,7 @@ class ProgressLine:
 
 
 class QuietDisplay(Observer):
-    """Keeps the numbers, shows nothing."""
+    """Counts a batch run's events and shows nothing."""
 
     def __init__(self) -> None:
         """Start the clock."""
@@ -125,7 +125,7 @@ class QuietDisplay(Observer):
         self.frames_done = self.frames_total = 0
 
     def planned(self, plan: Plan, options: BatchOptions) -> None:  # noqa: ARG002
-        """Count what there is to do."""
+        """Count the rows and clips of the plan."""
         self.rows_total = len(plan.items) + len(plan.bad)
         self.again = sum(item.again for item in plan.items)
         self._to_make = {item.line for item in plan.items if item.clip_sha256 is None}
@@ -133,7 +133,7 @@ class QuietDisplay(Observer):
         self.show()
 
     def clip_done(self, item: Item, duration_s: float, frames: int) -> None:
-        """One clip more."""
+        """Count one finished clip."""
         if item.line in self._to_make:
             self.clips_done += 1
             self.speech_s += duration_s
@@ -141,20 +141,20 @@ class QuietDisplay(Observer):
         self.show()
 
     def frames(self, count: int) -> None:
-        """Some frames more."""
+        """Count rendered frames."""
         self.frames_done += count
         self.show()
 
     def row(self, row: Row) -> None:  # noqa: ARG002
-        """One row more."""
+        """Count one finished row."""
         self.rows_done += 1
         self.show()
 
     def show(self) -> None:
-        """Nothing here; a visible display draws itself."""
+        """Do nothing; visible displays redraw here."""
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Do nothing; visible displays stop here."""
 
     @property
     def elapsed_s(self) -> float:
@@ -171,14 +171,14 @@ class LineDisplay(QuietDisplay):
     """For logs and pipes: one line at the start and one per finished row, on stderr."""
 
     def planned(self, plan: Plan, options: BatchOptions) -> None:
-        """Say what there is to do, since the first row may take a while."""
+        """Print the number of prompts, because the first row may take a while."""
         super().planned(plan, options)
         todo = len(plan.todo)
         rows = "1 prompt" if self.rows_total == 1 else f"{self.rows_total} prompts"
         click.echo(f"{rows}, {todo} to make with {options.engine}", err=True)
 
     def row(self, row: Row) -> None:
-        """Say how the row ended."""
+        """Print how the row ended."""
         super().row(row)
         what = row.error if row.status == "failed" else f"{row.id}: {row.status}"
         click.echo(f"[{self.rows_done}/{self.rows_total}] {what}", err=True)
@@ -208,7 +208,7 @@ class LiveDisplay(QuietDisplay):
         self._progress.start()
 
     def show(self) -> None:
-        """Redraw the bars that have something to say."""
+        """Redraw the bars of stages that have work."""
         stages = (
             ("clips", self.clips_done, self.clips_total, f"{self.speech_s:.0f} s of speech"),
             ("frames", self.frames_done, self.frames_total, f"{self.frames_per_s:.1f} fps"),
@@ -221,7 +221,7 @@ class LiveDisplay(QuietDisplay):
             )
 
     def row(self, row: Row) -> None:
-        """A failed row is told at once, above the bars."""
+        """Print a failed row at once, above the bars."""
         super().row(row)
         if row.status == "failed":
             self._progress.console.print(f"[red]failed[/red] {_plain(row.error)}", soft_wrap=True)
@@ -232,14 +232,14 @@ class LiveDisplay(QuietDisplay):
 
 
 def make_display(*, quiet: bool) -> QuietDisplay:
-    """Bars on a terminal, lines in a log, nothing when quiet."""
+    """Choose the display: bars on a terminal, lines in a log, nothing if quiet."""
     if quiet:
         return QuietDisplay()
     return LiveDisplay() if sys.stderr.isatty() else LineDisplay()
 
 
 def summary_json(summary: Summary, options: BatchOptions, elapsed_s: float) -> dict[str, Any]:
-    """What `batch --json` prints last."""
+    """The facts that `batch --json` prints at the end."""
     return {
         "out": str(options.out),
         "done": summary.count("done"),
@@ -251,22 +251,22 @@ def summary_json(summary: Summary, options: BatchOptions, elapsed_s: float) -> d
 
 
 def print_summary(summary: Summary, options: BatchOptions, display: QuietDisplay) -> None:
-    """Where the results lie and what failed, for a person."""
+    """Print where the results are and what failed."""
     counts = [f"{summary.count(s)} {s}" for s in ("done", "skipped", "failed") if summary.count(s)]
     speed = f", {display.frames_per_s:.1f} frames/s" if summary.frames_rendered else ""
     click.echo(f"{', '.join(counts)} in {display.elapsed_s:.1f} s{speed}")
     if summary.count("skipped") and not summary.count("done"):
-        click.echo("Nothing new to make: 'skipped' rows were finished before and are unchanged.")
+        click.echo("Nothing to do: an earlier run finished the 'skipped' rows.")
     if display.again:
         click.echo(
-            f"{display.again} made anew: another prompt, engine, head or picture than in the run "
-            "before, or a file was lost."
+            f"{display.again} made again: the prompt, engine, head or picture settings changed "
+            f"since the last run, or a file was missing."
         )
     noted = [row for row in summary.rows if row.notes]
     for row in noted[:_NOTES_SHOWN]:
         click.echo(f"  note  {row.id}: {'; '.join(row.notes)}")
     if len(noted) > _NOTES_SHOWN:
-        click.echo(f"  and {len(noted) - _NOTES_SHOWN} more notes, in the manifest")
+        click.echo(f"  {len(noted) - _NOTES_SHOWN} more notes are in the manifest")
     if summary.count("failed"):
         click.echo(f"failed rows: {options.out / 'errors.jsonl'}")
     made = "videos" if options.video else "clips"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""This machine in, a list of findings out: what works, what is missing, the line that mends it."""
+"""The command `exorender doctor`: this machine in, a report out of what works and what is missing.
+
+Each finding about a missing part says which command installs it.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +17,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import click
+
 from exomni_core import __version__
 from exomni_core.errors import ExOmniError
-from render_jobs.batch.folder import installed_version
+from render_jobs.cli.options import EXISTING, HeadedCommand, json_option
 
 State = Literal["ok", "missing", "note"]
 _NEEDED: Final = (
-    "numpy", "soundfile", "soxr", "espeakng-loader", "pocketsphinx", "click", "rich",
-)  # fmt: skip
+    "numpy",
+    "soundfile",
+    "soxr",
+    "espeakng-loader",
+    "pocketsphinx",
+    "click",
+    "rich",
+)
 _RENDERING: Final = ("bpy", "ffmpeg-python", "imageio-ffmpeg")
 _OPTIONAL: Final = ("torch", "transformers", "safetensors")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One checked thing. `missing` breaks something; `note` is only worth knowing."""
+    """One checked thing. `missing`: something will not work; `note`: information only."""
 
     what: str
     state: State
     detail: str
 
 
+@click.command(cls=HeadedCommand)
+@json_option
+@click.option("--blender", type=EXISTING, help="Check rendering with this Blender program.")
+def doctor(*, as_json: bool, blender: Path | None) -> None:
+    """Check this machine and print a report."""
+    from render_jobs.cli.console import EXIT_ENVIRONMENT, print_json
+
+    findings = examine(blender)
+    if as_json:
+        print_json({"healthy": healthy(findings), "findings": [vars(f) for f in findings]})
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:7} {finding.what:22} {finding.detail}")
+    if not healthy(findings):
+        sys.exit(EXIT_ENVIRONMENT)
+
+
 def examine(blender: Path | None = None) -> list[Finding]:
-    """Check everything; takes a few seconds, because it really speaks, renders and encodes."""
+    """Check everything. This takes a few seconds, because it speaks, renders and encodes."""
     findings = [
         Finding("ex-omni for blender", "ok", __version__),
         _python(),
@@ -58,7 +86,7 @@ def examine(blender: Path | None = None) -> list[Finding]:
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
-    """Whether nothing that the main job needs is missing."""
+    """True if nothing that clips and videos need is missing."""
     return all(finding.state != "missing" for finding in findings)
 
 
@@ -67,6 +95,8 @@ def _python() -> Finding:
 
 
 def _package(name: str, *, needed: bool) -> Finding:
+    from render_jobs.batch.folder import installed_version
+
     version = installed_version(name)
     if version is not None:
         return Finding(name, "ok", version)
@@ -129,8 +159,9 @@ def _template() -> str:
 
 
 def _neural() -> list[Finding]:
-    """What the neural engine has here; without it all else works, so nothing counts as missing."""
+    """State of the neural engine. It is optional, so nothing counts as missing."""
     from exomni_core.omni.weights.store import KNOWN, is_tiny, look, models_folder
+    from render_jobs.batch.folder import installed_version
 
     findings = [_device()] if installed_version("torch") else []
     for found in (look(model, models_folder()) for model in KNOWN):
@@ -155,7 +186,7 @@ def _device() -> Finding:
             return Finding("gpu", "ok", "the neural engine uses it")
     except (ImportError, OSError) as error:
         return Finding("gpu", "note", f"PyTorch can't start ({error})")
-    return Finding("gpu", "note", "PyTorch sees none; the neural engine runs on the CPU, slowly")
+    return Finding("gpu", "note", "PyTorch finds no GPU; the neural engine runs slowly on the CPU")
 
 
 def _fonts() -> Finding:
@@ -165,10 +196,13 @@ def _fonts() -> Finding:
     lists = {
         language: subprocess.run(
             [program, f":lang={language}", "family"],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         ).stdout.splitlines()
         for language in ("en", "zh")
-    }  # fmt: skip
+    }
     if not lists["zh"]:
         return Finding(
             "fonts", "note", "no Chinese font; for Chinese captions: apt-get install fonts-noto-cjk"

@@ -14,43 +14,43 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from render_jobs.cli.options import json_option
+from render_jobs.cli.models_licence import (
+    DIRECTORY,
+    accept_option,
+    agree,
+    licence,
+    models_option,
+    models_place,
+)
+from render_jobs.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from exomni_core.omni.weights.licence import Licence
     from exomni_core.omni.weights.pull import Pulled, Step
     from exomni_core.omni.weights.receipts import FileState
     from exomni_core.omni.weights.store import KnownModel
-
-_ANSWER = "yes"
-_PATH = click.Path(path_type=Path)
-_models_option = click.option(
-    "--models", "folder", type=_PATH, metavar="DIR",
-    help="Folder of the models [default: $EXOMNI_MODELS, else the user's data folder].",
-)  # fmt: skip
-_accept_option = click.option(
-    "--accept-licence", is_flag=True, help="Record that you have read and accept the licence."
-)
 
 
 @click.group(name="models", short_help="Get, list and check the neural engine's weights.")
 def models() -> None:
     """Get, list and check the weights of the neural engine.
 
-    The models are ex-omni, glm-4-voice-decoder and glm-4-voice-tokenizer. They belong
-    to their authors and come under their licences.
+    The models are ex-omni, glm-4-voice-decoder and glm-4-voice-tokenizer. Their authors own them
+    and license them.
     """
 
 
+models.add_command(licence)
+
+
 @models.command(name="list")
-@_models_option
+@models_option
 @json_option
 def list_models(folder: Path | None, *, as_json: bool) -> None:
-    """List the models, where they are and in what state."""
+    """List the models with their folder and state."""
     from exomni_core.omni.weights.store import KNOWN, is_tiny, look, models_folder
     from render_jobs.cli.console import print_json
 
-    place = _place(folder)
+    place = models_place(folder)
     rows = [look(model, place) for model in KNOWN]
     if as_json:
         facts = [
@@ -78,23 +78,25 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
         again = "" if place == models_folder() else f" --models {place}"
         click.echo(f"\nGet what the neural engine needs: exorender models pull{again}")
     if is_tiny(place / KNOWN[0].name):
-        click.echo("\nThese are tiny random models: they run like real ones, but speak no sense.")
+        click.echo(
+            "\nThese are tiny random models: they run like real ones, but their output is noise."
+        )
     elif any(found.state == "unverified" for found in rows):
-        click.echo("\nunverified: nothing seems to be missing, but only 'pull' can tell for sure.")
+        click.echo("\nunverified: no file is missing, but only 'pull' can check the contents.")
 
 
 @models.command(short_help="Download models and check every file.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-@click.option("--revision", metavar="REV", help="Branch, tag or commit [default: the newest].")
-@_accept_option
-@_models_option
+@click.option("--revision", metavar="REV", help="Branch, tag or commit  [default: the newest]")
+@accept_option
+@models_option
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chosen: Any) -> None:
-    """Download MODELs, or all that the neural engine needs, and check every file.
+    """Download MODELs, or all models of the neural engine, and check every file.
 
-    What is there and whole stays: after a stop, the same command goes on. Ex-Omni asks you to
-    accept its licence first; scripts do so with --accept-licence.
+    Complete files are kept; repeat the command to resume. Ex-Omni asks you to accept its licence
+    first; scripts pass --accept-licence.
     """
     from exomni_core.errors import InputError
     from exomni_core.omni.weights.pull import plan_pull
@@ -104,10 +106,10 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
 
     wanted = [known_model(name) for name in names] or list(KNOWN)
     if revision and len(wanted) != 1:
-        raise InputError("name the one model that --revision is about", field="revision")
-    place = _place(folder)
+        raise InputError("--revision needs exactly one MODEL; name it", field="revision")
+    place = models_place(folder)
     for model in wanted:
-        _agree(model.licence, place, accept=chosen["accept_licence"], ask=not chosen["as_json"])
+        agree(model.licence, place, accept=chosen["accept_licence"], ask=not chosen["as_json"])
     quiet = chosen["quiet"] or chosen["as_json"]
     done = []
     try:
@@ -120,27 +122,29 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
             if not chosen["as_json"]:
                 click.echo(_pulled_text(done[-1]))
                 for name in done[-1].extra:
-                    click.echo(f"Note: {name} is no part of the release; delete it", err=True)
+                    click.echo(f"Note: {name} does not belong to the release; delete it", err=True)
     except KeyboardInterrupt:
-        click.echo("\nStopped. Whole files stay; the same command goes on from there.", err=True)
+        click.echo(
+            "\nStopped. Complete files are kept; run the same command again to resume.", err=True
+        )
         sys.exit(EXIT_INTERRUPTED)
     if chosen["as_json"]:
         print_json({"models": [_pulled_facts(one) for one in done]})
 
 
-@models.command(short_help="Check the files of models that are here.")
+@models.command(short_help="Check the files of downloaded models.")
 @click.argument("what", nargs=-1, metavar="[MODEL|FOLDER]...")
-@_models_option
+@models_option
 @json_option
 def check(what: Sequence[str], folder: Path | None, *, as_json: bool) -> None:
-    """Check each file of MODELs, or of all that are here, against what was downloaded.
+    """Check every file of the MODELs, or of all downloaded models, against its hash.
 
-    A FOLDER that was filled by other means can only be searched for missing and cut files.
+    In a FOLDER that `pull` did not fill, only missing and truncated files can be found.
     """
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
 
     reports = []
-    for target, model in _targets(what, _place(folder)):
+    for target, model in _targets(what, models_place(folder)):
         if not as_json:
             click.echo(_heading(target, model))
         states = []
@@ -158,51 +162,22 @@ def check(what: Sequence[str], folder: Path | None, *, as_json: bool) -> None:
         sys.exit(EXIT_SOME_FAILED)
 
 
-@models.command(short_help="Show a model's licence; record that you accept it.")
-@click.argument("name", default="ex-omni", metavar="[MODEL]")
-@_accept_option
-@_models_option
-@json_option
-def licence(name: str, folder: Path | None, *, accept_licence: bool, as_json: bool) -> None:
-    """Show what MODEL's licence says (by default Ex-Omni's), and record that you accept it."""
-    from exomni_core.omni.weights.licence import find_consent, licence_file
-    from exomni_core.omni.weights.store import known_model
-    from render_jobs.cli.console import print_json
-
-    model, place = known_model(name), _place(folder)
-    text_file = licence_file(place / model.name)
-    if not as_json:
-        click.echo(_summary(model.licence))
-        if text_file is not None:
-            click.echo(f"\n{text_file}:\n")
-            click.echo(text_file.read_text(encoding="utf-8", errors="replace").rstrip())
-        click.echo()
-    consent = find_consent(model.licence, place)
-    if consent is None and model.licence.needs_consent and (accept_licence or not as_json):
-        _agree(model.licence, place, accept=accept_licence, ask=not as_json, show=False, must=False)
-        consent = find_consent(model.licence, place)
-    if as_json:
-        facts: dict[str, Any] = {"model": model.name, "repo": model.repo}
-        facts |= {"page": model.licence.page, "summary": list(model.licence.points)}
-        facts["file"] = None if text_file is None else str(text_file)
-        facts["needs_consent"] = model.licence.needs_consent
-        facts["accepted"] = None if consent is None else consent.date
-        print_json(facts)
-    elif consent is not None:
-        click.echo(f"Accepted on {consent.date} ({consent.how}).")
-    elif model.licence.needs_consent:
-        click.echo("Not accepted so far. To accept it: exorender models licence --accept-licence")
-
-
-@models.command(name="make-tiny", short_help="Write a tiny random model, to try things out.")
-@click.argument("folder", type=_PATH, metavar="DIR")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="For the random weights.")  # fmt: skip
+@models.command(name="make-tiny", short_help="Write a tiny random model for tests.")
+@click.argument("folder", type=DIRECTORY, metavar="DIR")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed of the weights.",
+)
 @json_option
 def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
-    """Write tiny models with random weights into the new folder DIR, to try the engine out.
+    """Write tiny models with random weights into the new folder DIR, to test the engine.
 
-    They have every part of the real ones, need no download and no licence, and speak no sense.
+    They have every part of the real models and need no download and no licence. Their output is
+    noise.
     """
     from exomni_core.errors import EnvironmentProblem
     from exomni_core.omni.weights.store import MODELS_VARIABLE
@@ -223,7 +198,7 @@ def make_tiny(folder: Path, seed: int, *, as_json: bool) -> None:
 
 
 def size_text(size: int) -> str:
-    """Bytes for a person: 1 kB is 1000 bytes, as disks are sold."""
+    """A size in readable units; 1 kB is 1000 bytes."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
             return (
@@ -234,61 +209,8 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
-def _place(folder: Path | None) -> Path:
-    from exomni_core.omni.weights.store import models_folder
-
-    return folder.absolute() if folder else models_folder()
-
-
-def _summary(licence: Licence) -> str:
-    points = "\n".join(f"  - {point}" for point in licence.points)
-    return (
-        f"{licence.repo}: its licence in short\n\n{points}\n\n"
-        f"This is no licence text. Read the whole one at {licence.page}"
-    )
-
-
-def _agree(
-    licence: Licence, place: Path, *, accept: bool, ask: bool, show: bool = True, must: bool = True
-) -> None:
-    """Record the user's consent if it is needed and missing: by flag, or by asking on a terminal.
-
-    must: InputError if the user doesn't agree; without it, things stay as they are.
-    """
-    from exomni_core.errors import InputError
-    from exomni_core.omni.weights.licence import find_consent, record_consent
-
-    if not licence.needs_consent or find_consent(licence, place):
-        return
-    if accept:
-        record_consent(licence, place, "--accept-licence")
-        return
-    if ask and sys.stdin.isatty():
-        if show:
-            click.echo(f"{_summary(licence)}\n")
-        if _typed_yes():
-            record_consent(licence, place, f"typed {_ANSWER!r} at a terminal")
-            return
-        if must:
-            raise InputError(f"the licence of {licence.repo} was not accepted: nothing was done")
-    elif must:
-        raise InputError(
-            f"the licence of {licence.repo} must be accepted first: read it with "
-            "'exorender models licence', then run this again with --accept-licence"
-        )
-
-
-def _typed_yes() -> bool:
-    question = f'Type "{_ANSWER}" if you have read it, accept it and will keep to it'
-    try:
-        answer: str = click.prompt(question, default="no", show_default=False)
-    except click.Abort as error:  # ctrl-C, or the end of the input
-        raise KeyboardInterrupt from error
-    return answer.strip().lower() == _ANSWER
-
-
 def _show_step(step: Step) -> None:
-    words = {"check": "checking", "fetch": "fetching", "keep": "is whole"}
+    words = {"check": "checking", "fetch": "fetching", "keep": "complete"}
     if step.kind == "check" and step.file.size < 1e8:  # done at once
         return
     counter = f"[{step.number}/{step.total}]"
@@ -316,7 +238,7 @@ def _pulled_facts(done: Pulled) -> dict[str, Any]:
 
 
 def _targets(what: Sequence[str], place: Path) -> list[tuple[Path, KnownModel | None]]:
-    """The folders to check; a word that names no model is a folder of the user's."""
+    """The folders to check; a word that is not a model's name is a folder."""
     from exomni_core.errors import EnvironmentProblem, InputError
     from exomni_core.omni.weights.store import KNOWN, guess_model, known_model, look
 
@@ -363,11 +285,11 @@ def _verdict(states: Sequence[FileState], model: KnownModel | None) -> str:
     if not states:
         return "There are no files."
     if bad:
-        mend = f"; mend them with: exorender models pull {model.name}" if model else ""
+        mend = f"; repair them with: exorender models pull {model.name}" if model else ""
         return f"{bad} of {len(states)} files are missing or damaged{mend}"
     unknown = sum(state.state == "unknown" for state in states)
     if unknown:
-        return f"Nothing is missing; {unknown} of {len(states)} files can't be verified."
+        return f"No file is missing; {unknown} of {len(states)} files can't be verified."
     return f"All {len(states)} files are as they were downloaded."
 
 

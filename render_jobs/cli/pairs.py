@@ -11,89 +11,175 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from render_jobs.cli.chosen import render_settings
 from render_jobs.cli.options import (
     HeadedCommand,
     HeadedOption,
     comma_list,
+    output_folder,
     plain_render_options,
-    render_settings,
     report_options,
+    workers_option,
 )
 
 _PICTURE = ("template", "look", "render_engine", "size", "fps", "samples", "head_motion")
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 _read = functools.partial(click.option, cls=HeadedOption, heading="What raters read")
 
 
-@click.command(cls=HeadedCommand, short_help="Make a human A/B study from two runs.")
+@click.command(cls=HeadedCommand, short_help="Make a human A/B study from two or more runs.")
 @click.argument("runs", nargs=-1, required=True, type=_RUN, metavar="RUN_A RUN_B [RUN_C ...]")
-@click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the study.")
-@click.option("--n", "count", type=click.IntRange(min=1), metavar="N",
-              help="Items in each comparison, over all languages  [default: 20, or as many as "
-                   "there are].")  # fmt: skip
-@click.option("--raters", type=click.IntRange(1, 1000), default=8, show_default=True, metavar="N",
-              help="Seats; an even number balances the sides of each pair.")  # fmt: skip
-@click.option("--languages", default="", metavar="CODES",
-              help="Such as zh,en; equally many items of each  [default: all].")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="Draws the items and the orders.")  # fmt: skip
-@click.option("--audio", type=click.Choice(["shared", "own"]), default="shared", show_default=True,
-              help="shared: both faces to the target's speech; own: one after the other, each to "
-                   "its own.")  # fmt: skip
-@click.option("--stimulus", type=click.Choice(["composite", "dual"]), default="composite",
-              show_default=True, help="One video of both sides, or two videos.")  # fmt: skip
-@click.option("--target", default="", metavar="NAME",
-              help="The system that the study is about  [default: the first run].")  # fmt: skip
-@click.option("--names", default="", metavar="A,B",
-              help="What the systems are called in the results  [default: the folders' names].",
-              )  # fmt: skip
-@click.option("--all-pairs", is_flag=True, help="Compare every two systems, not only with the "
-              "target.")  # fmt: skip
-@click.option("--min-s", type=click.FloatRange(0.2), default=3.0, show_default=True, metavar="S",
-              help="Leave out what is shorter.")  # fmt: skip
-@click.option("--max-s", type=click.FloatRange(0.5), default=20.0, show_default=True, metavar="S",
-              help="Leave out what is longer.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(0, 64), default=0, metavar="N",
-              help="Processes; 0: one per core, 8 at most.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Make a study anew that has no ratings yet.")
-@_read("--title", default="", metavar="TEXT", help="Of the page.")
-@_read("--contact", default="", metavar="TEXT", help="Whom they may ask.")
-@_read("--storage", default="", metavar="TEXT",
-        help="Where and how long answers are kept, as a sentence.")  # fmt: skip
-@_read("--texts", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        metavar="FILE", help="Own protocol and consent (JSON).")  # fmt: skip
+@output_folder("Folder for the study.")
+@click.option(
+    "--n",
+    "count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Items in each comparison, over all languages  [default: 20, or all if there are fewer]",
+)
+@click.option(
+    "--raters",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Number of raters; an even number balances the sides of each pair.",
+)
+@click.option(
+    "--languages",
+    default="",
+    metavar="CODES",
+    help="Languages, such as zh,en; each gets the same number of items  [default: all]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed that selects the items and the orders.",
+)
+@click.option(
+    "--audio",
+    type=click.Choice(["shared", "own"]),
+    default="shared",
+    show_default=True,
+    help="shared: both faces play together to the target's speech; own: one face plays after the "
+    "other, each with its own speech.",
+)
+@click.option(
+    "--stimulus",
+    type=click.Choice(["composite", "dual"]),
+    default="composite",
+    show_default=True,
+    help="One video of both sides, or two videos.",
+)
+@click.option(
+    "--target",
+    default="",
+    metavar="NAME",
+    help="The system that the others are compared with  [default: the first run]",
+)
+@click.option(
+    "--names",
+    default="",
+    metavar="A,B",
+    help="Names of the systems in the results  [default: the folders' names]",
+)
+@click.option(
+    "--all-pairs",
+    is_flag=True,
+    help="Compare every system with every other, not only with the target.",
+)
+@click.option(
+    "--min-s",
+    type=click.FloatRange(0.2),
+    default=3.0,
+    show_default=True,
+    metavar="S",
+    help="Leave out shorter clips.",
+)
+@click.option(
+    "--max-s",
+    type=click.FloatRange(0.5),
+    default=20.0,
+    show_default=True,
+    metavar="S",
+    help="Leave out longer clips.",
+)
+@workers_option()
+@click.option("--force", is_flag=True, help="Overwrite the study if nobody has rated yet.")
+@_read("--title", default="", metavar="TEXT", help="Title of the page.")
+@_read(
+    "--contact",
+    default="",
+    metavar="TEXT",
+    help="Name and address for questions of raters.",
+)
+@_read(
+    "--storage",
+    default="",
+    metavar="TEXT",
+    help="One sentence: where and how long the answers are stored.",
+)
+@_read(
+    "--texts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="JSON file with your own protocol and consent texts.",
+)
 @report_options
 @plain_render_options
-def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
-    """Make a study from what two or more systems made of the same prompts.
+def pairs(runs: tuple[Path, ...], output: Path, **chosen: Any) -> None:
+    """Make a study from runs of two or more systems on the same prompts.
 
-    A RUN is a folder that exorender batch or exorender systems run made, or a folder of clips
-    (.clip) or of videos named by prompt id. The first is the target; each other is compared with
-    it. Clips without a video are rendered with the options under Picture, by default as the other
-    runs were.
+    A RUN is a folder written by `exorender batch` or `exorender systems run`, or a folder of clips
+    (.clip) or videos named by prompt id. The first run is the target; every other run is compared
+    with it. Clips without a video are rendered with the options under Picture; by default with the
+    settings of the other runs.
 
-    The result is frozen: study.json names every video by its hash, the order of every rater, the
-    protocol, the analysis and the rules of exclusion. Serve it with exorender study serve.
+    The result is frozen: study.json contains the hash of every video, the order for every rater,
+    the protocol, the analysis plan and the exclusion rules. Serve it with `exorender study serve`.
     """
     from render_jobs.cli.console import print_json
     from render_jobs.study.making.balance import balance_table
     from render_jobs.study.making.pairs import PairOptions, build_study, facts_of
 
-    given = {name: chosen[name] for name in (
-        "count", "raters", "seed", "audio", "stimulus", "target", "all_pairs", "title", "min_s",
-        "max_s", "force", "texts", "contact", "storage", "blender", "workers")}  # fmt: skip
+    given = {
+        name: chosen[name]
+        for name in (
+            "count",
+            "raters",
+            "seed",
+            "audio",
+            "stimulus",
+            "target",
+            "all_pairs",
+            "title",
+            "min_s",
+            "max_s",
+            "force",
+            "texts",
+            "contact",
+            "storage",
+            "blender",
+            "workers",
+        )
+    }
     context = click.get_current_context()
     asked = any(
         context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _PICTURE
     )
     options = PairOptions(
-        runs=runs, out=out, languages=comma_list(chosen["languages"]),
+        runs=runs,
+        out=output,
+        languages=comma_list(chosen["languages"]),
         names=comma_list(chosen["names"]),
-        settings=render_settings(chosen) if asked else None, **given,
-    )  # fmt: skip
+        settings=render_settings(chosen) if asked else None,
+        **given,
+    )
     with _Steps(quiet=chosen["quiet"] or chosen["as_json"]) as steps:
         built = build_study(options, steps.tell)
     if chosen["as_json"]:
@@ -108,15 +194,15 @@ def pairs(runs: tuple[Path, ...], out: Path, **chosen: Any) -> None:
         reasons.setdefault(one.reason, []).append(one.item)
     for reason, items in reasons.items():
         shown = ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
-        click.echo(f"left out {shown}: {reason}")
+        click.echo(f"excluded {shown}: {reason}")
     for what, much in balance_table(built.study.balance):
         click.echo(f"{what:30} {much}")
     click.echo(f"plan {built.study.plan_sha256}")
-    click.echo(f"wrote {out}; show it with: exorender study serve {out}")
+    click.echo(f"wrote {output}; serve it with: exorender study serve {output}")
 
 
 class _Steps:
-    """One line on a terminal: the step, then a count of what it has done; nothing in a pipe."""
+    """One line on a terminal: the step and a count. A pipe gets nothing."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._shown = not quiet and sys.stderr.isatty()
@@ -130,7 +216,7 @@ class _Steps:
             click.echo(err=True)
 
     def tell(self, text: str) -> None:
-        """A new step, `.` for one thing done, `+N` for N frames."""
+        """Show a new step; `.` counts one finished thing, `+N` counts N frames."""
         if text == ".":
             self._count += 1
         elif text.startswith("+"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command `exorender reply`: a question in, the model's answer out, in words and as a face."""
+"""The command `exorender reply`: a question in; the answer as text and talking head out."""
 
 from __future__ import annotations
 
@@ -10,49 +10,69 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from render_jobs.cli.chosen import engine_settings, line_prompt, video_options
 from render_jobs.cli.options import (
     EXISTING,
     NEW_FILE,
     HeadedCommand,
-    engine_settings,
-    line_prompt,
     omni_options,
     render_options,
     report_options,
     speech_options,
-    video_options,
 )
 
 if TYPE_CHECKING:
     from exomni_core.prompt import Prompt
 
 
-@click.command(cls=HeadedCommand, short_help="Let the neural engine answer a line or a recording.")
+@click.command(cls=HeadedCommand, short_help="Answer a line or a recording with the neural engine.")
 @click.argument("text", required=False)
 @click.option("-o", "--output", type=NEW_FILE, help="File to write: .mp4 or .clip.")
 @click.option("--text-only", is_flag=True, help="Print the answer; write no file.")
-@click.option("--stream", is_flag=True, help="Show the answer while it is written and spoken.")
-@click.option("--audio", type=EXISTING, help="A recording to answer, or that TEXT asks about.")
-@click.option("--system", metavar="TEXT", help="Who the model is to be, and how it is to answer.")
-@click.option("--history", type=EXISTING,
-              help='A JSON file of what was said before: [{"role": "user", "text": "Hi."}, '
-                   '{"role": "assistant", "text": ...}].')  # fmt: skip
-@click.option("--temperature", type=float, metavar="T",
-              help="0 always takes the likeliest word; higher is more varied  [default: 0.2]"
-              )  # fmt: skip
-@click.option("--top-p", type=float, metavar="P",
-              help="Draw from the likeliest words of this share, up to 1  [default: the model's]"
-              )  # fmt: skip
-@click.option("--max-tokens", type=int, metavar="N",
-              help="Longest answer, in word pieces  [default: the model's]")  # fmt: skip
+@click.option(
+    "--stream", is_flag=True, help="Show the answer while the engine writes and speaks it."
+)
+@click.option(
+    "--audio", type=EXISTING, help="Recording to answer, or recording that TEXT asks about."
+)
+@click.option(
+    "--system",
+    metavar="TEXT",
+    help="System prompt: the role of the model and the style of its answers.",
+)
+@click.option(
+    "--history",
+    type=EXISTING,
+    help='JSON file with the earlier turns: [{"role": "user", "text": "Hi."}, '
+    '{"role": "assistant", "text": ...}].',
+)
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="0 always picks the most likely word; higher values vary more  [default: 0.2]",
+)
+@click.option(
+    "--top-p",
+    type=float,
+    metavar="P",
+    help="Pick from the most likely words up to this total probability, at most 1  [default: the "
+    "model's]",
+)
+@click.option(
+    "--max-tokens",
+    type=int,
+    metavar="N",
+    help="Longest answer in tokens  [default: the model's]",
+)
 @report_options
 @speech_options("omni")
 @omni_options
 @render_options
 def reply(text: str | None, output: Path | None, **chosen: Any) -> None:
-    """Answer TEXT, a recording, or both: print the answer and write it as a talking head.
+    """Answer TEXT, a recording, or both; print the answer and write it as a talking head.
 
-    Needs the neural engine (pip install '.[omni]') and its weights (exorender models pull).
+    This needs the neural engine (pip install '.[omni]') and its weights (exorender models pull).
     """
     _check_usage(text, output, chosen)
     prompt = _question(text, chosen)
@@ -84,14 +104,14 @@ def _question(text: str | None, chosen: dict[str, Any]) -> Prompt:
 
 
 def _history(path: Path) -> Any:
-    """The file's JSON, with recordings named relative to it made absolute; checked elsewhere."""
+    """The file's JSON, unchecked, with absolute paths of recordings."""
     from exomni_core.errors import InputError
 
     try:
         messages = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is no JSON file ({error}); write a list of messages such as "
+            f"{path} is not a JSON file ({error}); write a list of messages such as "
             '[{"role": "user", "text": "..."}]',
             field="history",
         ) from error
@@ -126,12 +146,15 @@ def _answer_aloud(prompt: Prompt, output: Path, chosen: dict[str, Any]) -> None:
     options, video = engine_settings(chosen), video_options(chosen)
     with ProgressLine(quiet=chosen["quiet"] or chosen["as_json"]) as line:
         facts = make(
-            prompt, output, chosen["engine"], video,
+            prompt,
+            output,
+            chosen["engine"],
+            video,
             engine_options=options,
             progress=None if chosen["stream"] else line.stage,
             on_frames=line.frames,
             on_text=line.text if chosen["stream"] else None,
-        )  # fmt: skip
+        )
     on_screen = chosen["stream"] and not chosen["quiet"]
     if not chosen["as_json"] and not (on_screen and sys.stdout.isatty() and sys.stderr.isatty()):
         click.echo(printable(facts["text"]))

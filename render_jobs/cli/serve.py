@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command `exorender serve`: the engines as a service, for Blender here or elsewhere."""
+"""The command `exorender serve`: options in, a running engine service out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 
 from exomni_core.server.protocol import DEFAULT_PORT, new_token
 from exomni_core.storage.places import user_place
+from render_jobs.cli.chosen import engine_settings
 from render_jobs.cli.options import (
     NEW_FILE,
     HeadedCommand,
     engine_option,
-    engine_settings,
     json_option,
     omni_options,
 )
@@ -23,31 +23,65 @@ from render_jobs.cli.options import (
 _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
 
 
-@click.command(cls=HeadedCommand, short_help="Make clips for Blender, here or elsewhere.")
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
-              help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True,
-              metavar="N", help="0 takes any that is free.")  # fmt: skip
-@click.option("--allow-remote", is_flag=True,
-              help="Let other machines in; --host needs it for any address but this machine's "
-                   "own. What travels is not encrypted.")  # fmt: skip
-@click.option("--allow-host", multiple=True, metavar="NAME",
-              help="A host name that clients may use; addresses always work.")  # fmt: skip
-@click.option("--token-file", type=NEW_FILE,
-              help="The file with the token that clients need; made if it isn't there  "
-                   "[default: one in your own folder]")  # fmt: skip
-@click.option("--idle-unload", type=click.FloatRange(min=0), default=600.0, show_default=True,
-              metavar="SECONDS", help="Free the engine's memory after so long without work; "
-                                      "0: never.")  # fmt: skip
-@click.option("--idle-exit", type=click.FloatRange(min=0), default=0.0, show_default=True,
-              metavar="SECONDS", help="End after so long without a request; 0: never.")  # fmt: skip
+@click.command(
+    cls=HeadedCommand, short_help="Run the engines as a service for Blender, here or elsewhere."
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on; 0.0.0.0: all networks of this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    metavar="N",
+    help="Port to listen on; 0: any free port.",
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Allow other machines to connect; required if --host is not this machine's own address. "
+    "The traffic is not encrypted.",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Host name that clients may use; IP addresses always work.",
+)
+@click.option(
+    "--token-file",
+    type=NEW_FILE,
+    help="File with the token that clients need; created if missing  [default: a file in your own "
+    "folder]",
+)
+@click.option(
+    "--idle-unload",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Unload the engine after this many idle seconds; 0: keep it loaded.",
+)
+@click.option(
+    "--idle-exit",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop the service after this many seconds without a request; 0: never.",
+)
 @json_option
 @engine_option("embedded")
 @omni_options
 def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
-    """Make clips for Blender, here or on other machines, until Ctrl-C.
+    """Make clips for Blender, on this or other machines, until you press Ctrl-C.
 
-    Jobs name the engine that they want; --engine omni makes that one ready at once.
+    Each job names its engine. --engine omni loads the neural engine at once.
     """
     from exomni_core.http.listening import end_on_signals, start_log
     from exomni_core.server.app import EngineServer, leave
@@ -80,7 +114,7 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
 
 
 def token_from(file: Path) -> str:
-    """The token in `file`, which only its owner may read; a new one if there is no such file."""
+    """The token in `file`, which only its owner may read; a missing file is created."""
     from exomni_core.errors import InputError
 
     try:
@@ -88,11 +122,11 @@ def token_from(file: Path) -> str:
             return _write_token(file)
         if os.name == "posix" and file.stat().st_mode & 0o077:
             raise InputError(
-                f"{file} can be read by others; run: chmod 600 {file}", field="token-file"
+                f"{file} can be read by other users; run: chmod 600 {file}", field="token-file"
             )
         return file.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no plain text"
+        reason = getattr(error, "strerror", None) or "it is not plain text"
         raise InputError(
             f"{file} can't be used for the token ({reason}); name another with --token-file",
             field="token-file",
@@ -119,7 +153,7 @@ def _check_host(host: str, *, allow_remote: bool) -> None:
 
     if not allow_remote and not is_loopback(host):
         raise InputError(
-            f"{host} lets other machines in; add --allow-remote if that is meant", field="host"
+            f"{host} lets other machines connect; add --allow-remote to allow that", field="host"
         )
 
 
@@ -143,7 +177,7 @@ def _announce(url: str, token_file: Path, port: int, chosen: dict[str, Any]) -> 
     click.echo(f"Serving at {url}\nThe token is in {token_file}\nStop with Ctrl-C.")
     if chosen["allow_remote"]:
         click.echo(
-            "Note: what travels is not encrypted; over a network that you don't trust, use an SSH "
-            "tunnel.",
+            "Note: the traffic is not encrypted; use an SSH tunnel over networks that you don't "
+            "trust.",
             err=True,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands `exorender study …`: a study's page, its links, its progress and its answers."""
+"""The commands `exorender study ...`: a study folder in; its page, links and answers out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class _Study(click.Group):
     command_class = HeadedCommand
 
 
-@click.group(cls=_Study, short_help="Human A/B studies: show them to people, report.")
+@click.group(cls=_Study, short_help="Run a human A/B study and report it.")
 def study() -> None:
-    """Human A/B studies: plan them, show them to people, report what they prove.
+    """Plan a human A/B study, run it in the browser, and report it with confidence intervals.
 
-    A study's FOLDER is made by: exorender pairs.
+    `exorender pairs` makes a study's FOLDER.
     """
 
 
@@ -30,28 +30,54 @@ study.add_command(report)
 study.add_command(power)
 
 
-@study.command(short_help="Show the study to its raters, until Ctrl-C.")
+@study.command(short_help="Serve the study's page to its raters until Ctrl-C.")
 @FOLDER
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
-              help="Where to listen; 0.0.0.0 is every network of this machine.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=7768, show_default=True, metavar="N",
-              help="0 takes any that is free.")  # fmt: skip
-@click.option("--public-url", default="", metavar="URL",
-              help="What links start with, where a reverse proxy with HTTPS stands before this "
-                   "server.")  # fmt: skip
-@click.option("--admin-token", default="", metavar="TOKEN",
-              help="For the page with the progress  [default: the study's own]")  # fmt: skip
-@click.option("--join", is_flag=True,
-              help="One link for all: who opens it gets the next free seat.")  # fmt: skip
-@click.option("--prolific", "prolific_code", default="", metavar="CODE",
-              help="Raters come from Prolific; at the end, back with CODE.")  # fmt: skip
-@click.option("--completion-code", default="", metavar="CODE", help="Shown at the end.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on; 0.0.0.0: all networks of this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7768,
+    show_default=True,
+    metavar="N",
+    help="Port to listen on; 0: any free port.",
+)
+@click.option(
+    "--public-url",
+    default="",
+    metavar="URL",
+    help="Public address of this server behind a reverse proxy with HTTPS; links start with it.",
+)
+@click.option(
+    "--admin-token",
+    default="",
+    metavar="TOKEN",
+    help="Token of the progress page  [default: the study's own]",
+)
+@click.option(
+    "--join",
+    is_flag=True,
+    help="Print one link for all raters; each visitor gets the next free seat.",
+)
+@click.option(
+    "--prolific",
+    "prolific_code",
+    default="",
+    metavar="CODE",
+    help="Prolific completion code; raters are sent back to Prolific with it.",
+)
+@click.option("--completion-code", default="", metavar="CODE", help="Code to show at the end.")
 @json_option
 def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
-    """Serve the page of the study in FOLDER to its raters, until Ctrl-C.
+    """Serve the page of the study in FOLDER to its raters until you press Ctrl-C.
 
-    Every answer is on disk before the rater's browser hears of it; a stopped or killed server goes
-    on where it was when it is started again. It doesn't start when a video or the plan was changed.
+    Answers are saved before the browser gets a reply, so a killed server resumes where it stopped.
+    The server refuses to start if a video or the plan was changed.
     """
     from exomni_core.http.listening import end_on_signals, start_log
     from render_jobs.study.serving.context import ServingSettings
@@ -67,12 +93,16 @@ def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
 
 @study.command()
 @FOLDER
-@click.option("--base-url", required=True, metavar="URL",
-              help="What the links start with, such as https://lab.example.org.")  # fmt: skip
-@click.option("-o", "--output", type=NEW_FILE, help="A .csv file to write them to.")
+@click.option(
+    "--base-url",
+    required=True,
+    metavar="URL",
+    help="Address that the links start with, such as https://lab.example.org.",
+)
+@click.option("-o", "--output", type=NEW_FILE, help="The .csv file to write the links to.")
 @json_option
 def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) -> None:
-    """Print the link of every rater, one a line."""
+    """Print the link of every rater, one per line."""
     from exomni_core.storage.files import write_text
     from render_jobs.cli.console import print_json
     from render_jobs.study.serving.exporting import seats_of
@@ -91,13 +121,14 @@ def links(folder: Path, base_url: str, output: Path | None, *, as_json: bool) ->
         click.echo(links_csv(rows), nl=False)
 
 
-@study.command(short_help="Say how far the raters are.")
+@study.command(short_help="Show each rater's progress.")
 @FOLDER
-@click.option("--prolific-id", default="", metavar="ID",
-              help="Only tell how far this person of Prolific is.")  # fmt: skip
+@click.option(
+    "--prolific-id", default="", metavar="ID", help="Show only the rater with this Prolific id."
+)
 @json_option
 def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
-    """Say how far the raters are; nothing about what they answered."""
+    """Show each rater's progress, without any answers."""
     from render_jobs.cli.console import print_json, printable
     from render_jobs.study.serving.exporting import rater_of_person, status_of
 
@@ -122,14 +153,20 @@ def status(folder: Path, prolific_id: str, *, as_json: bool) -> None:
         )
 
 
-@study.command(short_help="Write ratings and all that belongs to them.")
+@study.command(short_help="Write the ratings and the study as files.")
 @FOLDER
-@click.option("-o", "--output", type=NEW_FILE, required=True, help="The folder to write to.")
-@click.option("--as", "form", type=click.Choice(["webmushra", "jspsych"]),
-              help="Instead, write the study for another program.")  # fmt: skip
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="Folder for the files.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["webmushra", "jspsych"]),
+    help="Instead, write the study in another program's format.",
+)
 @json_option
 def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> None:
-    """Write ratings.csv, assignments.csv, events.jsonl and study.json; works while it is served."""
+    """Write ratings.csv, assignments.csv, events.jsonl and study.json.
+
+    This also works while the study is being served."""
     from render_jobs.cli.console import print_json
     from render_jobs.study.exchange import export_for
     from render_jobs.study.serving.exporting import export_study
@@ -146,15 +183,20 @@ def export(folder: Path, output: Path, form: str | None, *, as_json: bool) -> No
         click.echo(f"wrote {facts['out']} ({facts['ratings']} ratings by {facts['raters']} raters)")
 
 
-@study.command("import", short_help="Results of webMUSHRA or jsPsych to ratings.")
+@study.command("import", short_help="Convert results of webMUSHRA or jsPsych to ratings.")
 @FOLDER
 @click.argument("table", type=EXISTING)
-@click.option("--from", "form", type=click.Choice(["webmushra", "jspsych"]), required=True,
-              help="The program that wrote TABLE.")  # fmt: skip
+@click.option(
+    "--from",
+    "form",
+    type=click.Choice(["webmushra", "jspsych"]),
+    required=True,
+    help="The program that wrote TABLE.",
+)
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="The .csv of ratings to write.")
 @json_option
 def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool) -> None:
-    """Turn the results TABLE of webMUSHRA or jsPsych into ratings for: study report --ratings."""
+    """Convert the results TABLE of webMUSHRA or jsPsych to ratings for `study report --ratings`."""
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
     from render_jobs.study.exchange import import_from
 
@@ -169,11 +211,11 @@ def import_(folder: Path, table: Path, form: str, output: Path, *, as_json: bool
         raise click.exceptions.Exit(EXIT_SOME_FAILED)
 
 
-@study.command(short_help="Take no more answers.")
+@study.command(short_help="Stop taking answers.")
 @FOLDER
 @json_option
 def close(folder: Path, *, as_json: bool) -> None:
-    """Take no more answers, also in a server that is running."""
+    """Stop taking answers, also in a running server."""
     from render_jobs.cli.console import print_json
     from render_jobs.study.serving.exporting import close_study
 
@@ -202,17 +244,26 @@ def _announce(server: Any, *, as_json: bool) -> None:
         )
     told = [name for name in telling_texts(shared.study) if not is_word_of_ours(name)]
     if as_json:
-        print_json({"url": base, "port": server.port, "admin": admin, "join": join,
-                    "links": dict(links), "named_systems": told})  # fmt: skip
+        print_json(
+            {
+                "url": base,
+                "port": server.port,
+                "admin": admin,
+                "join": join,
+                "links": dict(links),
+                "named_systems": told,
+            }
+        )
         return
     for name in told:
         click.echo(
-            f"Note: the consent or protocol text holds the system's name {name!r}; raters read it",
+            f"Note: the consent or protocol text contains the system's name {name!r}, and raters "
+            f"read it",
             err=True,
         )
     click.echo(f"Serving {shared.folder} (plan {shared.study.plan_sha256[:12]}) at {base}\n")
     if join:
-        click.echo(f"For newcomers\n  {join}\n")
+        click.echo(f"For new raters\n  {join}\n")
     else:
         click.echo("For the raters, one link each")
         for name, link in links:
@@ -221,7 +272,7 @@ def _announce(server: Any, *, as_json: bool) -> None:
     click.echo(f"Progress\n  {admin}\n\nStop with Ctrl-C.")
     if base.startswith("http://") and "127.0.0.1" not in base:
         click.echo(
-            "Note: what travels is not encrypted; put a reverse proxy with HTTPS before it for "
-            "raters who are not in your own network (docs/study.md).",
+            "Note: the traffic is not encrypted; for raters outside your network, put a reverse "
+            "proxy with HTTPS before this server (docs/study.md).",
             err=True,
         )

@@ -18,26 +18,43 @@ _SHARE = click.FloatRange(0, 1)
 _BAD_SHOWN: Final = 10
 
 
-@click.command(short_help="Ratings to a table one can publish.")
+@click.command(short_help="Analyse the ratings and write a report.")
 @click.argument("folder", type=_FOLDER, required=False)
-@click.option("--ratings", type=_FILE, metavar="FILE.csv",
-              help="Take the ratings from this table instead of the study's own store.",
-              )  # fmt: skip
-@click.option("--target", metavar="NAME", help="The system whose wins are counted  [default: the "
-              "plan's].")  # fmt: skip
-@click.option("-o", "--output", type=_NEW_FOLDER,
-              help="Folder for report.md, report.html and report.json.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="Of the bootstrap.")  # fmt: skip
+@click.option(
+    "--ratings",
+    type=_FILE,
+    metavar="FILE.csv",
+    help="Read the ratings from this table instead of the study's own database.",
+)
+@click.option(
+    "--target", metavar="NAME", help="The system whose wins are counted  [default: the plan's]"
+)
+@click.option(
+    "-o", "--output", type=_NEW_FOLDER, help="Folder for report.md, report.html and report.json."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed of the bootstrap.",
+)
 @json_option
 def report(
-    folder: Path | None, ratings: Path | None, target: str | None, output: Path | None,
-    seed: int, *, as_json: bool,
-) -> None:  # fmt: skip
-    """Analyse the ratings of the study FOLDER (or of a table) and say what they show.
+    folder: Path | None,
+    ratings: Path | None,
+    target: str | None,
+    output: Path | None,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Analyse the ratings of the study FOLDER or of a table.
 
-    Win, Tie, Overall and MMF as the paper has them, tests that respect raters and items, agreement,
-    side bias, ranking; every number with and without the exclusions that the plan fixed.
+    The report has Win, Tie, Overall and MMF as defined in the paper, tests that account for raters
+    and items, agreement, side bias and a ranking. It gives every number with and without the
+    exclusions of the plan.
     """
     _need_scipy()
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
@@ -76,31 +93,86 @@ def _tell(facts: dict[str, Any], target: str, files: tuple[Path, ...]) -> None:
         click.echo(f"wrote {path}")
 
 
-@click.command(short_help="How many raters and items a study needs.")
-@click.option("--raters", type=click.IntRange(2, 500), required=True, metavar="R",
-              help="People who finish.")  # fmt: skip
-@click.option("--pairs", type=click.IntRange(2, 1000), required=True, metavar="N",
-              help="Items, each rated by every rater.")  # fmt: skip
-@click.option("--p", "share", type=_SHARE, default=0.6, show_default=True, metavar="SHARE",
-              help="True share of the target's wins among answers that are no tie.")  # fmt: skip
-@click.option("--tie", type=click.FloatRange(0, 1, max_open=True), default=0.07, show_default=True,
-              metavar="SHARE", help="Share of ties.")  # fmt: skip
-@click.option("--sd-rater", type=click.FloatRange(0, 10), default=0.3, show_default=True,
-              metavar="SD", help="Spread of raters, on the logit.")  # fmt: skip
-@click.option("--sd-item", type=click.FloatRange(0, 10), default=0.8, show_default=True,
-              metavar="SD", help="Spread of items, on the logit.")  # fmt: skip
-@click.option("--runs", type=click.IntRange(100, 200_000), default=2000, show_default=True,
-              metavar="N", help="Simulated studies.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-              help="Of the simulation.")  # fmt: skip
+@click.command(short_help="Estimate how many raters and items a study needs.")
+@click.option(
+    "--raters",
+    type=click.IntRange(2, 500),
+    required=True,
+    metavar="R",
+    help="Number of raters who finish.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(2, 1000),
+    required=True,
+    metavar="N",
+    help="Number of items; every rater rates each.",
+)
+@click.option(
+    "--p",
+    "share",
+    type=_SHARE,
+    default=0.6,
+    show_default=True,
+    metavar="SHARE",
+    help="True share of the target's wins among answers other than ties.",
+)
+@click.option(
+    "--tie",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.07,
+    show_default=True,
+    metavar="SHARE",
+    help="True share of ties.",
+)
+@click.option(
+    "--sd-rater",
+    type=click.FloatRange(0, 10),
+    default=0.3,
+    show_default=True,
+    metavar="SD",
+    help="Standard deviation between raters, in logits.",
+)
+@click.option(
+    "--sd-item",
+    type=click.FloatRange(0, 10),
+    default=0.8,
+    show_default=True,
+    metavar="SD",
+    help="Standard deviation between items, in logits.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(100, 200_000),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Number of simulated studies.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed of the simulation.",
+)
 @json_option
 def power(
-    raters: int, pairs: int, share: float, tie: float, sd_rater: float, sd_item: float,
-    runs: int, seed: int, *, as_json: bool,
-) -> None:  # fmt: skip
-    """Simulate the study many times: how often would the headline test find the difference?
+    raters: int,
+    pairs: int,
+    share: float,
+    tie: float,
+    sd_rater: float,
+    sd_item: float,
+    runs: int,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Simulate the study many times and print how often the main test finds the difference.
 
-    With --p 0.5 there is none, and the answer is the rate of false positives.
+    With --p 0.5 there is no difference, and the result is the rate of false positives.
     """
     _need_scipy()
     from render_jobs.cli.console import print_json

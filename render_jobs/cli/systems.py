@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands `exorender systems …`: what can be compared, and a run folder of each, out."""
+"""The commands `exorender systems ...`: a systems.toml in, a run folder per system out."""
 
 from __future__ import annotations
 
@@ -9,35 +9,42 @@ from typing import Any
 
 import click
 
+from render_jobs.cli.chosen import render_settings
 from render_jobs.cli.options import (
     EXISTING,
     HeadedCommand,
     json_option,
+    output_folder,
     plain_render_options,
-    render_settings,
+    quiet_option,
+    workers_option,
 )
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _config = click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), default=Path("systems.toml"),
-    show_default=True, help="What systems there are; see: exorender systems example.",
-)  # fmt: skip
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("systems.toml"),
+    show_default=True,
+    help="File that lists the systems; see: exorender systems example.",
+)
 _audio_from = click.option(
-    "--audio-from", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="RUN",
-    help="Move the lips to the speech of this run, as a fair comparison of faces does.",
-)  # fmt: skip
+    "--audio-from",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="RUN",
+    help="Give every system the speech of this run, so that only the faces differ.",
+)
 
 
-@click.group(name="systems", short_help="Other face systems beside ours.")
+@click.group(name="systems", short_help="Run other face systems on the same prompts.")
 def systems() -> None:
-    """Run what can be compared: our engines, finished files, other programs, other models."""
+    """Run the systems of a comparison: our engines, finished files, programs, other models."""
 
 
 @systems.command(name="list")
 @_config
 @json_option
 def list_systems(config: Path, *, as_json: bool) -> None:
-    """List the systems of systems.toml and those built in."""
+    """List the systems of systems.toml and the built-in systems."""
     from render_jobs.cli.console import print_json
     from render_jobs.systems.config import kind_of, read_systems
 
@@ -52,18 +59,20 @@ def list_systems(config: Path, *, as_json: bool) -> None:
         click.echo(f"{row['name']:24} {row['kind']:13} {row['description']}")
 
 
-@systems.command(short_help="Print a systems.toml to start from.")
+@systems.command(short_help="Print an example systems.toml.")
 def example() -> None:
-    """Print a systems.toml to start from, with entries for EmoTalk, UniTalker and Audio2Face-3D."""
+    """Print an example systems.toml with entries for EmoTalk, UniTalker and Audio2Face-3D."""
     from render_jobs.systems.config import EXAMPLE
 
     click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
-@systems.command(short_help="What each still lacks before it can run.")
+@systems.command(short_help="Show what each system needs before it can run.")
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @_config
-@click.option("--prompts", type=EXISTING, help="Also say which of these still lack something.")
+@click.option(
+    "--prompts", type=EXISTING, help="Also show which of these prompts lack an input file."
+)
 @_audio_from
 @json_option
 def check(
@@ -74,7 +83,9 @@ def check(
     *,
     as_json: bool,
 ) -> None:
-    """Say what each system still lacks before it can run; all, or those named."""
+    """Show what each system needs before it can run.
+
+    Without NAME, all systems are checked."""
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
     from render_jobs.systems.check import check_system
     from render_jobs.systems.config import find_system, read_systems
@@ -93,32 +104,39 @@ def check(
         sys.exit(EXIT_SOME_FAILED)
 
 
-@systems.command(short_help="What a program needs to hear, as wavs and a list.")
+@systems.command(short_help="Write a system's input as wavs and a list.")
 @click.argument("name")
 @click.argument("prompts", type=EXISTING)
-@click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the wavs and the list.")
+@output_folder("Folder for the wavs and the list.")
 @_config
 @_audio_from
-@click.option("--rate", "rate_hz", type=click.IntRange(8000, 48000), default=16_000,
-              show_default=True, metavar="HZ", help="Sample rate.")  # fmt: skip
+@click.option(
+    "--rate",
+    "rate_hz",
+    type=click.IntRange(8000, 48000),
+    default=16_000,
+    show_default=True,
+    metavar="HZ",
+    help="Sample rate of the wavs.",
+)
 @json_option
 def wavs(
     name: str,
     prompts: Path,
-    out: Path,
+    output: Path,
     config: Path,
     audio_from: Path | None,
     rate_hz: int,
     *,
     as_json: bool,
 ) -> None:
-    """Write what NAME needs to hear (mono, 16 bit) and a list of the files expected from it."""
+    """Write the wavs (mono, 16 bit) for system NAME, and a list of the files expected from it."""
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
     from render_jobs.systems.check import write_batch_list
     from render_jobs.systems.config import find_system, read_systems
 
     facts = write_batch_list(
-        find_system(read_systems(config), name), prompts, audio_from, out, rate_hz
+        find_system(read_systems(config), name), prompts, audio_from, output, rate_hz
     )
     if as_json:
         print_json(facts)
@@ -130,25 +148,29 @@ def wavs(
         sys.exit(EXIT_SOME_FAILED)
 
 
-@systems.command(cls=HeadedCommand, short_help="A clip and a video of every prompt by one system.")
+@systems.command(cls=HeadedCommand, short_help="Run one system on every prompt.")
 @click.argument("name")
 @click.argument("prompts", type=EXISTING)
-@click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the run.")
+@output_folder("Folder for the run.")
 @_config
 @_audio_from
 @click.option("--no-video", is_flag=True, help="Make clips only.")
-@click.option("--overwrite", is_flag=True, help="Make everything anew.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, metavar="N",
-              help="Only the first N prompts.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(0, 64), default=0, metavar="N",
-              help="Render processes; 0: one per core, 8 at most.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Make everything again, finished rows too.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Use only the first N prompts.",
+)
+@workers_option("render processes")
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 @plain_render_options
-def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> None:
-    """Have NAME make a clip and a video of every prompt, in a folder as batch makes it.
+def run(name: str, prompts: Path, output: Path, config: Path, **chosen: Any) -> None:
+    """Run system NAME on every prompt. The output folder is laid out as `batch` lays it out.
 
-    A run that was stopped goes on where it was when the same command runs again.
+    Run the same command again to resume a stopped run; finished rows are kept.
     """
     from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
     from render_jobs.systems.config import find_system, read_systems
@@ -157,10 +179,16 @@ def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> Non
 
     system = find_system(read_systems(config), name)
     options = SystemOptions(
-        prompts=prompts, out=out, audio_from=chosen["audio_from"],
-        settings=render_settings(chosen), video=not chosen["no_video"], blender=chosen["blender"],
-        workers=chosen["workers"], overwrite=chosen["overwrite"], limit=chosen["limit"],
-    )  # fmt: skip
+        prompts=prompts,
+        out=output,
+        audio_from=chosen["audio_from"],
+        settings=render_settings(chosen),
+        video=not chosen["no_video"],
+        blender=chosen["blender"],
+        workers=chosen["workers"],
+        overwrite=chosen["overwrite"],
+        limit=chosen["limit"],
+    )
     show = not (chosen["as_json"] or chosen["quiet"])
 
     def tell(row: Any) -> None:
@@ -170,11 +198,19 @@ def run(name: str, prompts: Path, out: Path, config: Path, **chosen: Any) -> Non
             click.echo(f"{row.id} {row.status}", err=True)
 
     rows = run_system(system, options, tell if not chosen["as_json"] else None)
-    counts = {status: sum(row.status == status for row in rows)
-              for status in ("done", "skipped", "failed")}  # fmt: skip
+    counts = {
+        status: sum(row.status == status for row in rows)
+        for status in ("done", "skipped", "failed")
+    }
     if chosen["as_json"]:
-        print_json({"out": str(out), "system": name, **counts,
-                    "notes": sorted({note for row in rows for note in row.notes})})  # fmt: skip
+        print_json(
+            {
+                "out": str(output),
+                "system": name,
+                **counts,
+                "notes": sorted({note for row in rows for note in row.notes}),
+            }
+        )
     else:
         for note in sorted({note for row in rows for note in row.notes})[:10]:
             click.echo(f"Note: {note}", err=True)

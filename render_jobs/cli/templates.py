@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, json_option
+from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, json_option, quiet_option
 
 if TYPE_CHECKING:
     from templates.importing.prepare import Wishes
     from templates.importing.report import Report
 
-_unit = click.option("--unit", default="auto", show_default=True, metavar="[m|cm|mm|auto]",
-                     help="Length of one unit of the mesh, or a number of metres.")  # fmt: skip
-_blender = click.option("--blender", type=EXISTING, help="Read it with this Blender program.")
-_dest = click.option("--dest", type=NEW_FILE, metavar="FOLDER",
-                     help="Folder of templates  [default: $EXOMNI_TEMPLATES, or your own data "
-                          "folder]")  # fmt: skip
+_unit = click.option(
+    "--unit",
+    default="auto",
+    show_default=True,
+    metavar="[m|cm|mm|auto]",
+    help="Length of one unit of the mesh, by name or in metres.",
+)
+_blender = click.option("--blender", type=EXISTING, help="Read the head with this Blender program.")
+_dest = click.option(
+    "--dest",
+    type=NEW_FILE,
+    metavar="FOLDER",
+    help="Folder of templates  [default: $EXOMNI_TEMPLATES, or your own data folder]",
+)
 
 
 class _Group(click.Group):
@@ -28,12 +36,12 @@ class _Group(click.Group):
 
 
 @click.group(
-    cls=_Group, invoke_without_command=True, short_help="Heads: list, add, check, show, remove."
+    cls=_Group, invoke_without_command=True, short_help="List, add, check, show and remove heads."
 )
 @json_option
 @click.pass_context
 def templates(ctx: click.Context, *, as_json: bool) -> None:
-    """List the heads that --template can name; add your own, check and remove them."""
+    """List the heads for --template; add your own, check them and remove them."""
     if ctx.invoked_subcommand is not None:
         return
     from render_jobs.cli.console import print_json, printable
@@ -49,7 +57,7 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
     for row in rows:
         shown = f"{row['coverage']} of 52; " if row["coverage"] is not None else ""
         line = f"{row['name']:{width}}  {row['title']} ({shown}{row['licence']})"
-        click.echo(printable(line))  # a descriptor from elsewhere must not steer the terminal
+        click.echo(printable(line))  # an imported descriptor may contain control codes
     for fault in faults:
         click.echo(f"Note: {fault}", err=True)
     click.echo("A path works too: --template /path/to/head.npz, a .blend, or a template folder.")
@@ -59,32 +67,44 @@ def templates(ctx: click.Context, *, as_json: bool) -> None:
 
 @templates.command(short_help="Import your own head.")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--name", required=True, help="What --template shall call it.")
-@click.option("--licence", default="", metavar="TEXT", help="Under which terms you have it.")
-@click.option("--source", default="", metavar="TEXT", help="Where it is from.")
+@click.option("--name", required=True, help="Name to use with --template.")
+@click.option("--licence", default="", metavar="TEXT", help="Licence of the head.")
+@click.option(
+    "--source", default="", metavar="TEXT", help="Source of the head, such as a web address."
+)
 @_unit
-@click.option("--lip-ids", type=EXISTING, metavar="FILE",
-              help="The lips' vertex numbers (.npy, .json or text), for measurements.")  # fmt: skip
-@click.option("--swap-sides", is_flag=True, help="Exchange left and right.")
+@click.option(
+    "--lip-ids",
+    type=EXISTING,
+    metavar="FILE",
+    help="File with the vertex numbers of the lips (.npy, .json or text), for measurements.",
+)
+@click.option("--swap-sides", is_flag=True, help="Swap left and right.")
 @_dest
-@click.option("--force", is_flag=True,
-              help="Replace a template of this name; accept what makes results wrong.")  # fmt: skip
-@click.option("--no-sheet", is_flag=True, help="No contact sheet of all shapes.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a template of this name; accept faults that make results wrong.",
+)
+@click.option("--no-sheet", is_flag=True, help="Don't draw the contact sheet of all shapes.")
 @_blender
 @json_option
 def add(path: Path, **chosen: Any) -> None:
     """Import your own head from PATH: .npz, .glb, .gltf, .vrm, .fbx, .blend or ICT's folder.
 
-    It is checked, turned, scaled to metres and kept beside its descriptor, template.json.
+    The head is checked, rotated, scaled to metres and stored with its descriptor, template.json.
     """
     from render_jobs.cli.console import ProgressLine, print_json
     from render_jobs.heads.add import BlenderReader, add_template, draw_sheet
     from templates.importing.store import Label
 
     label = Label(
-        chosen["name"], chosen["licence"], chosen["source"],
-        dest=chosen["dest"], replace=chosen["force"],
-    )  # fmt: skip
+        chosen["name"],
+        chosen["licence"],
+        chosen["source"],
+        dest=chosen["dest"],
+        replace=chosen["force"],
+    )
     wishes = _wishes(chosen)
     with BlenderReader(chosen["blender"]) as reader:
         added = add_template(path, label, wishes, reader)
@@ -108,15 +128,20 @@ def add(path: Path, **chosen: Any) -> None:
     click.echo(f'Try it: exorender say "Hello there." --template {where} -o hello.mp4')
 
 
-@templates.command(short_help="What is in a head, and what is wrong with it.")
+@templates.command(short_help="Show a head's contents and faults.")
 @click.argument("head", metavar="NAME|PATH")
 @_unit
-@click.option("--lip-ids", type=EXISTING, metavar="FILE", help="The lips' vertex numbers.")
-@click.option("--swap-sides", is_flag=True, help="Exchange left and right.")
+@click.option(
+    "--lip-ids",
+    type=EXISTING,
+    metavar="FILE",
+    help="File with the vertex numbers of the lips (.npy, .json or text).",
+)
+@click.option("--swap-sides", is_flag=True, help="Swap left and right.")
 @_blender
 @json_option
 def check(head: str, **chosen: Any) -> None:
-    """Say what is in a template, or in a file that may become one, and what is wrong with it."""
+    """Show the contents and faults of a template, or of a file that you want to import."""
     from render_jobs.cli.console import EXIT_USAGE, print_json
     from render_jobs.heads.add import BlenderReader, check_head
 
@@ -131,7 +156,7 @@ def check(head: str, **chosen: Any) -> None:
         sys.exit(EXIT_USAGE)
 
 
-@templates.command(short_help="A picture of all shapes, sounds or looks.")
+@templates.command(short_help="Write a picture of all shapes, sounds or looks.")
 @click.argument("heads", metavar="NAME|PATH...", nargs=-1, required=True)
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write: .png or .jpg.")
 @click.option(
@@ -139,16 +164,21 @@ def check(head: str, **chosen: Any) -> None:
     type=click.Choice(["shapes", "speech", "looks"]),
     default="shapes",
     show_default=True,
-    help="All 52 shapes, sounds and expressions, or every look.",
+    help="What to draw: all 52 shapes, sounds of speech and expressions, or every look.",
 )
-@click.option("--look", default="", metavar="NAME", help="Such as clay or skin  [default: its own]")
+@click.option(
+    "--look",
+    default="",
+    metavar="NAME",
+    help="Look, such as clay or skin  [default: the head's own]",
+)
 @_blender
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def sheet(
     heads: tuple[str, ...], output: Path, *, as_json: bool, quiet: bool, **chosen: Any
 ) -> None:
-    """Draw labelled stills of a head into one picture; several heads only with --kind looks."""
+    """Draw labelled stills of a head into one picture. Only --kind looks accepts several heads."""
     from render_jobs.cli.console import ProgressLine, print_json
     from render_jobs.video import sheet as sheets
 
@@ -209,7 +239,9 @@ def _parsed_unit(text: str) -> float | None:
     except ValueError:
         metres = 0.0
     if not 1e-6 < metres < 1e3:
-        raise InputError(f"{text!r} is no unit; use m, cm, mm, auto or metres", field="unit")
+        raise InputError(
+            f"{text!r} is not a unit; use m, cm, mm, auto or a number of metres", field="unit"
+        )
     return metres
 
 

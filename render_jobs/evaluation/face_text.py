@@ -81,7 +81,7 @@ def face_markdown(result: Mapping[str, Any]) -> str:
 
 
 def caption(result: Mapping[str, Any]) -> str:
-    """What a table must say for its numbers to mean something (evaluation spec 7.5)."""
+    """What a table must say for its numbers to mean something."""
     s, c, ci = result["settings"], result["counts"], result["ci"]
     return (
         f"{c['n_scored']} of {c['n']} clips scored ({c['n_failed']} failed, {c['n_skipped_short']} "

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Answers in, the files that VoiceBench's own scripts read out; their results in, a table out.
 
-The judges are theirs: we write what `api_judge.py` and `evaluate.py` take (evaluation spec 3.3),
+The judges are theirs: we write what `api_judge.py` and `evaluate.py` take,
 run them from the user's checkout where that is asked for, and leave what they print as it is.
 """
 

@@ -143,7 +143,7 @@ def read_head(path: Path, reader: BlenderReader) -> tuple[RawHead, bool]:
     if path.is_dir():
         if not is_obj_folder(path):
             raise InputError(
-                f"{path} is no head; give an .npz, .glb, .gltf, .vrm, .fbx or .blend file, or "
+                f"{path} is not a head; give an .npz, .glb, .gltf, .vrm, .fbx or .blend file, or "
                 "ICT-FaceKit's folder with generic_neutral_mesh.obj"
             )
         return read_folder(path), False
@@ -152,7 +152,7 @@ def read_head(path: Path, reader: BlenderReader) -> tuple[RawHead, bool]:
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
-            f"{path} is no head that can be read; the kinds are {', '.join(KINDS)}, or a folder "
+            f"{path} can't be read as a head; the kinds are {', '.join(KINDS)}, or a folder "
             "of .obj files as ICT-FaceKit has it"
         )
     if path.stat().st_size > _MAX_FILE_BYTES:

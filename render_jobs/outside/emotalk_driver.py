@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wavs in, 52 coefficients at 30 per second out, by the user's own checkout of EmoTalk.
 
-Run by exorender in that checkout's Python. Built from facts (evaluation spec 2.1), not from its
+Run by exorender in that checkout's Python. Built from facts, not from its
 code: names that the facts leave open are options, with a guess as default (see docs/systems.md).
 """
 

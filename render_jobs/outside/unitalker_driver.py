@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wavs in, coefficients of the D3 (52) or D6 (51) head at 30 per second out, by UniTalker.
 
-Run by exorender in the Python of the user's own checkout. Built from facts (evaluation spec 2.2),
+Run by exorender in the Python of the user's own checkout. Built from facts,
 not from its code: only these two heads are made, so neither FLAME nor PCA files are needed. Names
 that the facts leave open are options, with a guess as default (see docs/systems.md).
 """

@@ -2,7 +2,7 @@
 """A study in, the same study for webMUSHRA or jsPsych out; their result tables in, ratings out.
 
 webMUSHRA plays sound alone, so its export names recordings that the user puts there. jsPsych shows
-our own videos. Formats as their documentation has them (evaluation spec 5.1).
+our own videos. Formats as their documentation has them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wavs in, coefficients by somebody's model out, through a driver script in its own Python.
 
-The driver gets one JSON job file and prints one JSON line per finished item (evaluation spec 2);
+The driver gets one JSON job file and prints one JSON line per finished item;
 all else that it or the model prints goes to a log. Items it has finished stay when it dies.
 """
 

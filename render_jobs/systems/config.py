@@ -77,7 +77,7 @@ class CoefficientsSystem:
     names: the columns of an array that names none (an order's name or a list). fps: overrides the
     file. audio: a pattern with {id} for the sound, relative to `folder`, where the prompts have
     none. mouth_close: one of MOUTH_CLOSE; `claire`: weights of a head whose mouthClose opens the
-    jaw as well, so that other heads need jawOpen + mouthClose (evaluation spec 1.3).
+    jaw as well, so that other heads need jawOpen + mouthClose.
     """
 
     name: str

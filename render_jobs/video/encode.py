@@ -145,7 +145,9 @@ def run_ffmpeg(command: list[str], doing: str, timeout_s: float = _TIMEOUT_S) ->
         ) from error
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise WorkerError(f"ffmpeg failed at {doing}: {lines[-1].strip() if lines else 'no word'}")
+        raise WorkerError(
+            f"ffmpeg failed at {doing}: {lines[-1].strip() if lines else 'it printed nothing'}"
+        )
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -179,7 +181,7 @@ def _read_packets(table: str, video: Path) -> VideoInfo:
         for stream, rows in spans.items()
     }
     if "video" not in ends:
-        raise WorkerError(f"{video} holds no picture")
+        raise WorkerError(f"{video} contains no picture")
     pictures = next(len(rows) for stream, rows in spans.items() if kind[stream] == "video")
     sound = ends.get("audio")
     return VideoInfo(

@@ -81,9 +81,10 @@ def render_video(
     sheet: Path | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> VideoResult:
-    """Render `clip` to `video` (whole or not at all); `key` is stored in the mp4's comment.
+    """Render `clip` to `video`, which is written completely or not at all.
 
-    work: a folder for unfinished files. on_frames: told how many more frames are drawn.
+    key: stored in the mp4's comment. work: a folder for unfinished files. on_frames: called with
+    the number of new frames.
     Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
     """
     silent, speech = work / f"{key[:16]}.silent.mp4", work / f"{key[:16]}.flac"

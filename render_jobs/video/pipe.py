@@ -126,9 +126,9 @@ ALPHA_ENDINGS: Final = (".mov", ".webm")
 
 
 class VideoPipe:
-    """`with VideoPipe(command) as pipe: buffer = pipe.take(buffer)`; at the end the file is whole.
+    """`with VideoPipe(command) as pipe: buffer = pipe.take(buffer)`; the end completes the file.
 
-    Frames are written on a thread of their own, so that drawing and encoding go on side by side.
+    A separate thread writes the frames, so that drawing and encoding run in parallel.
     """
 
     def __init__(self, command: Sequence[str], doing: str) -> None:

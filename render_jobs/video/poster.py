@@ -29,7 +29,7 @@ _FORMATS: Final = (".png", ".jpg", ".jpeg", ".webp")
 
 @dataclass(frozen=True)
 class Layout:
-    """How cells stand on the sheet. width, height: of one picture, in pixels."""
+    """Layout of the cells on a sheet. width, height: of one picture, in pixels."""
 
     width: int
     height: int

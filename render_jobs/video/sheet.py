@@ -61,7 +61,7 @@ _UPPER: Final = ("eye", "brow", "cheekSquint", "nose")  # channels that move the
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One picture of a sheet: what stands under it, the (52,) weights, the head and its look.
+    """One picture of a sheet: its caption, the (52,) weights, the head and its look.
 
     part: `upper`, `lower` or all of the `face`; cells of one part show the same window.
     """
@@ -151,7 +151,8 @@ def draw_cells(
 ) -> list[Pixels]:
     """A (height, width, 3) uint8 picture of each cell, in order; width and height are even.
 
-    on_cells: told how many more are done. Raises InputError for an unknown template or look.
+    on_cells: called with the number of new pictures. Raises InputError for an unknown template or
+    look.
     """
     for cell in cells:
         find_look(cell.look, find_template(cell.template))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Poses of a face in, pictures of them out, drawn by a render worker in a process of its own."""
+"""Poses of a face in, pictures of them out, drawn by a render worker in a separate process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class StillDrawer:
     ) -> Pixels:
         """(n, 52) weights -> (n, H, W, 3) uint8 sRGB pictures, first row on top.
 
-        on_frames: told how many more are done. Raises what the worker raises: ExOmniError.
+        on_frames: called with the number of new pictures. Raises what the worker raises:
+        ExOmniError.
         """
         poses, pictures = self.folder / "poses.npy", self.folder / "pictures.npy"
         np.save(poses, np.asarray(weights, np.float32))

@@ -68,7 +68,7 @@ def find(mesh: TemplateMesh, origin: Origin, derived: tuple[str, ...]) -> list[F
 def claire_close(mesh: TemplateMesh) -> bool:
     """Whether mouthClose opens the jaw, as in heads made for Audio2Face, instead of closing lips.
 
-    There `mouthClose` holds `jawOpen` too (evaluation spec 1.3).
+    There `mouthClose` holds `jawOpen` too.
     """
     if not mesh.shapes[CHANNEL_INDEX["jawOpen"]].any():
         return False

@@ -56,7 +56,7 @@ def read_folder(folder: Path) -> RawHead:
     neutral = _neutral_of(files)
     if neutral is None:
         raise InputError(
-            f"{folder} holds no head: it needs a {_NEUTRAL[0]}.obj and one .obj for each shape"
+            f"{folder} is not a head: it needs a {_NEUTRAL[0]}.obj and one .obj for each shape"
         )
     vertices, polygons, part, part_names = _read_obj(neutral)
     shapes = {p.stem: p for p in files if p != neutral and not _NO_SHAPES.fullmatch(p.stem.lower())}
@@ -108,7 +108,7 @@ def _objs(folder: Path) -> list[Path]:
         files = sorted(p for p in folder.glob(pattern) if p.is_file())
         if files:
             if len(files) > _MAX_FILES:
-                raise InputError(f"{folder} holds {len(files)} .obj files; that is no head")
+                raise InputError(f"{folder} holds {len(files)} .obj files, too many for a head")
             return files
     return []
 
@@ -164,7 +164,7 @@ def _corners(text: str, count: int, path: Path) -> list[int]:
     try:
         ids = [int(corner.split("/")[0]) for corner in text.split()]
     except ValueError as error:
-        raise InputError(f"{path}: a face reads {text[:60]!r}, which is no face") from error
+        raise InputError(f"{path}: a face reads {text[:60]!r}, which is not a face") from error
     ids = [i - 1 if i > 0 else count + i for i in ids]
     if len(ids) < 3 or min(ids) < 0 or max(ids) >= count:
         raise InputError(f"{path}: a face names a vertex that is not there ({text[:60]!r})")

@@ -21,7 +21,7 @@ from templates.importing.orient import UNITS
 from templates.importing.raw import Origin, RawHead, RawMesh, as_floats, check_size, join
 from templates.mesh import FloatArray, check_lists
 
-# Files with no names that are known to be in this order (evaluation spec 1.3).
+# Files with no names that are known to be in this order.
 _ALPHABETICAL: Final = ("emotalk.npz",)
 
 

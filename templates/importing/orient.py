@@ -21,7 +21,7 @@ UNITS: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # How far apart eyes are, in metres: people 0.055 to 0.072, drawn heads up to twice that.
 EYES_APART_M: Final = (0.045, 0.16)
 _EYES_APART_M: Final = 0.063  # of most people
-# Without eyes the height decides (evaluation spec 1.2).
+# Without eyes the height decides.
 HEAD_HEIGHT_M: Final = (0.15, 0.45)
 _BROW: Final = tuple(n for n in ARKIT_52 if n.startswith(("brow", "eyeBlink", "eyeWide")))
 _MOUTH: Final = tuple(n for n in ARKIT_52 if n.startswith("mouth"))
@@ -114,8 +114,8 @@ def find_unit(
     if stated is not None:
         if not force and not _fits(mesh, stated):
             raise InputError(
-                f"{where}: with a unit of {stated:g} m, {sized(stated)}; that is no head: choose "
-                "another --unit, or --force it",
+                f"{where}: with a unit of {stated:g} m, {sized(stated)}; that is not a head; "
+                "choose another --unit, or add --force",
                 field="unit",
             )
         return Unit(stated, f"{_called(stated)}, as you said: {sized(stated)}")
@@ -126,8 +126,8 @@ def find_unit(
         apart = eye_distance(mesh)
         about = f", here about {_EYES_APART_M / apart:.2g}" if apart else ""
         raise InputError(
-            f"{where}: in metres {sized(1.0)}, which is no head in metres, centimetres or "
-            f"millimetres; say --unit m, cm, mm or the metres of one unit{about}",
+            f"{where}: in metres {sized(1.0)}, which is not a head in metres, centimetres or "
+            f"millimetres; pass --unit m, cm, mm or the length of one unit in metres{about}",
             field="unit",
         )
     against = f", though the file says {_called(hint)}" if hint is not None else ""

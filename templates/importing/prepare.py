@@ -75,7 +75,7 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     )  # fmt: skip
     if report.bad and not wishes.force:
         reasons = "; ".join(finding.text for finding in report.bad)
-        raise InputError(f"{where}: {reasons}; or --force it")
+        raise InputError(f"{where}: {reasons}; or add --force")
     return Prepared(mesh, report, tuple(notes))
 
 

@@ -246,14 +246,14 @@ def refuse_not_finite(mesh: TemplateMesh, origin: Origin, where: str) -> None:
     """Raise InputError that names the first coordinates that are no numbers."""
     if bad := int((~np.isfinite(mesh.vertices)).any(axis=1).sum()):
         raise InputError(
-            f"{where}: {bad} vertices of the neutral face have coordinates that are no finite "
+            f"{where}: {bad} vertices of the neutral face have coordinates that are not finite "
             "numbers (NaN); export the mesh again"
         )
     for channel, shape in zip(ARKIT_52, mesh.shapes, strict=True):
         if bad := int((~np.isfinite(shape)).any(axis=1).sum()):
             name = origin.recipe(channel)
             raise InputError(
-                f"{where}: shape {name!r} has coordinates that are no finite numbers (NaN) at "
+                f"{where}: shape {name!r} has coordinates that are not finite numbers (NaN) at "
                 f"{bad} vertices; export that shape again"
             )
 

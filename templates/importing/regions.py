@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A head's shapes in, where its lips, eyes and brows are out: for heads that list none of it.
 
-Lips follow the geometric rule of the evaluation spec (1.2). Results so found are marked `derived`,
-because measurements with listed lips can't be compared with those.
+A geometric rule finds the lips. Its results are marked `derived`, because measurements with them
+can't be compared with measurements with listed lips.
 """
 
 from __future__ import annotations

@@ -47,11 +47,11 @@ class Label:
 def check_free(label: Label) -> None:
     """Raise InputError now if the template's folder is taken, before any work is done."""
     if label.folder.exists() and not (label.folder / DESCRIPTOR).is_file():
-        raise InputError(f"{label.folder} is there and no template; choose another --name")
+        raise InputError(f"{label.folder} exists and is not a template; choose another --name")
     if label.folder.exists() and not label.replace:
         raise InputError(
-            f"there is a template {label.name!r} already, in {label.folder}; choose another --name "
-            "or --force to replace it",
+            f"template {label.name!r} exists already in {label.folder}; choose another --name "
+            "or add --force to replace it",
             field="name",
         )
 

@@ -76,7 +76,7 @@ def test_unit_of_a_file_counts_if_it_makes_a_head(head, tmp_path):
     assert (told.metres, "as the file says" in told.how) == (0.01, True)
     wrong = orient.find_unit(orient.scale(head, 100), None, 1.0, "x")
     assert (wrong.metres, "though the file says m" in wrong.how) == (0.01, True)
-    with pytest.raises(InputError, match=r"say --unit m, cm, mm .* here about 0\.\d+"):
+    with pytest.raises(InputError, match=r"pass --unit m, cm, mm .* here about 0\.\d+"):
         orient.find_unit(orient.scale(head, 10), None, 0.01, "x")
     with pytest.raises(InputError, match="no head: choose another --unit"):
         orient.find_unit(head, 0.01, None, "x")

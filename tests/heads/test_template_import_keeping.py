@@ -99,7 +99,7 @@ def test_remove_and_force_touch_only_templates(head, library, tmp_path):
     with pytest.raises(InputError, match="no template 'photos'"):
         remove("photos")
     label = Label("photos", "", "", replace=True)
-    with pytest.raises(InputError, match="is there and no template"):
+    with pytest.raises(InputError, match="exists and is not a template"):
         keep_mesh(label, head, colours={}, derived=(), origin={"file": "x"})
     assert (library / "photos" / "a.txt").is_file()
 
@@ -148,9 +148,9 @@ def test_unusable_paths_and_lists_are_one_sentence(tmp_path, library, npz):
     (tmp_path / "lips.json").write_text('["a"]')
     for words, sentence in (
         (("add", tmp_path / "x.obj", "--name", "a"), "the kinds are .npz, .glb"),
-        (("add", tmp_path, "--name", "a"), "is no head; give"),
+        (("add", tmp_path, "--name", "a"), "is not a head; give"),
         (("add", npz, "--name", "a", "--lip-ids", tmp_path / "lips.json"), "one list of vertex"),
-        (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is no unit"),
+        (("add", npz, "--name", "a", "--unit", "ell"), "'ell' is not a unit"),
         (("check", "nobody"), "there is no template 'nobody'"),
     ):
         done = exorender(*words)

@@ -275,7 +275,7 @@ def test_unknown_template_names_the_choices(tmp_path, monkeypatch):
         find_template("hed")
     assert caught.value.field == "template"
     (tmp_path / "x.obj").write_text("v 0 0 0")
-    with pytest.raises(InputError, match="is no template"):
+    with pytest.raises(InputError, match="is not a template"):
         find_template(tmp_path / "x.obj")
 
 

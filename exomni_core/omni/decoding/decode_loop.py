@@ -2,8 +2,8 @@
 """Prompts in, ids and the hidden state behind each id out: the loop of both language models.
 
 A loop has a fixed number of rows over one cache. Prompts are admitted to free rows at any time, so
-a finished row can take the next prompt while its companions go on (continuous batching). A step
-only touches device tensors; the host looks in when it wants to know who has ended.
+a finished row can take the next prompt while other rows continue (continuous batching). A step uses
+only device tensors; the host reads them only to find out which rows have ended.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class DecodeLoop:
         return [results[number] for number in range(len(requests))]
 
     def _shorten(self, done: Sequence[int]) -> None:
-        """Look no further back than the running rows need: `done` hold nothing any more."""
+        """Limit the window to what the running rows need; the `done` rows are empty."""
         with torch.inference_mode():
             for row in done:
                 self.cache.lengths[row] = 0
@@ -243,7 +243,7 @@ class DecodeLoop:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """One more id for every row that has not ended; asks the device nothing."""
+        """Append one id to every row that has not ended, without waiting for the device."""
         self._step(self.backbone.window(self.cache))
         self.cache.longest = min(self.cache.longest + 1, self.cache.capacity - 1)
 
@@ -256,9 +256,9 @@ class DecodeLoop:
         return state.made
 
     def _choose(self, hidden: Tensor, running: Tensor) -> None:
-        """Put the next id of the `running` rows (B,) behind hidden (B, H) into the books.
+        """Record the next id of the `running` rows (B,), chosen by hidden (B, H).
 
-        Nothing of the other rows may change: they may be in the middle of their work.
+        The other rows must not change, because they may be unfinished.
         """
         state, at = self._rows, self._rows.made
         uniforms = state.uniforms[self._places, at]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A prompt in, speech units out as the release draws them, quirks included (compat="reference").
+"""A prompt in, speech units out as the release draws them, faults included (compat="reference").
 
-Spec 5.4 and 5.5, to the letter: the end is drawn again and again until it is late enough; a spare
-id appends nothing and feeds the same vector once more, so that hidden rows and units part. Where
-the release would crash or never return, this raises.
+The end is drawn again until it is late enough; a spare id appends nothing and feeds the same vector
+again, so that hidden rows and units no longer correspond. Where the release would crash or never
+return, this raises.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _draw(
         if unit != refused:
             return unit
     raise WorkerError(
-        "the release hangs here: nothing but the end is likely, and it is too early; use another "
+        "the release hangs here, because only the end is likely and it is too early; use another "
         "seed, or compat fixed"
     )
 

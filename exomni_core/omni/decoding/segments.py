@@ -18,8 +18,8 @@ from exomni_core.omni.prompting import ends_clause, ends_sentence
 class SegmentRule:
     """When to cut, in tokens.
 
-    first: that many before the first cut, at a clause. least: before any later cut, at the end of
-    a sentence. most: cut here, whatever stands there.
+    first: tokens before the first cut, at a clause. least: tokens before any later cut, at the end
+    of a sentence. most: cut here in any case.
     """
 
     first: int

@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class MelExtractor:
-    """Log-mel features as Whisper's own extractor makes them (exomni-spec 3, glm4voice-spec 8).
+    """Log-mel features as Whisper's own extractor makes them.
 
     preprocessor: a `preprocessor_config.json`; keys that it lacks are those of Whisper large v3,
     keys that don't matter here are ignored. Raises InputError(field="preprocessor") for one that
@@ -97,7 +97,6 @@ def whisper_mel(
     The recording is padded with zeros or cut to the chunk (30 s, 3000 frames, by default).
     preprocessor: the speech encoder's `preprocessor_config.json`. Raises InputError(field="audio")
     for samples that are not finite, InputError(field="preprocessor") for a bad configuration.
-    Source: exomni-spec 3.
     """
     return MelExtractor(preprocessor).chunk_features(samples, device)
 

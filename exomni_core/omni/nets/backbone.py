@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Vectors in, hidden states out: a Qwen3 body from transformers, run over a cache of ours.
 
-Both language models are Qwen3. The parameters are transformers' own; what is ours is the way
-through them: a preallocated key-value cache in which every row of a batch has its own length, so
-that prompts of different lengths decode together, a step that never asks the host anything, and
-`fuse`, which joins the products of a layer and gives them their fastest form.
+Both language models are Qwen3. The parameters are transformers' own; ours is the computation: a
+preallocated key-value cache in which every row of a batch has its own length, so that prompts of
+different lengths decode together, a step that never waits for the host, and `fuse`, which joins the
+products of a layer and gives them their fastest form.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers over (batch, time, channels) whose products run as fast as the machine allows.
+"""Layers over (batch, time, channels) with matrix products in the machine's fastest form.
 
 Everything heavy in the speech decoder is a matrix product here: a convolution over time is one over
-a sliding window, a transposed one too. On CPUs `pack` hands the weights to oneDNN once and for all,
+a sliding window, a transposed one too. On CPUs `pack` converts the weights for oneDNN once,
 which is twice as fast as PyTorch's own float32 product where that is MKL on an AMD CPU.
 Products run in the weights' type; norms, sums and what passes between layers are float32.
 """

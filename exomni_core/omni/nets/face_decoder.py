@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speech units and the generator's hidden states in, blendshape weights at 30 fps out (spec 6).
+"""Speech units and the generator's hidden states in, blendshape weights at 30 fps out.
 
 One class serves both ways. `forward` sees a whole utterance. `start` and `push` keep an explicit
-state and take a reply segment by segment, as the speech generator writes it: the frames of a
+state and take a reply one segment at a time, as the speech generator writes it: the frames of a
 segment see that segment's hidden states, as they do in the release, and, through cached keys, the
 frames before. So a reply of one segment gives the same frames either way, however it was pushed.
 """
@@ -22,7 +22,7 @@ from exomni_core.omni.config import FACE_FPS, IGNORE_ID, UNIT_RATE_HZ, FaceConfi
 from exomni_core.omni.nets.fusion import GatedFusion
 
 # A unit lasts 2.4 frames; in whole numbers, because the release's floats lose a frame here and
-# there (spec 6.1).
+# there.
 _FRAMES, _UNITS = 12, 5
 # Frames before its segment that a streamed frame looks back on, a minute: so cost and memory stay
 # the same however long it goes on.
@@ -253,7 +253,7 @@ def _frames_until(units: int) -> int:
 
 
 def stretch(features: Tensor, frames: int) -> Tensor:
-    """(B, U, D) -> (B, frames, D) by linear interpolation without corner alignment (spec 6.4)."""
+    """(B, U, D) -> (B, frames, D) by linear interpolation without corner alignment."""
     if features.shape[1] == frames:
         return features
     channels_first = features.transpose(1, 2)
@@ -273,7 +273,7 @@ def _padding_mask(units: Tensor, frames: int) -> Tensor | None:
     if len(units) == 1 and not bool((units == IGNORE_ID).any()):
         return None
     there = (units != IGNORE_ID).sum(dim=1).float()
-    valid = (there / units.shape[1] * frames).trunc().clamp(1, frames)  # (B,) spec 6.7
+    valid = (there / units.shape[1] * frames).trunc().clamp(1, frames)  # (B,)
     place = torch.arange(frames, device=units.device)
     causal = place <= place[:, None]
     return (causal & (place < valid[:, None, None]))[:, None]

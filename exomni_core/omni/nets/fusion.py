@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory and queries in, fused queries out: token-as-query gated fusion (TQGF, spec 5.3).
+"""Memory and queries in, fused queries out: token-as-query gated fusion (TQGF).
 
 The same block stands in the speech generator (text tokens ask the language model's hidden states)
 and in the face decoder (face frames ask the generator's). The memory is never updated.

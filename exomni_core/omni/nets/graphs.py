@@ -19,7 +19,7 @@ _Key = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
 def may_look(tensor: Tensor) -> bool:
-    """Whether a step may ask for values: free on the CPU, and nothing that a graph can record."""
+    """Whether a step may read values: always on the CPU, never inside a graph."""
     return tensor.device.type == "cpu"
 
 
@@ -28,7 +28,7 @@ class GraphCache:
 
     function: must not synchronise with the host, and may write only to tensors that live as long
     as this cache (such as a KV cache). The result is overwritten by the next call, whatever its
-    shapes: copy what must stay. enabled: False calls the function as it is, always.
+    shapes: copy it to keep it. enabled: False calls the function as it is, always.
     most: graphs kept; the one used least recently goes first. state: gives the tensors that the
     function changes; recording, which runs the function a few times, puts them back.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Token ids and speech features in, the next token out: the language model that answers.
 
-Qwen3 with a text head (spec 4). Speech enters as a block of vectors in the place of a marker among
-the token ids (spec 3, splice). For every token the hidden state that chose it is kept: the speech
+Qwen3 with a text head. Speech enters as a block of vectors in the place of a marker among
+the token ids. For every token the hidden state that chose it is kept: the speech
 generator speaks from those.
 """
 
@@ -133,7 +133,7 @@ def splice_batch(
     padding_side: str = "right",
     most: int | None = None,
 ) -> Batch:
-    """Rows of ids (B, n) with speech blocks, in the release's way, for training (spec 3, splice).
+    """Rows of ids (B, n) with speech blocks, in the release's way, for training.
 
     Positions with mask 0 are dropped first. Blocks are taken in row order; a row without a marker
     still uses one up. Labels at speech are IGNORE_ID. Rows longer than `most` lose their end.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A part with its weights in -> the same part in its fastest form, once and for all.
+"""A part with its weights in, the same part in its fastest form out.
 
 On CPUs all linear layers hand their weights to oneDNN: a product with one row, which is what a
 decode step is made of, then runs at the memory's speed, twice as fast as PyTorch's own in float32

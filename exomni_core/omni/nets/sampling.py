@@ -17,7 +17,7 @@ from torch import Tensor
 
 from exomni_core.omni.nets.graphs import may_look
 
-# The release's sampler for speech units (spec 5.5).
+# The release's sampler for speech units.
 NUCLEUS: Final = 0.8
 MOST_CANDIDATES: Final = 25
 RECENT_UNITS: Final = 10

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Log-mel features in, what the recording sounds like out: Whisper's encoder, from transformers."""
+"""Log-mel features in, speech features out: Whisper's encoder, from transformers."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class SpeechEncoder(nn.Module):
 
 
 def encoded_length(mel_frames: int | Tensor) -> Any:
-    """Mel frames -> encoder frames (spec 3, lengths)."""
+    """Mel frames -> encoder frames."""
     half = (mel_frames + 1) // 2
     return half.clamp(min=1) if isinstance(half, torch.Tensor) else max(1, half)

@@ -81,10 +81,10 @@ class SpeechGenerator(nn.Module):
 
 @dataclass(frozen=True)
 class UnitRule:
-    """How the decode loop chooses units (spec 5.4 and 5.5, mended).
+    """How the decode loop chooses units.
 
-    The two spare ids never come. The end can't come before `least` units, where the release draws
-    again and again, for ever if nothing else is likely. greedy: the likeliest instead of a draw.
+    The two spare ids never come. The end can't come before `least` units; the release draws again
+    instead, endlessly if nothing else is likely. greedy: the most likely unit instead of a draw.
     """
 
     generator: SpeechGenerator
@@ -120,5 +120,5 @@ class UnitRule:
 
 
 def unit_limits(tokens: int) -> tuple[int, int]:
-    """Fewest and most units for that many text tokens (spec 5.4)."""
+    """Fewest and most units for that many text tokens."""
     return MIN_UNITS_PER_TOKEN * tokens, MAX_UNITS_PER_TOKEN * tokens

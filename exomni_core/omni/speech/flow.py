@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speech units in -> a mel spectrogram out, by conditional flow matching (spec 2 to 5).
+"""Speech units in -> a mel spectrogram out, by conditional flow matching.
 
 Noise becomes a mel in ten Euler steps; each asks the estimator twice, with and without what the mel
 should say, and goes further along the difference. Both answers are one batch.
@@ -50,9 +50,9 @@ class FlowConfig:
     def from_state_dict(
         cls, shapes: Mapping[str, Sequence[int]], *, heads: int | None = None
     ) -> FlowConfig:
-        """The sizes behind the tensors' shapes; KeyError if a tensor that tells one is missing.
+        """The sizes behind the tensors' shapes; KeyError if one is missing.
 
-        heads: of the estimator, which no shape tells; by default 64 wide each where that divides
+        heads: of the estimator, which no shape defines; by default 64 wide each where that divides
         their joint width, else 16.
         """
         vocab, inputs = shapes["input_embedding.weight"]
@@ -238,7 +238,7 @@ class Flow(nn.Module):
 
 
 def time_grid(steps: int = STEPS) -> tuple[list[float], list[float]]:
-    """The times of all Euler steps and how long each lasts, in float32's arithmetic (spec 4.1)."""
+    """The times of all Euler steps and how long each lasts, in float32's arithmetic."""
     tau = 1 - torch.cos(torch.linspace(0, 1, steps + 1) * 0.5 * math.pi)
     now, lasts = tau[0], tau[1] - tau[0]
     times, lengths = [], []

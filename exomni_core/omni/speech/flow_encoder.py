@@ -2,7 +2,7 @@
 """Embedded speech units in -> one vector per mel frame out: encoder, then length regulator.
 
 The encoder is a conformer without convolutions whose attention sees whole blocks of ten units, its
-own and all before it (spec 3). The regulator stretches 12.5 units a second to mel frames (spec 2).
+own and all before it. The regulator stretches 12.5 units a second to mel frames.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EncoderConfig:
 
 
 def frames_of(units: int) -> int:
-    """Mel frames that `units` units last: 441 / 64 a unit, rounded down in float32 (spec 2.4)."""
+    """Mel frames that `units` units last: 441 / 64 a unit, rounded down in float32."""
     seconds = torch.tensor(float(units)) / UNIT_RATE_HZ
     return int(seconds * MEL_SAMPLE_RATE_HZ / MEL_HOP)
 

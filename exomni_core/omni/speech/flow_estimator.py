@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A noisy mel, what it should say and the time in -> its velocity out: the flow's UNet (spec 5).
+"""A noisy mel, what it should say and the time in -> its velocity out: the flow's UNet.
 
 Runs over (batch, time, channels). What depends on neither the mel nor the step (the share of all
 other inputs in the first layers) and what depends on the step alone (the time's vectors) is made

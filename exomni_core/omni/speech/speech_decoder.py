@@ -36,8 +36,8 @@ _MEND: Final = "get the speech decoder's files again (flow.pt, hift.pt)"
 class SpeechDecoder(nn.Module):
     """Flow and vocoder, always without dropout; the host's random numbers stay as they are.
 
-    compat: "fixed" mends the release's streaming (spec 10, Q1 to Q8) and draws noise by place in
-    the utterance; "reference" repeats the release to the letter, seed 42 and growing cost included.
+    compat: "fixed" corrects the release's streaming and draws noise by its place in the utterance;
+    "reference" repeats the release exactly, with its seed 42 and its growing cost.
     Units below 0 count as 0, as in the release.
     """
 
@@ -87,7 +87,7 @@ class SpeechDecoder(nn.Module):
     def decode_many(
         self, rows: Sequence[Units], seeds: Sequence[int] | None = None, *, at_once: int = 0
     ) -> list[Tensor]:
-        """What `decode` gives for each row (to rounding), with several rows in one batch.
+        """The result of `decode` for each row (up to rounding), with several rows in one batch.
 
         seeds: one for each row, 0 by default. at_once: rows in a batch; 0 for what suits the
         device: 1 on CPUs, which gain nothing, 8 on CUDA.
@@ -121,12 +121,12 @@ class SpeechDecoder(nn.Module):
 
     @torch.inference_mode()
     def push(self, state: DecoderState, units: Units, *, final: bool) -> Tensor:
-        """Take more units; give the samples (n,) float32 on the CPU that are certain now, maybe 0.
+        """Take more units; return the finished samples, (n,) float32 on the CPU, n >= 0.
 
-        final: no more will come. The samples of all calls joined are `decode`'s in number. How the
+        final: no more will come. All calls together return as many samples as `decode`. How the
         units are split over calls changes nothing: they are worked on in blocks of 10, 25, 50, 50
-        and so on. In "reference" each call is a block, and a last call without units gives nothing
-        (quirk Q8). ValueError after the last call.
+        and so on. In "reference" each call is a block, and a last call without units gives
+        nothing. ValueError after the last call.
         """
         if state.ended:
             raise ValueError("this utterance has ended; start another")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A seed in -> the random numbers that the speech decoder starts from.
 
-A bank knows the numbers of every mel frame and of every sample by their place in the utterance, so
-a stream draws the same ones as the whole, and a longer utterance begins as a shorter one does.
+A bank computes the numbers of every mel frame and sample from their place in the utterance. So a
+stream gets the same numbers as the whole, and a longer utterance begins like a shorter one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ ReferenceNoise = Callable[[int], CallNoise]
 class DrawnNoise:
     """What the release draws in each call: a generator seeded with 42, in the release's order.
 
-    On the CPU, from a generator of our own; the release seeds PyTorch's (quirk Q2).
+    On the CPU, from a generator of our own; the release seeds PyTorch's.
     """
 
     def __init__(self, mel: int, harmonics: int) -> None:

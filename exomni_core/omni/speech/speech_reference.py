@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blocks of speech units in -> their mel and wave, as the release streams them, quirks included.
+"""Blocks of speech units in -> their mel and wave, as the release streams them, faults included.
 
-Each call runs the flow over all units so far. Its quirks are kept: a cross-fade that gains, a mel
-prompt that drifts against its units, a phase that starts anew (spec 7.2; Q3, Q4, Q5, Q8).
+Each call runs the flow over all units so far. Its faults are kept: a cross-fade that adds gain, a
+mel prompt that drifts against its units, a phase that restarts.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def reference_block(
 
 
 def faded(before: Tensor, after: Tensor) -> Tensor:
-    """The release's cross-fade: halves of a symmetric Hamming window, which add up to 1.06 (Q3)."""
+    """The release's cross-fade: halves of a symmetric Hamming window, which add up to 1.06."""
     count = before.shape[2]
     window = torch.hamming_window(2 * count, periodic=False, dtype=torch.float64)
     rise, fall = window.to(after.device).chunk(2)

@@ -3,7 +3,7 @@
 
 Units are collected into blocks of a fixed schedule. The flow sees each block behind a window of the
 units before it, together with the very mel frames that these became; the last frames of a block are
-held back and blended with what the next block makes of them (spec 7, without its quirks Q3 to Q5).
+held back and blended with what the next block makes of them.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class StreamState:
 
     @property
     def waiting(self) -> int:
-        """Units that no block holds yet."""
+        """Units that are in no block yet."""
         return self.first + len(self.units) - self.seen
 
     @property
     def next_block(self) -> int:
-        """Units that the next block wants."""
+        """Number of units that the next block needs."""
         return self.schedule[min(self.blocks, len(self.schedule) - 1)]
 
 

@@ -2,7 +2,7 @@
 """Recordings in -> speech units out, 12.5 a second: the Whisper-VQ encoder of GLM-4-Voice.
 
 The way: 30 s segments, log-mel, two causal convolutions, block-causal transformer layers, pooling
-by four, the nearest code (glm4voice-spec 8). These are the units that the speech decoder speaks.
+by four, the nearest code. These are the units that the speech decoder speaks.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Layer(nn.Module):
 
 
 class SpeechTokenizer(nn.Module):
-    """The encoder and its code book; state-dict names as in the checkpoint (glm4voice-spec 9.3).
+    """The encoder and its code book; state-dict names as in the checkpoint.
 
     Make one with `load` (a folder) or `from_tensors` (tensors by name). preprocessor: a
     `preprocessor_config.json`, by default Whisper large v3's with the config's mel bins.
@@ -317,7 +317,7 @@ def _padding_bias(frames: Sequence[int], x: Tensor) -> Tensor | None:
 
 
 def _is_ignored(name: str, layers: int) -> bool:
-    """Leftovers of training, and what lies behind the quantiser."""
+    """Tensors of training, and of layers after the quantiser."""
     layer = re.match(r"layers\.(\d+)\.", name)
     return bool(_IGNORED.match(name)) or (layer is not None and int(layer[1]) >= layers)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A mel spectrogram in -> a waveform at 22,050 Hz out: the HiFT vocoder, whole or piece by piece.
 
-Convolutions shape the spectrum of a harmonic source (spec 6). They see `reach` mel frames to either
-side, so a mel that arrives in pieces becomes, piece by piece, the wave that it would become whole.
+Convolutions shape the spectrum of a harmonic source. They see `reach` mel frames to either
+side, so a mel in pieces gives, piece by piece, the same wave as the whole mel.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class VocoderConfig:
 
     @classmethod
     def from_state_dict(cls, shapes: Mapping[str, Sequence[int]]) -> VocoderConfig:
-        """The sizes behind the tensors' shapes; KeyError if a tensor that tells one is missing."""
+        """The sizes behind the tensors' shapes; KeyError if such a tensor is missing."""
 
         def kernels(names: str) -> tuple[int, ...]:
             found: list[int] = []
@@ -89,7 +89,7 @@ class VocoderConfig:
 
 @dataclass
 class VocoderState:
-    """What must be known of the sound so far to go on with it.
+    """The state of a sound that is made in pieces.
 
     mel: (1, mel, n) the last frames, of which `first` is the number of the first. source: (1, 1, N)
     the raw sound from frame `first` on. done: frames whose samples are out.
@@ -174,7 +174,7 @@ class Vocoder(nn.Module):
     def fuse_weight_norm(self) -> None:
         """Turn each pair of direction and length into the weight itself; no state dict fits then.
 
-        Pitch and source become float32 whatever they were.
+        Pitch and source become float32.
         """
         for layer in self.modules():
             if isinstance(layer, NormConv):
@@ -286,7 +286,7 @@ class Vocoder(nn.Module):
 
     @torch.inference_mode()
     def push(self, state: VocoderState, mel: Tensor, *, final: bool) -> Tensor:
-        """Take the next frames (1, mel, n); give all samples (1, m) that are certain now.
+        """Take the next frames (1, mel, n); return all finished samples (1, m).
 
         Without `final` the last reach + 5 frames wait for what comes after them. All samples joined
         are, to rounding, those of the whole mel at once.
@@ -307,7 +307,7 @@ class Vocoder(nn.Module):
         return torch.cat(waves, 1)
 
     def _piece(self, state: VocoderState, stop: int, end: int) -> Tensor:
-        """The samples of the frames before `stop` that aren't out yet."""
+        """The samples of the frames before `stop` that were not returned yet."""
         hop = self.config.hop
         left, right = max(state.done - self.reach, 0), min(stop + self.reach, end)
         shown = slice(left - state.first, right - state.first)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mel in -> the pitch and the raw sound that the vocoder shapes; and its spectrum (spec 6).
+"""A mel in -> the pitch and the raw sound that the vocoder shapes; and its spectrum.
 
 The raw sound is nine sines at multiples of the pitch plus noise. Pitch and phase are always float32
 or better, whatever the type of the vocoder's weights: a phase adds up every error of the pitch.
@@ -50,7 +50,7 @@ class NormConv(nn.Module):
         self.weight_v = nn.Parameter(torch.empty(shape), requires_grad=False)
 
     def fuse(self) -> None:
-        """Replace the pair by the weight itself, in the order that the convolution wants."""
+        """Replace the pair by the weight itself, in the order that the convolution needs."""
         if "weight" not in self._parameters:
             weight = self._fused()
             del self.weight_g, self.weight_v
@@ -137,7 +137,7 @@ class HarmonicSource(nn.Module):
         """hz: (1, T). noise: (1, H, hop * T) standard normal. Also gives the state behind it.
 
         "reference" rounds the sum of all cycles to float32 before it takes the fraction, as the
-        original does; that blurs the phase the more, the longer the sound.
+        original does; the error of the phase grows with the length of the sound.
         """
         hz = hz.repeat_interleave(self.hop, 1).unsqueeze(1)  # (1, 1, N)
         number = torch.arange(1, self.harmonics + 1, device=hz.device).view(1, -1, 1)

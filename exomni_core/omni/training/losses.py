@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Predictions and targets in, training losses out (spec 7): face weights and speech units."""
+"""Predictions and targets in, training losses out: face weights and speech units."""
 
 from __future__ import annotations
 

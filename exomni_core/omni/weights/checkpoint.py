@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A published checkpoint folder in, modules with its weights out: each tensor read once.
 
-Spec 2: sharded safetensors, in which the parts beside the language model stand under one of three
-prefixes. Modules are built without memory, and every tensor goes from the mapped file straight to
-its device and dtype, so the peak is the weights and one tensor. Whatever is missing, unexpected or
-of another shape stops the load with its name.
+The files are sharded safetensors; the parts other than the language model have one of three
+prefixes. Modules are built without memory, and every tensor goes from the mapped file directly to
+its device and dtype, so the peak is the weights plus one tensor. Missing, unexpected or misshapen
+tensors stop the load with their names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAPPED_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a tensor lies and what shape it has."""
+    """The file and the shape of a tensor."""
 
     file: Path
     name: str

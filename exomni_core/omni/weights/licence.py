@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A model's name in -> what its licence says in short, and whether the user agreed to it.
 
-Our own licence covers our code alone. Weights stay under the licence of those who made them, so
-the user agrees once, on record, and each clip made with the weights carries a note of it.
+Our own licence covers only our code. The weights have their authors' licence. The user's consent is
+recorded once, and each clip made with the weights carries a note of it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Consent:
-    """That the user agreed: to which summary, when (UTC, ISO 8601) and how."""
+    """The user's consent: to which summary, when (UTC, ISO 8601) and how."""
 
     summary_sha256: str
     date: str
@@ -52,7 +52,7 @@ class Consent:
 
 
 _AUTHORS: Final = (
-    "The weights stay under their authors' licence, whatever the licence of this program."
+    "The weights have their authors' licence, independent of the licence of this program."
 )
 EX_OMNI: Final = Licence(
     repo="Tencent/Ex-Omni",
@@ -69,12 +69,12 @@ EX_OMNI: Final = Licence(
 
 
 def authors_licence(repo: str) -> Licence:
-    """For a release of whose licence we state nothing but where it is."""
+    """For a release whose licence we only link to."""
     return Licence(repo, "their authors' licence", (_AUTHORS,), needs_consent=False)
 
 
 def record_consent(licence: Licence, models: Path, how: str) -> Consent:
-    """Write down in the `models` folder that the user agreed now; raises InputError."""
+    """Record in the `models` folder that the user agrees now; raises InputError."""
     consent = Consent(licence.summary_sha256, utc_now(), how)
     known = _read(models / CONSENTS)
     known[licence.repo] = asdict(consent)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A checkpoint and its sizes in, the parts of the model out, each loaded when it is first needed.
+"""A checkpoint and its sizes in, the parts of the model out, each loaded when first needed.
 
-Which tensors belong to which part, what they are called there and here, and which are leftovers
-that nobody needs (spec 2.4).
+A table names each part's tensors, their names in the checkpoint and here, and unused leftovers.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from exomni_core.omni.weights.checkpoint import Checkpoint, Stored
 
 @dataclass(frozen=True)
 class PartSpec:
-    """Where a part lies.
+    """The place of a part in a checkpoint.
 
-    prefix: of its keys. names: pairs of beginnings, ours and the checkpoint's. leftover: a pattern
-    of keys that nobody needs.
+    prefix: of its keys. names: pairs of name prefixes, ours and the checkpoint's. leftover: a
+    pattern of unused keys.
     """
 
     prefix: str
@@ -135,7 +134,7 @@ class PartLoader:
     def open(
         cls, folder: Path | str, *, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> PartLoader:
-        """The loader of the checkpoint in `folder`, with the sizes that stand there."""
+        """The loader of the checkpoint in `folder`, with the sizes from its config.json."""
         folder = Path(folder)
         return cls(folder, read_config(folder), device=torch.device(device), dtype=dtype)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A model's name in -> its files on this machine, each with the hash that the hub states.
 
-What is there and whole is not fetched again, and a stopped pull goes on at the byte where it was.
+Complete files are not downloaded again, and a stopped pull resumes at the same byte.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pull will make whole: the wanted files of one revision, in `folder`."""
+    """The files of one revision that a pull will complete in `folder`."""
 
     model: KnownModel
     folder: Path
@@ -79,9 +79,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did: names of files that were fetched and that were whole before.
+    """The result of a pull: names of downloaded files and of files that were complete before.
 
-    extra: weights in the folder that are no part of the release; loaders would take them as such.
+    extra: other weights in the folder; loaders would read them too.
     """
 
     plan: Plan
@@ -125,11 +125,11 @@ def plan_pull(
 def pull(
     plan: Plan, report: Callable[[Step], None] = lambda _: None, *, bars: bool = False
 ) -> Pulled:
-    """Make all files of `plan` whole, then write the receipt.
+    """Complete all files of `plan`, then write the receipt.
 
-    report: told each step. bars: draw progress bars of large files on a terminal. Raises
+    report: called at each step. bars: draw progress bars of large files on a terminal. Raises
     EnvironmentProblem for a hub that can't be reached or sends something else than it states; what
-    was fetched stays, to the byte, and the next pull goes on from there.
+    was downloaded stays, and the next pull resumes there.
     """
     with _alone_in(plan):
         done = _make_whole(plan, report, bars=bars)
@@ -208,7 +208,7 @@ def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
 
 @contextmanager
 def _alone_in(plan: Plan) -> Iterator[None]:
-    """Keep other pulls out of the folder; EnvironmentProblem if one is at work there."""
+    """Lock the folder; EnvironmentProblem if another pull is running there."""
     lock = _hub().utils.WeakFileLock(plan.folder / PARTIAL / "lock", timeout=0.2)
     with _hub_errors(plan.model, plan.folder):
         (plan.folder / PARTIAL).mkdir(parents=True, exist_ok=True)
@@ -217,13 +217,13 @@ def _alone_in(plan: Plan) -> Iterator[None]:
             stack.enter_context(lock)
         except TimeoutError as error:
             raise EnvironmentProblem(
-                f"another pull is at work in {plan.folder}; wait for it to end"
+                f"another pull is running in {plan.folder}; wait for it to end"
             ) from error
         yield
 
 
 def git_sha1(path: Path) -> str:
-    """The name that git gives to a file's contents; for small files, of which the hub tells it."""
+    """Git's hash of a file's contents, which the hub states for small files."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
 
@@ -237,7 +237,7 @@ def _remote_file(entry: Any) -> RemoteFile:
     size, sha256 = (lfs.size, lfs.sha256) if lfs else (entry.size, None)
     if size is None or not (sha256 or entry.blob_id):
         raise EnvironmentProblem(
-            f"the hub tells no size or no hash of {entry.rfilename}, so it can't be checked; "
+            f"the hub states no size or no hash of {entry.rfilename}, so it can't be checked; "
             "unset HF_ENDPOINT to use the real hub"
         )
     return RemoteFile(entry.rfilename, int(size), sha256, entry.blob_id)
@@ -289,7 +289,7 @@ def _hub_errors(model: KnownModel, folder: Path) -> Iterator[None]:
     # Releases of the hub's client differ in their network library; its errors have no base in ours.
     libraries = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     network = tuple(library.HTTPError for library in libraries if library is not None)
-    go_on = "then run the same command again, which goes on from here"
+    go_on = "then run the same command again to resume"
     try:
         yield
     except errors.OfflineModeIsEnabled as error:

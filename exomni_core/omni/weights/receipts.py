@@ -41,7 +41,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class FileState:
-    """One file of a model. unknown: it looks well, but nothing tells what it should hold."""
+    """One file of a model. unknown: it looks complete, but there is no hash to compare with."""
 
     name: str
     state: State
@@ -50,12 +50,12 @@ class FileState:
 
     @property
     def is_bad(self) -> bool:
-        """Whether the model can't be used for it."""
+        """True if the model can't be used because of this file."""
         return self.state in ("missing", "damaged")
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """All files of a model by name, also those in folders; hidden ones and the receipt aside."""
+    """All files of a model by name, also those in folders; without hidden files and the receipt."""
     if not folder.is_dir():
         return {}
     found = {}
@@ -137,7 +137,7 @@ def _against_receipt(name: str, path: Path | None, size: int, sha256: str | None
 
 
 def _defect(path: Path) -> str | None:
-    """What is visibly wrong with a file, if anything."""
+    """The visible fault of a file, or an empty text."""
     try:
         if path.stat().st_size == 0:
             return "is empty"
@@ -155,7 +155,7 @@ def _defect(path: Path) -> str | None:
 
 
 def _safetensors_defect(path: Path) -> str | None:
-    """Compare the length that the header promises with the file's: tells every cut."""
+    """Compare the length stated in the header with the file's; detects every truncation."""
     with open(path, "rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         text = handle.read(length) if length <= _MOST_HEADER else b""
@@ -170,7 +170,7 @@ def _safetensors_defect(path: Path) -> str | None:
 
 
 def _pytorch_defect(path: Path) -> str | None:
-    """A zip whose end is there, or the old format, of which nothing can be told."""
+    """Check the end of a zip; the old format can't be checked."""
     with open(path, "rb") as handle:
         start = handle.read(2)
     is_zip = start == b"PK"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The neural engine's models by name -> where they lie on this machine and whether they are whole.
+"""Names of the neural engine's models in; their folders on this machine and their states out.
 
 A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` and
-`glm-4-voice-tokenizer`. Nothing here needs the network, nor the packages that run a model.
+`glm-4-voice-tokenizer`. This needs neither the network nor the packages that run a model.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Found:
 
 
 def models_folder(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> Path:
-    """Where models lie: $EXOMNI_MODELS, else `exomni/models` in the user's folder for data."""
+    """The folder of the models: $EXOMNI_MODELS, else `exomni/models` in the user's data folder."""
     if chosen := environment.get(MODELS_VARIABLE):
         return Path(chosen).expanduser().absolute()
     return user_place("data", environment, system) / "models"
@@ -115,7 +115,7 @@ def known_model(name: str) -> KnownModel:
 
 
 def guess_model(folder: Path) -> KnownModel | None:
-    """Which model lies in a folder, told by its receipt or its files; None if no known one does."""
+    """The model in a folder, recognised by its receipt or its files; None for an unknown one."""
     receipt = read_receipt(folder)
     for model in KNOWN:
         if receipt and receipt.repo == model.repo:
@@ -129,7 +129,7 @@ def guess_model(folder: Path) -> KnownModel | None:
 
 
 def look(model: KnownModel, models: Path) -> Found:
-    """How things stand with `model` in the folder `models`; quick, because it hashes nothing."""
+    """The state of `model` in the folder `models`; quick, because it computes no hashes."""
     folder = models / model.name
     files = files_in(folder)
     if not files:

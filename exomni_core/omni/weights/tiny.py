@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder in, a tiny random model in the exact published layout out: for tests and demos.
 
-It babbles: the words, the sound and the face mean nothing, but every file, tensor name and shape
-rule is the published model's. The generator's widths are fixed by the format, so "tiny" is still
-some 160 MB.
+Its output is noise, but every file, tensor name and shape rule is the published model's. The format
+fixes the generator's widths, so "tiny" is still about 160 MB.
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def _write_checkpoint(
 
 
 def random_tensors(module: nn.Module, seed: str) -> dict[str, Tensor]:
-    """Random values for the parameters of a module from `build`, of a size that keeps it calm."""
+    """Random values for the parameters of a module from `build`, small enough to stay stable."""
     found = {}
     for name, empty in module.named_parameters():
         generator = torch.Generator().manual_seed(mixed_seed(0, f"{seed}|{name}"))
@@ -145,7 +144,7 @@ def random_tensors(module: nn.Module, seed: str) -> dict[str, Tensor]:
 
 
 def _tame(tensors: dict[str, Tensor], config: OmniConfig, vocabulary: Mapping[str, int]) -> None:
-    """Make the babble look like words, end by itself, and move the face within bounds."""
+    """Adjust the random tensors: words as output, replies that end, and limited face motion."""
     head = tensors["lm_head.weight"]
     head.mul_(0.02)  # bytes and control tokens hardly ever come
     generator = torch.Generator().manual_seed(0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Folders of A2F-Bench, Ex-A2F-EN and Seed-TTS-Eval in, their entries out.
 
-Layouts are those of the releases (evaluation spec 3.2, 3.4); nothing is downloaded.
+Layouts are those of the releases; nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A download of VoiceBench (with CommonEval) in, its entries out (evaluation spec 3.3).
+"""A download of VoiceBench (with CommonEval) in, its entries out.
 
 A subset is a folder of parquet files, as the data set's repository has them, or a folder (or file)
 of exported rows: metadata.jsonl, metadata.csv or SPLIT.jsonl with the sounds beside them.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Ex-Omni paper prints, as far as it is known: shown beside, never as a comparison.
 
-Its unit, lip list, reference settings, normaliser and hardware are not all told (evaluation spec
-1.1, 3.3 to 3.6), so none of it can be compared with a number of ours.
+Its unit, lip list, reference settings, normaliser and hardware are not all stated, so
+these values can't be compared with ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Items, comparisons and a seed in; who sees what, on which side, in which order, out. Pure.
 
-Rules of evaluation spec 4.5: a seeded sample, the target on each side half of the time for every
+The rules: a seeded sample, the target on each side half of the time for every
 rater and every pair, comparisons balanced over the session by a Latin square, catch trials spread
 out. Nothing here looks at a video.
 """

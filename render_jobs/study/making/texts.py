@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What raters read and how answers will be counted: fixed texts and rules, filled in for a study.
-
-Wording and rules follow evaluation spec 4.4 and 4.5.
-"""
+"""A study's settings in; the texts for raters and the rules of the analysis out."""
 
 from __future__ import annotations
 
@@ -84,7 +81,7 @@ def read_texts(own: Path | None, audio: AudioMode) -> Texts:
 
 
 def analysis_plan(target: str, audio: AudioMode) -> dict[str, Any]:
-    """How the study will be counted, fixed before the first rating (evaluation spec 4.4, 4.5)."""
+    """How the study will be counted, fixed before the first rating."""
     return {
         "target": target,
         "question": "share of ratings that prefer the target, a tie as half",

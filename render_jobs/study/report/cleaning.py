@@ -73,7 +73,7 @@ class Cleaned:
 def clean_ratings(
     rows: Sequence[Rating], rules: Rules = DEFAULT_RULES, assigned: Mapping[str, int] | None = None
 ) -> Cleaned:
-    """Apply the cleaning steps in their fixed order (evaluation spec 4).
+    """Apply the cleaning steps in their fixed order.
 
     assigned: rater -> number of main trials in that rater's seat; without it nobody is out for an
     unfinished session.

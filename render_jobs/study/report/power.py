@@ -3,7 +3,7 @@
 
 Each simulated answer is a tie with a fixed probability; else the target wins with a probability
 whose logit is a common part plus one normal draw per rater and one per item (a crossed random
-effects logit; evaluation spec 4.4). The test is the report's headline: two-way cluster-robust t.
+effects logit). The test is the report's headline: two-way cluster-robust t.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """Counts or scored ratings in; intervals and p-values out, two-sided, null hypothesis 0.5.
 
 Ratings of one rater, and of one pair, hang together: tests that treat all ratings as independent
-find differences where there are none (16 % of the time at 8 raters by 20 pairs, evaluation spec
-4.4). The headline is the two-way cluster-robust test; the others stand beside it.
+find differences where there are none (16 % of the time at 8 raters by 20 pairs). The main test is
+the two-way cluster-robust test; the others are given for comparison.
 A value that the data can't give (no ratings, one rater) is None.
 """
 

@@ -2,7 +2,7 @@
 """Counts of win, tie and loss per pair in; Win, Tie, Overall and MMF out, by ratings and by pairs.
 
 Tables are (P, 3): pairs by win, tie, loss, seen from the target. MMF (majority-match frequency)
-and its two readings: evaluation spec 4.2, after the main text and the appendix of arXiv:2602.07106.
+has two readings: that of the main text and that of the appendix of arXiv:2602.07106.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rating_tally(table: Table) -> Tally:
 def pair_majority(table: Table) -> tuple[Tally, int]:
     """Every pair counts once, by its most frequent outcome; equally frequent ones make it a tie.
 
-    Returns the tally and how many pairs became a tie that way (evaluation spec 4.2).
+    Returns the tally and how many pairs became a tie that way.
     """
     labels, tied = majority_labels(table)
     win, tie, loss = (int(np.count_nonzero(labels == code)) for code in range(3))
@@ -74,12 +74,12 @@ def pair_strict_majority(table: Table) -> Tally:
 
 
 def mmf_macro(table: Table) -> float:
-    """Mean over pairs of the share of its ratings that are the most frequent (spec 4.2 B)."""
+    """Mean over pairs of the share of its ratings that are the most frequent."""
     return float(np.mean(table.max(axis=1) / table.sum(axis=1)))
 
 
 def mmf_micro(table: Table) -> float:
-    """Share of all ratings that agree with their pair's most frequent outcome (spec 4.2 A).
+    """Share of all ratings that agree with their pair's most frequent outcome.
 
     Never below the largest rating-level share of a label: the sum of maxima is not below the
     maximum of sums.

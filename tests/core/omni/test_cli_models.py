@@ -195,7 +195,7 @@ def test_a_stopped_pull_goes_on(environment, run, models, hub):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Stopped. Whole files stay" in error
+    assert "Stopped. Complete files are kept" in error
     hub.slow.pop("flow.pt").set()
     assert "hift.pt" in {path.name for path in (models / "glm-4-voice-decoder").iterdir()}
     facts = json.loads(run("list", "--json")[0])["models"][1]
@@ -210,7 +210,7 @@ def test_a_stopped_pull_goes_on(environment, run, models, hub):
     ("arguments", "code", "says"),
     [
         (("pull", "whisper"), 2, "the choice is ex-omni"),
-        (("pull", "--revision", "v1"), 2, "name the one model"),
+        (("pull", "--revision", "v1"), 2, "--revision needs exactly one MODEL"),
         (("check",), 3, "exorender models pull"),
         (("check", "ex-omni"), 3, "exorender models pull ex-omni"),
         (("check", "nowhere"), 2, "there is no folder 'nowhere'"),

@@ -159,7 +159,7 @@ class TestReplies:
 
     def test_a_reply_of_nothing_is_one_sentence(self, release):
         empty = make.Decoded(torch.zeros(0, dtype=torch.long), torch.zeros(1, 1, 48), ended=True)
-        with pytest.raises(InputError, match="answered with nothing"):
+        with pytest.raises(InputError, match="gave an empty answer"):
             make._as_written(release, empty)
 
 

@@ -321,7 +321,7 @@ def test_two_pulls_do_not_mix(get, models):
 
     (models / OMNI / ".partial").mkdir(parents=True)
     lock = WeakFileLock(models / OMNI / ".partial" / "lock")
-    with lock, pytest.raises(EnvironmentProblem, match="another pull is at work"):
+    with lock, pytest.raises(EnvironmentProblem, match="another pull is running"):
         get()
     get()
 

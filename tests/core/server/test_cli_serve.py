@@ -113,7 +113,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path):
     file.chmod(0o600)
     assert token_from(file) == "t" * 30
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no plain text"):
+    with pytest.raises(InputError, match="not plain text"):
         token_from(file)
     with pytest.raises(InputError, match="can't be used"):
         token_from(file / "below")

@@ -131,9 +131,9 @@ def test_a_run_says_that_finished_rows_are_made_anew(tmp_path: Path) -> None:
 
     assert "anew" not in told("--no-video", "--limit", "1")
     assert "anew" not in told("--no-video")
-    assert "2 made anew: another prompt" in told("--no-video", "--style", "lively")
+    assert "2 made again: the prompt" in told("--no-video", "--style", "lively")
     assert "anew" not in told("--style", "lively", *SMALL)  # the videos are the first
-    assert "2 made anew: another prompt" in told("--style", "lively", *SMALL, "--look", "clay")
+    assert "2 made again: the prompt" in told("--style", "lively", *SMALL, "--look", "clay")
 
 
 def test_a_damaged_video_is_made_anew_and_frames_tell_of_what_was_asked(tmp_path: Path) -> None:

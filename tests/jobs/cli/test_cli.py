@@ -123,7 +123,7 @@ def test_lipsync_keeps_the_recording(hello: Path, tmp_path: Path) -> None:
         (("reply", "Hi", "--text-only", "--stream"), 2, "leave --stream out"),
         (("reply", "Hi", "-o", "x.clip", "--engine", "embedded"), 2, "use --engine omni"),
         (("reply", "Hi", "--text-only", "--engine", "embedded"), 2, "use --engine omni"),
-        (("reply", "Hi", "-o", "x.clip", "--history", __file__), 2, "is no JSON file"),
+        (("reply", "Hi", "-o", "x.clip", "--history", __file__), 2, "is not a JSON file"),
         (("render", __file__, "-o", "x.mp4"), 2, "not a clip"),
         (("info", __file__), 2, "not a clip"),
         (("batch", "nowhere.jsonl"), 2, "does not exist"),

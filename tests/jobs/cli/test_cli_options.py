@@ -14,8 +14,8 @@ from click.testing import CliRunner
 import exomni_core.engine
 from exomni_core.engine import load_engine
 from exomni_core.errors import EnvironmentProblem, InputError
+from render_jobs.cli.chosen import engine_settings, parse_size
 from render_jobs.cli.commands import main
-from render_jobs.cli.options import engine_settings, parse_size
 
 OMNI_OPTIONS = ("model", "device", "dtype", "quantize", "max_memory", "compat", "align", "rows")
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
+from render_jobs.cli.chosen import render_settings
 from render_jobs.cli.commands import main
-from render_jobs.cli.options import render_settings
 from render_jobs.settings import RenderSettings
 from render_jobs.video.poster import LABEL_HEIGHT, Layout, check_poster, write_poster
 from render_jobs.video.sheet import (

@@ -104,7 +104,7 @@ cwd = "tool"
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert told.decode().endswith("Stopped. Run the same command again to go on.\n")
+    assert told.decode().endswith("Stopped. Run the same command again to resume.\n")
     assert gone(int(child.read_text()))
     rows = read_rows(tmp_path / "run" / "manifest.jsonl")
     assert {key: row.status for key, row in rows.items()} == {"p0": "done"}
