@@ -16,9 +16,9 @@ FACTS = {}
 
 def modules():
     from blender_addon import session
-    from blender_addon.buttons import generate as operators
+    from blender_addon.buttons import generate
 
-    return operators, session
+    return generate, session
 
 
 def nothing_is_left(item, action, before):
@@ -130,8 +130,8 @@ def check_panel_settings_are_used():
 class FakeOperator:
     """Stands in for the operator's instance, since modal ones don't start without a window."""
 
-    def __init__(self, operators, properties):
-        self._operators = operators
+    def __init__(self, generate, properties):
+        self._generate = generate
         self.reports = []
         for name, value in properties.items():
             setattr(self, name, value)
@@ -141,7 +141,7 @@ class FakeOperator:
         self.reports.append((kind, text))
 
     def __getattr__(self, name):
-        function = getattr(self._operators.Generate, name)
+        function = getattr(self._generate.Generate, name)
         return function.__get__(self) if callable(function) else function
 
 
@@ -170,15 +170,15 @@ class FakeContext:
 
 def modal(properties, each=None, limit_s=30.0):
     """Run the modal form to its end; returns (result, longest tick in ms, the operator)."""
-    operators, _ = modules()
-    operator, context = FakeOperator(operators, {"character": "", **properties}), FakeContext()
-    operator._job = operator._begin(context)
-    operator._timer, operator._arrived = context.event_timer_add(0.03, None), False
+    generate, _ = modules()
+    operator, context = FakeOperator(generate, {"character": "", **properties}), FakeContext()
+    operator._arriving = operator._begin(context)
+    operator._timer, operator._ended = context.event_timer_add(0.03, None), False
     longest, until = 0.0, time.monotonic() + limit_s
     ticks = 0
     while time.monotonic() < until:
         started = time.thread_time()  # others may share this machine
-        result = operators.Generate.modal(operator, context, SimpleNamespace(type="TIMER"))
+        result = generate.Generate.modal(operator, context, SimpleNamespace(type="TIMER"))
         longest = max(longest, time.thread_time() - started)
         if result != {"PASS_THROUGH"}:
             assert context.timers == 0
@@ -268,24 +268,24 @@ def check_deleted_in_the_middle():
 
 def check_busy_reasons():
     _, _, _, session = ready("hangs")
-    operators, _ = modules()
+    generate, _ = modules()
     context = FakeContext()
-    operator = FakeOperator(operators, {"text": "Hello", "character": ""})
-    job = operator._begin(context)
+    operator = FakeOperator(generate, {"text": "Hello", "character": ""})
+    arriving = operator._begin(context)
     assert session.is_busy
     assert "being made" in refused(bpy.ops.exomni.generate, text="x")
     assert "being made" in refused(bpy.ops.exomni.add_head)
     assert "being made" in refused(bpy.ops.exomni.stop_engine)
     session.cancel()
     list(session.wait())
-    job.discard()
+    arriving.discard()
     assert bpy.ops.exomni.stop_engine() == {"FINISHED"}
     assert "isn't running" in refused(bpy.ops.exomni.stop_engine)
 
 
 def check_remote_uploads():
     from blender_addon.preferences import Place
-    from blender_addon.session import Request
+    from blender_addon.service import Request
 
     _, session_module = modules()
     client = FakeClient(CLIP)
@@ -346,9 +346,9 @@ def check_microphone():
 
 
 def check_install_needs_the_network():
-    from blender_addon.buttons import engine as engine_operators
+    from blender_addon.buttons.engine import requirement
 
-    assert engine_operators.requirement().endswith("[omni]")
+    assert requirement().endswith("[omni]")
     if not bpy.app.online_access:
         assert "offline" in refused(bpy.ops.exomni.install_engine)
     assert "Nothing is being installed" in refused(bpy.ops.exomni.cancel_install)
