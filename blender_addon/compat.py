@@ -2,7 +2,7 @@
 """Blender 4.2 to 5.2 differ in names; this file takes a wish and does it as this version wants it.
 
 The only file of the add-on that may ask for Blender's version. Facts: Actions got slots, layers
-and strips (see SLOTTED_ACTIONS) and lost `Action.fcurves` in 5.0; the sequencer's `sequences`
+and strips in 4.4 and lost `Action.fcurves` in 5.0; the sequencer's `sequences`
 became `strips`.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import bpy
 
-from exomni_core.keyframes import SLOTTED_ACTIONS
+from exomni_core.keyframes import has_slots
 
 VERSION: Final[tuple[int, int, int]] = tuple(bpy.app.version)
-SLOTTED: Final = VERSION >= SLOTTED_ACTIONS
+SLOTTED: Final = has_slots()
 
 
 def new_action(name: str, owner: Any) -> Any:

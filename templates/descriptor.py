@@ -16,11 +16,11 @@ from templates import reading
 from templates.looks import Look, default_look, look_from_json
 from templates.mesh import axes_matrix
 from templates.reading import Colour, is_number, is_vector, read_object, section
+from templates.render_engines import RENDER_ENGINES
 
 SCHEMA_VERSION: Final = 1
 DESCRIPTOR: Final = "template.json"
 BUNDLED: Final = Path(__file__).parent
-ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
 DERIVED: Final = ("lips", "landmarks68", "aperture_pairs", "vertex_groups")
 
 __all__ = ["Camera", "Colour", "Look", "Template", "UserFile", "read_descriptor"]
@@ -172,7 +172,7 @@ def _check_values(template: Template, path: Path) -> None:
     need(isinstance(template.origin, dict), "origin", "an object")
     known = isinstance(template.derived, tuple) and all(d in DERIVED for d in template.derived)
     need(known, "derived", f"a list out of {', '.join(DERIVED)}")
-    need(template.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}")
+    need(template.engine in RENDER_ENGINES, "engine", f"one of {', '.join(RENDER_ENGINES)}")
     need(isinstance(template.mesh, (str, dict)), "mesh", 'a file name or {"builder": ...}')
     need(template.unit_m is None or is_number(template.unit_m, above=0), "unit_m", "a number > 0")
     need(isinstance(template.part_colours, dict), "part_colours", "an object")

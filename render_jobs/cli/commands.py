@@ -22,7 +22,6 @@ from render_jobs.cli.models import models
 from render_jobs.cli.options import (
     EXISTING,
     NEW_FILE,
-    RENDER_ENGINES,
     HeadedCommand,
     batch_options,
     engine_option,
@@ -46,6 +45,7 @@ from render_jobs.cli.serve import serve
 from render_jobs.cli.study import study
 from render_jobs.cli.systems import systems
 from render_jobs.cli.templates import templates
+from templates.render_engines import RENDER_ENGINES
 
 
 class _Group(click.Group):

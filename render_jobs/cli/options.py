@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from templates.render_engines import RENDER_ENGINES
+
 if TYPE_CHECKING:
     from exomni_core.prompt import Prompt
     from render_jobs.batch.plan import BatchOptions
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from render_jobs.settings import RenderSettings
 
 Command = Callable[..., Any]
-RENDER_ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
 Chosen = Mapping[str, Any]
 NEW_FILE: Final = click.Path(path_type=Path)
 EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)

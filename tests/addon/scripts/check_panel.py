@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run by a Python that has bpy: every panel is drawn into a layout that only records."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
-from addon_kit import character, face, fresh, run
+from addon_kit import CLIP, character, face, fresh, run
 from fake_service import FakeClient, use
 
-CLIP = Path(sys.argv[1])
 FACTS = {}
 
 
