@@ -63,8 +63,8 @@ def ticks(text: str) -> tuple[list[float], list[float]]:
     from blender_addon.buttons.generate import TICK_S, Generate
 
     pretended = Pretended(Generate, {"text": text, "start_frame": 1, "mode": "say"})
-    pretended._job = Generate._begin(pretended, bpy.context)
-    pretended._timer, pretended._arrived = None, False
+    pretended._arriving = Generate._begin(pretended, bpy.context)
+    pretended._timer, pretended._ended = None, False
     wall, processor = [], []
     while True:
         started, started_cpu = time.perf_counter(), time.thread_time()
@@ -80,14 +80,14 @@ def ticks(text: str) -> tuple[list[float], list[float]]:
 
 def applied(data: bytes, repeats: int) -> dict[str, float]:
     """Milliseconds to apply a finished clip to a fresh head, and to adjust it then; medians."""
-    from blender_addon.buttons import takes as take_operators
     from blender_addon.takes import clips
+    from blender_addon.takes.making import apply_clip
 
     table: dict[str, list[float]] = {}
     for _ in range(repeats):
         item, clip = fresh_head(), clips.open_clip(data)
         started = time.perf_counter()
-        take = take_operators.apply_clip(item, clip, 1, bpy.context.scene)
+        take, _ = apply_clip(item, clip, 1, bpy.context.scene, "packed")
         table.setdefault("apply_ms", []).append(1000 * (time.perf_counter() - started))
         for name, value in (("jaw", 0.8), ("smooth_s", 0.08), ("keying", "reduced")):
             started = time.perf_counter()

@@ -139,7 +139,9 @@ def check_moves(item: Any) -> None:
     meshes = [target.object for target in live_targets(item)]
     if not matching_of(item).targets:
         match(dict(_names(meshes)))  # raises the sentence with the names
-        raise InputError("all channels are left out by hand; mend the list")
+        raise InputError(
+            "every channel was left without a shape key by hand; assign shape keys in the list"
+        )
 
 
 def overrides_of(item: Any) -> own.Overrides:
@@ -210,8 +212,8 @@ def _rows(matching: Matching, mesh: str) -> Mapping[str, tuple[str, str]]:
     return rows
 
 
-def on_mend(channel: Any) -> None:
-    """A row of the list was changed by hand."""
+def mend_row(channel: Any) -> None:
+    """Remember the shape key that stands in this row of a target's list."""
     item = channel.id_data
     for target in item.exomni.targets:
         for row in target.channels:

@@ -2,7 +2,8 @@
 """Blender 4.2 to 5.2 differ in names; this file takes a wish and does it as this version wants it.
 
 The only file of the add-on that may ask for Blender's version. Facts: Actions got slots, layers
-and strips in 4.4 and lost `Action.fcurves` in 5.0; the sequencer's `sequences` became `strips`.
+and strips in 4.4 and lost `Action.fcurves` in 5.0; the sequencer's `sequences`
+became `strips`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import Any, Final
 
 import bpy
 
+from exomni_core.keyframes import has_slots
+
 VERSION: Final[tuple[int, int, int]] = tuple(bpy.app.version)
-SLOTTED: Final = VERSION >= (4, 4, 0)
+SLOTTED: Final = has_slots()
 
 
 def new_action(name: str, owner: Any) -> Any:
@@ -97,7 +100,12 @@ def add_strip(track: Any, action: Any, slot: str) -> Any:
 def sound_strips(scene: Any) -> Any:
     """The scene's collection of sequencer strips, which is made if need be."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
-    return editor.strips if hasattr(editor, "strips") else editor.sequences
+    return getattr(editor, strips_place(editor))
+
+
+def strips_place(editor: Any) -> str:
+    """The name of the property of a sequence editor that holds its strips."""
+    return "strips" if hasattr(editor, "strips") else "sequences"
 
 
 def existing_strips(scene: Any) -> list[Any]:
@@ -115,3 +123,8 @@ def principled(material: Any) -> Any:
     if VERSION < (5, 0, 0):
         material.use_nodes = True
     return material.node_tree.nodes.get("Principled BSDF")
+
+
+def one_line(error: BaseException) -> str:
+    """Blender's own error as one line of at most 300 characters, without its prefix."""
+    return " ".join(str(error).split()).removeprefix("Error: ")[:300]

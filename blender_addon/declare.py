@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Blender's classes here share: typed fields, reasons for greyed-out buttons, translation."""
+"""What Blender's classes here share: types for their bases, typed fields, translation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # bpy has no types of its own, and a class may not be made fr
     class _Struct:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
+
+    class Mixin(_Struct):
+        """What operators and panels share."""
 
     class Operator(_Struct):
         """A button's work."""
@@ -30,6 +33,7 @@ if TYPE_CHECKING:  # bpy has no types of its own, and a class may not be made fr
         """Settings of this machine."""
 
 else:
+    Mixin = object  # Blender reads properties of plain bases alone, not of its own types
     Operator, Panel, UIList = bpy.types.Operator, bpy.types.Panel, bpy.types.UIList
     PropertyGroup, AddonPreferences = bpy.types.PropertyGroup, bpy.types.AddonPreferences
 
@@ -53,25 +57,3 @@ def tr(text: str, **values: Any) -> str:
     """`text` in Blender's interface language, with `{names}` filled in."""
     translated: str = bpy.app.translations.pgettext_iface(text)
     return translated.format(**values) if values else translated
-
-
-class Explained:
-    """An operator whose button is grey only with a reason, shown in its tooltip.
-
-    `disabled_reason` returns an empty text where it can run.
-    """
-
-    bl_description = ""
-
-    @classmethod
-    def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
-        """Why this can't run now, as a sentence in English that has a translation, or ''."""
-        return ""
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Blender asks whether the button is to be grey."""
-        reason = cls.disabled_reason(context)
-        if reason:
-            cls.poll_message_set(tr(reason))  # type: ignore[attr-defined]
-        return not reason

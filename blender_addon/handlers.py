@@ -8,11 +8,9 @@ from typing import Any
 
 import bpy
 
-from exomni_core.errors import ExOmniError
-
-from . import adjust, epoch
+from . import epoch
 from .session import session
-from .takes import clips, sequencer
+from .takes import adjust, clips, sequencer
 
 
 def before_load(*_: Any) -> None:
@@ -54,10 +52,8 @@ def has_moved(scene: Any) -> bool:
 
 
 def _follow() -> None:
-    try:
+    with session.showing_failure():
         adjust.follow_strips(bpy.context.scene)
-    except ExOmniError as error:
-        session.fail(str(error))
 
 
 def _lists() -> tuple[tuple[Any, Any], ...]:

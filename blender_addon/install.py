@@ -59,13 +59,17 @@ def check_place(folder: Path, needed: int = NEEDED_BYTES) -> None:
 
 @dataclass
 class Installer:
-    """One installation at a time. state: '', `busy`, `done`, `failed` or `cancelled`."""
+    """One installation at a time. state: '', `busy`, `done`, `failed` or `cancelled`.
+
+    folder: of the environment that was made last, or is being made.
+    """
 
     state: str = ""
     sentence: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
     step: int = 0
     steps: int = 1
+    folder: Path = Path()
 
     def __post_init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -89,6 +93,7 @@ class Installer:
             raise InputError("an installation is running already; wait for it or cancel it")
         self._cancelled.clear()
         self.state, self.sentence, self.step, self.steps = "busy", "", 0, len(steps)
+        self.folder = folder
         self.lines.clear()
         self._thread = threading.Thread(
             target=self._work, args=(list(steps), folder, log), daemon=True, name="install engine"

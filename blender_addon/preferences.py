@@ -17,13 +17,17 @@ from .declare import AddonPreferences, fields
 from .install import installer
 
 PLACES: Final = (
-    ("blender", "This Blender's Python", "Zero set-up: a small process beside Blender"),
+    ("blender", "This Blender's Python", "No setup: a small process beside Blender"),
     ("environment", "An environment", "A Python environment of yours, such as one with omni"),
     ("remote", "Another machine", "A workstation that runs exorender serve"),
 )
 STORAGES: Final = (
-    ("packed", "In the .blend", "Clips and sounds travel inside the .blend"),
-    ("beside", "Beside the .blend", "Clips and sounds lie in the folder exomni beside the .blend"),
+    ("packed", "In the .blend", "Clips and sounds are stored inside the .blend"),
+    (
+        "beside",
+        "Beside the .blend",
+        "Clips and sounds are stored in the folder exomni beside the .blend",
+    ),
 )
 
 
@@ -63,7 +67,7 @@ class Place:
     ),
     token=StringProperty(
         name="Token",
-        description="What exorender serve printed; it is kept in your preferences",
+        description="The token that exorender serve printed; stored in your preferences",
         subtype="PASSWORD",
     ),
     storage=EnumProperty(
@@ -71,7 +75,7 @@ class Place:
     ),
     idle_minutes=IntProperty(
         name="Stop when idle",
-        description="Minutes after which the process ends when nothing is asked of it",
+        description="Minutes without work after which the process ends",
         default=20,
         min=1,
         max=1440,
@@ -117,6 +121,14 @@ def preferences() -> Any:
     """The add-on's preferences."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon and addon.preferences else _Defaults
+
+
+def engine_folder() -> Path:
+    """Where the neural engine's environment goes if the user names no folder."""
+    package = __package__ or ""
+    if package.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(package, path="engine"))
+    return Path(bpy.utils.user_resource("DATAFILES", path="exomni-engine"))
 
 
 def chosen_place() -> Place:

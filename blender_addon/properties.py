@@ -21,11 +21,11 @@ from bpy.props import (
 )
 
 from .declare import PropertyGroup, fields
-from .quiet import is_quiet
+from .updates import on_adjust, on_mend, on_start_moved
 
 MODES: Final = (
     ("say", "Say this", "Speak the text that you type"),
-    ("lipsync", "Lip-sync a recording", "Move the face to a recording of speech"),
+    ("lipsync", "Lip-sync a recording", "Animate the face to a recording of speech"),
     ("reply", "Ask and answer", "Ask the character something; it answers (neural engine)"),
 )
 ENGINES: Final = (
@@ -34,7 +34,7 @@ ENGINES: Final = (
 )
 STYLES: Final = (
     ("quiet", "Quiet", "Small movements"),
-    ("neutral", "Neutral", "As people usually speak"),
+    ("neutral", "Neutral", "Movements as in normal speech"),
     ("lively", "Lively", "Large movements"),
 )
 AUDIO_SOURCES: Final = (
@@ -78,25 +78,120 @@ def _is_mesh(_: Any, item: Any) -> bool:
     return bool(item.type == "MESH")
 
 
-def _on_adjust(take: Any, _: Any) -> None:
-    if not is_quiet():
-        from . import adjust
+def _gain(name: str, description: str, update: Any) -> Any:
+    return FloatProperty(
+        name=name,
+        description=description,
+        default=1.0,
+        min=0.0,
+        max=4.0,
+        soft_max=2.0,
+        subtype="FACTOR",
+        update=update,
+    )
 
-        adjust.on_change(take)
+
+def shaping_fields(update: Any = None) -> dict[str, Any]:
+    """The adjustments of a take: one property for each field of takes.curves.Shaping.
+
+    update: what Blender calls after a change.
+    """
+    return {
+        "jaw": _gain("Jaw", "How far the jaw moves", update),
+        "lips": _gain("Lips", "How far lips, cheeks and tongue move", update),
+        "brows": _gain("Brows", "How far the brows move", update),
+        "eyes": _gain("Eyes", "How far lids and gaze move", update),
+        "smooth_s": FloatProperty(
+            name="Smoothing",
+            description="Smooths the motion over this time, in seconds; closed lips stay closed",
+            min=0.0,
+            max=2.0,
+            soft_max=0.3,
+            step=1,
+            precision=3,
+            update=update,
+        ),
+        "offset_s": FloatProperty(
+            name="Time offset",
+            description="Moves the face later (or earlier) against the sound, in seconds",
+            min=-10.0,
+            max=10.0,
+            soft_min=-0.5,
+            soft_max=0.5,
+            step=1,
+            precision=3,
+            update=update,
+        ),
+        "blinks": BoolProperty(
+            name="Blinks",
+            description="Keep the blinks that came with the take",
+            default=True,
+            update=update,
+        ),
+        "keying": EnumProperty(
+            name="Keys", description="How many keys are written", items=KEYING, update=update
+        ),
+        "max_error": FloatProperty(
+            name="Largest error",
+            description="How far a reduced curve may be from the full one (1: a whole shape key)",
+            default=0.01,
+            min=0.0,
+            max=0.5,
+            soft_max=0.1,
+            step=0.1,
+            precision=3,
+            update=update,
+        ),
+        "step_frames": IntProperty(
+            name="Hold",
+            description="For how many frames each pose is held",
+            default=2,
+            min=1,
+            max=24,
+            update=update,
+        ),
+    }
 
 
-def _on_start(take: Any, _: Any) -> None:
-    if not is_quiet():
-        from . import adjust
+def wish_fields() -> dict[str, Any]:
+    """What to say and how: the same properties in the panel and of the operator Generate."""
+    return {
+        "mode": EnumProperty(name="Mode", description="What to make", items=MODES),
+        "text": StringProperty(name="Text", description="What to say, or what to ask"),
+        "audio": StringProperty(
+            name="Recording", description="The sound file to lip-sync", subtype="FILE_PATH"
+        ),
+        "transcript": StringProperty(
+            name="Transcript",
+            description="The words of the recording, if known; they make the mouth more accurate",
+        ),
+        "language": StringProperty(
+            name="Language", description="Such as en, zh or de; empty guesses it from the text"
+        ),
+        "voice": StringProperty(
+            name="Voice", description="A voice of the engine; empty is its default"
+        ),
+        "style": EnumProperty(
+            name="Style", description="How strongly the face moves", items=STYLES, default="neutral"
+        ),
+        "rate": FloatProperty(
+            name="Rate", description="Speaking rate; 1 is normal", default=1.0, min=0.5, max=2.5
+        ),
+        "seed": IntProperty(
+            name="Seed", description="The same seed gives the same take", default=0, min=0
+        ),
+        "engine": EnumProperty(
+            name="Engine", description="The engine that makes the clip", items=ENGINES
+        ),
+        "streaming": BoolProperty(
+            name="Live keys",
+            description="Write keys while the clip is still being made",
+            default=True,
+        ),
+    }
 
-        adjust.on_start_moved(take)
 
-
-def _on_mend(channel: Any, _: Any) -> None:
-    if not is_quiet():
-        from . import character
-
-        character.on_mend(channel)
+WISHES: Final = tuple(wish_fields())
 
 
 @saved(
@@ -104,7 +199,7 @@ def _on_mend(channel: Any, _: Any) -> None:
     key=StringProperty(
         name="Shape key",
         description="The shape key that this channel moves; empty leaves it out",
-        update=_on_mend,
+        update=on_mend,
     ),
     how=StringProperty(name="How", description="How the shape key was found"),
 )
@@ -135,21 +230,8 @@ class TakeAction(PropertyGroup):
     """The Action that a take has for one target."""
 
 
-def _gain(name: str, description: str) -> Any:
-    return FloatProperty(
-        name=name,
-        description=description,
-        default=1.0,
-        min=0.0,
-        max=4.0,
-        soft_max=2.0,
-        subtype="FACTOR",
-        update=_on_adjust,
-    )
-
-
 @saved(
-    name=StringProperty(name="Name", description="What the take is called"),
+    name=StringProperty(name="Name", description="Name of the take"),
     id=StringProperty(),
     text=StringProperty(name="Text", description="What is said"),
     engine=StringProperty(),
@@ -164,61 +246,9 @@ def _gain(name: str, description: str) -> Any:
         name="Start frame",
         description="The frame on which the take begins; keys and sound strip move with it",
         default=1,
-        update=_on_start,
+        update=on_start_moved,
     ),
-    jaw=_gain("Jaw", "How far the jaw moves"),
-    lips=_gain("Lips", "How far lips, cheeks and tongue move"),
-    brows=_gain("Brows", "How far the brows move"),
-    eyes=_gain("Eyes", "How far lids and gaze move"),
-    smooth_s=FloatProperty(
-        name="Smoothing",
-        description="Evens out jerks, in seconds; closed lips stay closed",
-        min=0.0,
-        max=2.0,
-        soft_max=0.3,
-        step=1,
-        precision=3,
-        update=_on_adjust,
-    ),
-    offset_s=FloatProperty(
-        name="Time offset",
-        description="Moves the face later (or earlier) against the sound, in seconds",
-        min=-10.0,
-        max=10.0,
-        soft_min=-0.5,
-        soft_max=0.5,
-        step=1,
-        precision=3,
-        update=_on_adjust,
-    ),
-    blinks=BoolProperty(
-        name="Blinks",
-        description="Keep the blinks that came with the take",
-        default=True,
-        update=_on_adjust,
-    ),
-    keying=EnumProperty(
-        name="Keys", description="How many keys are written", items=KEYING, update=_on_adjust
-    ),
-    max_error=FloatProperty(
-        name="Largest error",
-        description="How far a reduced curve may lie from the full one (1 is a whole shape key)",
-        default=0.01,
-        min=0.0,
-        max=0.5,
-        soft_max=0.1,
-        step=0.1,
-        precision=3,
-        update=_on_adjust,
-    ),
-    step_frames=IntProperty(
-        name="Hold",
-        description="For how many frames each pose is held",
-        default=2,
-        min=1,
-        max=24,
-        update=_on_adjust,
-    ),
+    **shaping_fields(on_adjust),
 )
 class Take(PropertyGroup):
     """One generation: where its clip lies, its Actions, and how it is adjusted."""
@@ -227,11 +257,11 @@ class Take(PropertyGroup):
 @saved(
     targets=CollectionProperty(type=Target),
     target_index=IntProperty(name="Target", description="The chosen mesh"),
-    mended=StringProperty(name="Mended channels", description="Choices made by hand, as JSON"),
+    mended=StringProperty(name="Channels set by hand", description="Choices made by hand, as JSON"),
     rig=PointerProperty(
         type=bpy.types.Object,
         name="Rig",
-        description="An armature whose jaw and eyes turn with the face",
+        description="An armature whose jaw and eye bones rotate with the face",
         poll=_is_armature,
     ),
     rig_rest=StringProperty(),
@@ -251,43 +281,16 @@ class Character(PropertyGroup):
         name="Character",
         description="The object that holds the character; usually its head",
     ),
-    mode=EnumProperty(name="Mode", description="What to make", items=MODES),
-    text=StringProperty(name="Text", description="What to say, or what to ask"),
+    **wish_fields(),
     text_block=PointerProperty(
         type=bpy.types.Text,
         name="Text block",
-        description="Long lines: a text from Blender's text editor is said instead",
+        description="For long lines: speak this text of Blender's text editor instead",
     ),
     audio_source=EnumProperty(
         name="From", description="Where the recording comes from", items=AUDIO_SOURCES
     ),
-    audio=StringProperty(
-        name="Recording", description="The sound file to lip-sync", subtype="FILE_PATH"
-    ),
     strip=StringProperty(name="Strip", description="The sound strip to lip-sync"),
-    transcript=StringProperty(
-        name="Transcript",
-        description="The words of the recording, if you know them; makes the mouth far better",
-    ),
-    language=StringProperty(
-        name="Language", description="Such as en, zh or de; empty guesses it from the text"
-    ),
-    voice=StringProperty(name="Voice", description="A voice of the engine; empty is its default"),
-    style=EnumProperty(
-        name="Style", description="How strongly the face moves", items=STYLES, default="neutral"
-    ),
-    rate=FloatProperty(
-        name="Rate", description="Speaking rate; 1 is normal", default=1.0, min=0.5, max=2.5
-    ),
-    seed=IntProperty(
-        name="Seed", description="The same seed gives the same take", default=0, min=0
-    ),
-    engine=EnumProperty(name="Engine", description="What makes the clip", items=ENGINES),
-    streaming=BoolProperty(
-        name="Live keys",
-        description="Write keys already while pieces of the clip arrive",
-        default=True,
-    ),
     follow_strip=BoolProperty(
         name="Keys follow the strip",
         description="When you move a take's sound strip, its keys move along",

@@ -7,24 +7,26 @@ from typing import Any, Final
 
 import bpy
 
-from . import handlers, panel, preferences, properties
-from .buttons import character as character_operators
-from .buttons import engine as engine_operators
-from .buttons import export
-from .buttons import generate as operators
-from .buttons import takes as take_operators
+from . import handlers, preferences, properties
+from .buttons import adjust, bones, character, engine, export, generate, takes
+from .panels import meshes, speech, status, take_tools
 from .session import session
-from .words import table as translations
+from .words import table
 
 CLASSES: Final[tuple[Any, ...]] = (
     *properties.CLASSES,
     *preferences.CLASSES,
-    *operators.CLASSES,
-    *character_operators.CLASSES,
-    *take_operators.CLASSES,
+    *generate.CLASSES,
+    *character.CLASSES,
+    *bones.CLASSES,
+    *takes.CLASSES,
+    *adjust.CLASSES,
     *export.CLASSES,
-    *engine_operators.CLASSES,
-    *panel.CLASSES,
+    *engine.CLASSES,
+    *status.CLASSES,  # a panel must be known before those inside it
+    *meshes.CLASSES,
+    *speech.CLASSES,
+    *take_tools.CLASSES,
 )
 
 
@@ -34,12 +36,12 @@ def register() -> None:
         bpy.utils.register_class(kind)
     properties.attach()
     handlers.attach()
-    bpy.app.translations.register(__package__, translations.DICTIONARY)
+    bpy.app.translations.register(__package__, table.DICTIONARY)
 
 
 def unregister() -> None:
     """Take everything back; the engine's process ends."""
-    engine_operators.stop()
+    engine.stop()
     session.close()
     bpy.app.translations.unregister(__package__)
     handlers.detach()

@@ -8,6 +8,7 @@ puts happenings into a queue that the main thread polls. No thread touches bpy.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import platform
 import queue
 import sys
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,90 +25,10 @@ from exomni_core import __version__
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError
 
 from .preferences import Place
-from .takes.clips import StoredClip, open_clip
+from .service import DIED, ENDS, POLL_S, Happening, Request, Service, connect, follow
 
-_POLL_S: Final = 0.02
 _LOG_LINES: Final = 60
 _HISTORY: Final = 200
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to make. prompt: the fields of exomni_core.prompt.Prompt as plain data.
-
-    audio: a recording on this machine, or None. log: where the service writes its log.
-    """
-
-    place: Place
-    prompt: Mapping[str, Any]
-    engine: str = "embedded"
-    audio: Path | None = None
-    stream: bool = True
-    idle_s: float = 1200.0
-    log: Path = Path("exomni-engine.log")
-
-
-@dataclass(frozen=True)
-class Happening:
-    """Something the main thread should know.
-
-    kind: `status`, `progress`, `text`, `piece`, `done`, `failed` or `cancelled`; the last three end
-    a request. weights: (T, 52) float32 at fps from start_s, of a piece. clip: of `done`.
-    """
-
-    kind: str
-    text: str = ""
-    done: float = 0.0
-    start_s: float = 0.0
-    fps: float = 0.0
-    weights: Any = None
-    clip: StoredClip | None = None
-
-
-ENDS: Final = ("done", "failed", "cancelled")
-
-
-class Service:
-    """The process (or the remote machine) that makes clips, and how to talk to it."""
-
-    def __init__(self, client: Any, process: Any = None) -> None:
-        self.client = client
-        self.engines: Mapping[str, Any] = {}  # name -> {"ready": .., "reason": ..}
-        self.process = process  # what `launch.start_service` gave, or None if it isn't ours
-
-    def is_alive(self) -> bool:
-        """Whether the process still runs; a remote one counts as alive."""
-        return self.process is None or self.process.process.poll() is None
-
-    def stop(self) -> None:
-        """End the process, if it is ours."""
-        if self.process is not None:
-            self.process.stop()
-
-
-def connect(request: Request) -> Service:
-    """Start the service that `request` asks for, or reach it; raises ExOmniError."""
-    from exomni_core.server import client, launch
-
-    place = request.place
-    if place.kind == "remote":
-        service = Service(client.ServiceClient((place.address, place.port), place.token))
-    else:
-        from . import _vendor
-
-        started = launch.start_service(
-            place.python,
-            idle_exit_s=request.idle_s,
-            log=request.log,
-            extra_paths=_vendor.python_paths(),
-        )
-        service = Service(client.ServiceClient(started.address, started.token), started)
-    try:
-        service.engines = service.client.health().get("engines", {})
-    except ExOmniError:
-        service.stop()
-        raise
-    return service
 
 
 @dataclass
@@ -181,7 +102,7 @@ class Session:
             self._note(happening)
         return found
 
-    def wait(self, interval_s: float = _POLL_S) -> Iterator[Happening]:
+    def wait(self, interval_s: float = POLL_S) -> Iterator[Happening]:
         """Yield happenings until the request ends; for scripts, which may wait."""
         while self.is_busy:
             yield from self.poll()
@@ -218,6 +139,14 @@ class Session:
         """Show a failure in the panel; it stays until the next request."""
         self.say(text)
         self.is_error, self.details = True, details or self.details
+
+    @contextlib.contextmanager
+    def showing_failure(self) -> Iterator[None]:
+        """Show an ExOmniError of the block in the panel; for what can report nowhere else."""
+        try:
+            yield
+        except ExOmniError as error:
+            self.fail(str(error))
 
     def close(self) -> None:
         """End the service and wait for the thread; nothing runs afterwards."""
@@ -259,8 +188,7 @@ class Session:
             out.put(Happening("cancelled", "Cancelled; nothing was kept"))
         except ExOmniError as error:
             dead = self._service is not None and not self._service.is_alive()
-            sentence = "the engine's process ended in the middle; try again" if dead else str(error)
-            out.put(Happening("failed", sentence))
+            out.put(Happening("failed", DIED if dead else str(error)))
         except Exception as error:  # noqa: BLE001 (the thread's end: nobody else would tell)
             self.details = traceback.format_exc()
             kind = type(error).__name__
@@ -282,7 +210,7 @@ class Session:
         yield Happening("status", "Waiting for the engine…")
         events = client.events(job)
         try:
-            yield from _follow(service, job, events, cancel)
+            yield from follow(service, job, events, cancel)
         finally:
             events.close()
 
@@ -329,49 +257,6 @@ class Session:
             self.say("Done in {seconds} s", seconds=f"{time.monotonic() - self._started_s:.1f}")
         elif happening.text:
             self.say(happening.text)
-
-
-def _follow(
-    service: Service, job: Any, events: Any, cancel: threading.Event
-) -> Iterator[Happening]:
-    """The happenings of a job, to its end. Raises ExOmniError."""
-    asked = False
-    while True:
-        if cancel.is_set() and not asked:
-            asked = True
-            service.client.cancel(job)
-        found = events.poll()
-        for event in found:
-            happening = _happening(event, service, job)
-            if happening is not None:
-                yield happening
-                if happening.kind in ENDS:
-                    return
-        if not service.is_alive():
-            raise WorkerError("the engine's process ended in the middle; try again")
-        if not found:
-            time.sleep(_POLL_S)
-
-
-def _happening(event: Mapping[str, Any], service: Service, job: Any) -> Happening | None:
-    """An event of the protocol as a happening; `done` fetches the clip. Raises ExOmniError."""
-    kind = event.get("event")
-    if kind == "chunk":
-        start, fps = float(event["start_s"]), float(event["fps"])
-        return Happening("piece", start_s=start, fps=fps, weights=event["rows"])
-    if kind == "progress":
-        return Happening("progress", str(event["stage"]), done=float(event["done"]))
-    if kind == "text":
-        return Happening("text", str(event["text"]))
-    if kind == "queued" and event.get("place", 0):
-        return Happening("status", "Waiting in the queue…")
-    if kind == "done":
-        return Happening("done", clip=open_clip(service.client.clip_bytes(job)))
-    if kind == "failed":
-        return Happening("failed", str(event["error"]))
-    if kind == "cancelled":
-        return Happening("cancelled", "Cancelled; nothing was kept")
-    return None
 
 
 def _tail(log: Path | None) -> list[str]:

@@ -20,7 +20,7 @@ from exomni_core.matching.match import Matching
 
 FloatArray = npt.NDArray[np.float32]
 
-SLOTTED_ACTIONS: Final = (4, 4, 0)  # since this version an Action holds slots, layers and strips
+_SLOTTED_ACTIONS: Final = (4, 4, 0)  # since this version an Action holds slots, layers and strips
 MAX_SLIDER: Final = 10.0  # Blender's own limit for a shape key's slider_max
 # As Blender's own string escaping (BLI_str_escape) does it.
 _ESCAPES: Final = str.maketrans({
@@ -120,11 +120,16 @@ def write_action(shape_keys: Any, plan: KeyPlan, name: str) -> Any:
     return action
 
 
-def action_curves(action: Any, shape_keys: Any) -> Any:
-    """The F-curves that `action` holds for `shape_keys`, in every Blender version we support."""
+def has_slots() -> bool:
+    """Whether Actions of this Blender hold slots, layers and strips (4.4 and later)."""
     import bpy
 
-    if bpy.app.version < SLOTTED_ACTIONS:
+    return bool(bpy.app.version >= _SLOTTED_ACTIONS)
+
+
+def action_curves(action: Any, shape_keys: Any) -> Any:
+    """The F-curves that `action` holds for `shape_keys`, in every Blender version we support."""
+    if not has_slots():
         return action.fcurves
     slot = shape_keys.animation_data.action_slot
     return action.layers[0].strips[0].channelbag(slot, ensure=True).fcurves
@@ -132,17 +137,12 @@ def action_curves(action: Any, shape_keys: Any) -> Any:
 
 def _assign(shape_keys: Any, action: Any) -> Any:
     """Make `action` active on `shape_keys` and return its (empty) collection of F-curves."""
-    import bpy
-
     animation = shape_keys.animation_data or shape_keys.animation_data_create()
-    if bpy.app.version < SLOTTED_ACTIONS:
-        animation.action = action
-        return action.fcurves
-    slot = action.slots.new(id_type=shape_keys.id_type, name=shape_keys.name)
-    strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
     animation.action = action
-    animation.action_slot = slot
-    return strip.channelbag(slot, ensure=True).fcurves
+    if has_slots():
+        action.layers.new("Layer").strips.new(type="KEYFRAME")
+        animation.action_slot = action.slots.new(id_type=shape_keys.id_type, name=shape_keys.name)
+    return action_curves(action, shape_keys)
 
 
 def _make_room(shape_keys: Any, plan: KeyPlan) -> None:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.retime import FrameRate
+from templates.render_engines import RENDER_ENGINES
 
 # What Blender needs of the system, as Debian and Ubuntu call it.
 SYSTEM_LIBRARIES: Final = (
     "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1 libegl1"
 )
-RENDER_ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
 
 
 @dataclass(frozen=True)

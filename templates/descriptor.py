@@ -16,6 +16,7 @@ from exomni_core.storage.schema import AS_WRITTEN, By, Must, OneOf, Range, read
 from templates.looks import Look, default_look, read_look
 from templates.mesh import axes_matrix
 from templates.reading import AUTO, Colour, Crop, Margin, Number, Positive, read_object
+from templates.render_engines import RENDER_ENGINES
 
 SCHEMA_VERSION: Final = 1
 DESCRIPTOR: Final = "template.json"
@@ -111,7 +112,7 @@ class Template:
     part_colours: Mapping[str, Colour] = field(default_factory=dict)
     camera: Camera = Camera()
     look: Annotated[Look, By(read_look, "an object")] = field(default_factory=default_look)
-    engine: Literal["auto", "fast", "workbench", "eevee", "cycles"] = "auto"
+    engine: Annotated[str, OneOf(RENDER_ENGINES)] = "auto"
     samples: Mapping[Annotated[str, OneOf(("eevee", "cycles"))], int] = field(
         default_factory=lambda: {"eevee": 16, "cycles": 16}
     )

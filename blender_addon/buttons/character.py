@@ -8,29 +8,23 @@ from typing import Any, Final
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
-from exomni_core.arkit import CHANNEL_INDEX
-from exomni_core.errors import ExOmniError, InputError
-from exomni_core.matching import bones as bone_targets
+from exomni_core.errors import InputError
 from exomni_core.matching.families import families
 
 from .. import character
-from ..declare import Explained, Operator, fields, tr
+from ..declare import Operator, tr
 from ..head import add_head
-from ..session import session
-from ..takes import bones
-from .generate import busy_reason, fail, no_character_reason
-
-_NAME = StringProperty(name="Character", description="Object name; empty is the chosen one")
+from .base import Button, OnCharacter, busy_reason, button
 
 
 def _tell_coverage(operator: Any, item: Any) -> None:
-    text = tr("{name}: {coverage} channels matched", name=item.name,
-              coverage=character.matching_of(item).coverage_text)  # fmt: skip
-    session.say(text)
-    operator.report({"INFO"}, text)
+    coverage = character.matching_of(item).coverage_text
+    operator.tell(tr("{name}: {coverage} channels matched", name=item.name, coverage=coverage))
 
 
-@fields(
+@button(
+    "use_selected",
+    "Use selected",
     character=StringProperty(
         name="Character", description="Object that holds the character; empty is the active one"
     ),
@@ -38,30 +32,16 @@ def _tell_coverage(operator: Any, item: Any) -> None:
         name="Meshes", description="Names of meshes, separated by commas; empty is the selection"
     ),
 )
-class UseSelected(Explained, Operator):
-    """Make a character of the selected meshes."""
+class UseSelected(Button, Operator):
+    """Make a character of the selected meshes: head, teeth, tongue, lashes."""
 
-    bl_idname = "exomni.use_selected"
-    bl_label = "Use selected"
-    bl_description = "Make a character of the selected meshes: head, teeth, tongue, lashes"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
-        """A clip is being made."""
-        return busy_reason()
-
-    def execute(self, context: Any) -> set[str]:
+    def work(self, context: Any) -> None:
         """Match the meshes and remember them."""
-        try:
-            meshes = self._meshes(context)
-            item = self._holder(context, meshes)
-            character.set_targets(item, meshes)
-        except ExOmniError as error:
-            return fail(self, error)
+        meshes = self._meshes(context)
+        item = self._holder(context, meshes)
+        character.set_targets(item, meshes)
         context.scene.exomni.character = item
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
     def _meshes(self, context: Any) -> list[Any]:
         if self.meshes:
@@ -89,226 +69,94 @@ class UseSelected(Explained, Operator):
         return active if active in meshes else meshes[0]
 
 
-@fields(
+@button(
+    "add_head",
+    "Add the built-in head",
     template=StringProperty(
         name="Template",
         description="A bundled head, or the path of an .npz head",
         default="head",
         subtype="FILE_PATH",
     ),
-    name=StringProperty(name="Name", description="What the object is called", default="Head"),
+    name=StringProperty(name="Name", description="Name of the new object", default="Head"),
 )
-class AddHead(Explained, Operator):
-    """Add a head that can speak."""
-
-    bl_idname = "exomni.add_head"
-    bl_label = "Add the built-in head"
-    bl_description = "Add a head with all 52 shape keys, for those who have no character yet"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+class AddHead(Button, Operator):
+    """Add a head with all 52 shape keys, for those who have no character yet."""
 
     @classmethod
     def disabled_reason(cls, context: Any) -> str:
         """A clip is being made, or objects can't be added now."""
-        if context.mode != "OBJECT":
-            return "Go to Object Mode first"
-        return busy_reason()
+        return "Go to Object Mode first" if context.mode != "OBJECT" else busy_reason()
 
-    def execute(self, context: Any) -> set[str]:
+    def work(self, context: Any) -> None:
         """Build the head, select it, and make it the character."""
-        try:
-            item = add_head(context.scene, self.template, self.name)
-            character.set_targets(item, [item])
-        except ExOmniError as error:
-            return fail(self, error)
+        item = add_head(context.scene, self.template, self.name)
+        character.set_targets(item, [item])
         for other in context.view_layer.objects:
             other.select_set(other == item)
         context.view_layer.objects.active = item
         context.scene.exomni.character = item
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
 
-class _ForCharacter(Explained):
-    """For buttons that work on the character there is."""
+@button("match", "Match again")
+class Match(OnCharacter, Operator):
+    """Match the shape keys again, for example after they were renamed."""
 
-    @classmethod
-    def disabled_reason(cls, context: Any) -> str:
-        """There is no character, or a clip is being made."""
-        return busy_reason() or no_character_reason(context)
-
-
-@fields(character=_NAME)
-class Match(_ForCharacter, Operator):
-    """Match the names anew."""
-
-    bl_idname = "exomni.match"
-    bl_label = "Match again"
-    bl_description = "Match the shape keys anew, for example after they were renamed"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def execute(self, context: Any) -> set[str]:
-        """Fill the lists anew."""
-        try:
-            item = character.find_character(context, self.character)
-            character.refresh(item)
-            character.check_moves(item)
-        except ExOmniError as error:
-            return fail(self, error)
+    def work_on(self, item: Any, _context: Any) -> None:
+        """Fill the lists again."""
+        character.refresh(item)
+        character.check_moves(item)
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
 
-@fields(
-    character=_NAME,
+@button(
+    "mend",
+    "Assign shape key",
     mesh=StringProperty(name="Mesh", description="The mesh; empty is the chosen one"),
     channel=StringProperty(name="Channel", description="An ARKit channel such as jawOpen"),
     key=StringProperty(name="Shape key", description="The shape key it moves; empty is none"),
     weight=FloatProperty(name="Weight", description="How strongly", default=1.0, min=-10, max=10),
 )
-class Mend(_ForCharacter, Operator):
-    """Choose by hand which shape key a channel moves."""
+class Mend(OnCharacter, Operator):
+    """Choose which shape key a channel moves."""
 
-    bl_idname = "exomni.mend"
-    bl_label = "Mend"
-    bl_description = "Choose which shape key a channel moves"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def execute(self, context: Any) -> set[str]:
+    def work_on(self, item: Any, _context: Any) -> None:
         """Remember the choice."""
-        try:
-            item = character.find_character(context, self.character)
-            target = character.find_target(item, self.mesh)
-            character.mend(item, target, self.channel, self.key, self.weight)
-        except ExOmniError as error:
-            return fail(self, error)
+        target = character.find_target(item, self.mesh)
+        character.mend(item, target, self.channel, self.key, self.weight)
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
 
-@fields(character=_NAME)
-class ForgetMended(_ForCharacter, Operator):
-    """Go back to what the names say."""
+@button("forget_mended", "Forget my changes")
+class ForgetMended(OnCharacter, Operator):
+    """Discard what you changed by hand, and match by the names of the shape keys again."""
 
-    bl_idname = "exomni.forget_mended"
-    bl_label = "Forget my changes"
-    bl_description = "Match by the names of the shape keys alone again"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def execute(self, context: Any) -> set[str]:
+    def work_on(self, item: Any, _context: Any) -> None:
         """Forget what was mended."""
-        try:
-            item = character.find_character(context, self.character)
-            character.forget_mended(item)
-        except ExOmniError as error:
-            return fail(self, error)
+        character.forget_mended(item)
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
 
 def _families(_operator: Any, _context: Any) -> list[tuple[str, str, str]]:
     rows = [(family.id, family.label, "") for family in families()]
-    return [("auto", "Automatic", "What explains most names"), *rows]
+    return [("auto", "Automatic", "The convention that explains most names"), *rows]
 
 
-@fields(
-    character=_NAME,
-    family=EnumProperty(name="Names", description="Whose naming it is", items=_families),
+@button(
+    "choose_family",
+    "Naming",
+    family=EnumProperty(
+        name="Names", description="The naming convention of the shape keys", items=_families
+    ),
 )
-class ChooseFamily(_ForCharacter, Operator):
-    """Say whose naming the shape keys follow."""
+class ChooseFamily(OnCharacter, Operator):
+    """Choose the naming convention, where the names of the shape keys alone don't tell."""
 
-    bl_idname = "exomni.choose_family"
-    bl_label = "Naming"
-    bl_description = "Whose naming the shape keys follow, where the names alone don't tell"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def execute(self, context: Any) -> set[str]:
+    def work_on(self, item: Any, _context: Any) -> None:
         """Match as that family."""
-        try:
-            item = character.find_character(context, self.character)
-            character.choose_family(item, "" if self.family == "auto" else self.family)
-        except ExOmniError as error:
-            return fail(self, error)
+        character.choose_family(item, "" if self.family == "auto" else self.family)
         _tell_coverage(self, item)
-        return {"FINISHED"}
 
 
-@fields(
-    character=_NAME,
-    rig=StringProperty(
-        name="Rig", description="An armature; empty is the one that the meshes follow"
-    ),
-)
-class UseRig(_ForCharacter, Operator):
-    """Let bones turn with the face."""
-
-    bl_idname = "exomni.use_rig"
-    bl_label = "Find jaw and eye bones"
-    bl_description = "Let the rig's jaw and eyes turn with the face, where no shape keys show them"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def execute(self, context: Any) -> set[str]:
-        """Guess the bones by their names."""
-        try:
-            item = character.find_character(context, self.character)
-            meshes = [target.object for target in character.live_targets(item)]
-            near = [item.exomni.rig] if item.exomni.rig else bones.armatures(meshes)
-            rig: Any = bpy.data.objects.get(self.rig) if self.rig else next(iter(near), None)
-            if not bones.use_rig(item, rig):
-                raise InputError(
-                    f"no bone of {rig.name} is named like a jaw or an eye that shape keys don't "
-                    "move; name the bone yourself"
-                )
-        except ExOmniError as error:
-            return fail(self, error)
-        return {"FINISHED"}
-
-
-@fields(
-    character=_NAME,
-    bone=StringProperty(name="Bone", description="The bone that turns"),
-    axis=EnumProperty(
-        name="Axis",
-        description="The bone's own axis that it turns about",
-        items=tuple((axis, axis, "") for axis in bone_targets.AXES),
-    ),
-    degrees=FloatProperty(
-        name="Angle", description="Degrees at full weight; negative turns the other way",
-        default=20.0, min=-180.0, max=180.0,
-    ),
-    channels=StringProperty(
-        name="Channels", description="ARKit channels, separated by commas; -name counts against",
-        default="jawOpen",
-    ),
-)  # fmt: skip
-class TurnBone(_ForCharacter, Operator):
-    """Let one bone turn with channels of the face."""
-
-    bl_idname = "exomni.turn_bone"
-    bl_label = "Turn a bone"
-    bl_description = "Let a bone turn with channels of the face; 0 degrees takes it out"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    def invoke(self, context: Any, _: Any) -> set[str]:
-        """Ask for bone, axis and angle."""
-        done: set[str] = context.window_manager.invoke_props_dialog(self)
-        return done
-
-    def execute(self, context: Any) -> set[str]:
-        """Remember it."""
-        try:
-            item = character.find_character(context, self.character)
-            names = [name.strip() for name in self.channels.split(",") if name.strip()]
-            shares = {name.lstrip("-"): -1.0 if name.startswith("-") else 1.0 for name in names}
-            unknown = [name for name in shares if name not in CHANNEL_INDEX]
-            if unknown:
-                raise InputError(f"there is no channel {unknown[0]!r}")
-            bones.turn(item, bone_targets.BoneTarget(self.bone, self.axis, self.degrees, shares))
-        except ExOmniError as error:
-            return fail(self, error)
-        return {"FINISHED"}
-
-
-CLASSES: Final = (
-    UseSelected, AddHead, Match, Mend, ForgetMended, ChooseFamily, UseRig, TurnBone
-)  # fmt: skip
+CLASSES: Final = (UseSelected, AddHead, Match, Mend, ForgetMended, ChooseFamily)

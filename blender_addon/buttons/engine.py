@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Buttons in, an engine out: its environment is installed, a line recorded with its microphone."""
+"""Buttons in, the engine's process and environment out: install, record, stop, report."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ import bpy
 from bpy.props import StringProperty
 
 from exomni_core.errors import EnvironmentProblem, ExOmniError
+from exomni_core.server.launch import own_python
 
 from .. import _vendor, install, preferences
-from ..declare import Explained, Operator, fields, tr
+from ..declare import Operator, tr
 from ..install import installer
-from ..session import Request, session
-from .generate import busy_reason, fail, log_path, redraw
+from ..service import Request, log_path
+from ..session import session
+from .base import Button, busy_reason, button
+from .redraw import redraw
 
 _WATCH_S: Final = 0.25
-
-
-def engine_folder() -> Path:
-    """Where the neural engine's environment goes if the user names no folder."""
-    package = __package__ or ""
-    if package.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(package, path="engine"))
-    return Path(bpy.utils.user_resource("DATAFILES", path="exomni-engine"))
 
 
 def requirement() -> str:
@@ -35,19 +30,18 @@ def requirement() -> str:
     return f"{source}[omni]"
 
 
-@fields(
+@button(
+    "install_engine",
+    "Install omni engine",
+    undo=False,
     folder=StringProperty(
         name="Folder",
         description="Where it is installed; empty is a folder of the add-on",
         subtype="DIR_PATH",
     ),
 )
-class InstallEngine(Explained, Operator):
-    """Make a Python environment for the neural engine."""
-
-    bl_idname = "exomni.install_engine"
-    bl_label = "Install omni engine"
-    bl_description = "Make a Python environment for the neural engine (several GB, from PyPI)"
+class InstallEngine(Button, Operator):
+    """Make a Python environment for the neural engine (several GB, from PyPI)."""
 
     @classmethod
     def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
@@ -58,17 +52,13 @@ class InstallEngine(Explained, Operator):
             return "Blender is offline; allow online access in its preferences"
         return busy_reason()
 
-    def execute(self, _: Any) -> set[str]:
+    def work(self, _context: Any) -> None:
         """Blocking form, for scripts."""
-        try:
-            self._begin()
-            installer.wait()
-            if installer.state != "done":
-                raise EnvironmentProblem(installer.sentence)
-        except ExOmniError as error:
-            return fail(self, error)
+        self._begin()
+        installer.wait()
+        if installer.state != "done":
+            raise EnvironmentProblem(installer.sentence)
         _installed()
-        return {"FINISHED"}
 
     def invoke(self, context: Any, _: Any) -> set[str]:
         """Returns at once; the preferences and the panel show how it goes."""
@@ -77,53 +67,41 @@ class InstallEngine(Explained, Operator):
         try:
             self._begin()
         except ExOmniError as error:
-            return fail(self, error)
+            return self.failed(error)
         _watch()
         return {"FINISHED"}
 
     def _begin(self) -> None:
-        from exomni_core.server.launch import own_python
-
-        folder = Path(bpy.path.abspath(self.folder)) if self.folder else engine_folder()
+        folder = Path(bpy.path.abspath(self.folder)) if self.folder else preferences.engine_folder()
         install.check_place(folder)
         steps = install.commands(own_python(), folder, requirement())
-        self.__class__.made = folder
         installer.begin(steps, folder, log_path().with_name("exomni-install.log"))
-
-    made = Path()
 
 
 def _installed() -> None:
     """Use the new environment from now on."""
     wish = preferences.preferences()
-    wish.place, wish.python = "environment", str(InstallEngine.made)
+    wish.place, wish.python = "environment", str(installer.folder)
     session.say(tr("The omni engine is installed"))
 
 
-class CancelInstall(Explained, Operator):
-    """Stop the installation."""
-
-    bl_idname = "exomni.cancel_install"
-    bl_label = "Cancel installation"
-    bl_description = "Stop the installation; what was made so far is removed"
+@button("cancel_install", "Cancel installation", undo=False)
+class CancelInstall(Button, Operator):
+    """Stop the installation; what was made so far is removed."""
 
     @classmethod
     def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
         """Nothing is being installed."""
         return "" if installer.is_busy else "Nothing is being installed"
 
-    def execute(self, _: Any) -> set[str]:
+    def work(self, _context: Any) -> None:
         """Stop it."""
         installer.cancel()
-        return {"FINISHED"}
 
 
-class Record(Explained, Operator):
-    """Start and stop recording."""
-
-    bl_idname = "exomni.record"
-    bl_label = "Record"
-    bl_description = "Record a line with this machine's microphone; press again to stop"
+@button("record", "Record", undo=False)
+class Record(Button, Operator):
+    """Record a line with this machine's microphone; press again to stop."""
 
     @classmethod
     def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
@@ -132,16 +110,41 @@ class Record(Explained, Operator):
             return "Wait a moment: the microphone is being switched"
         return busy_reason()
 
-    def execute(self, _: Any) -> set[str]:
+    def work(self, _context: Any) -> None:
         """Switch it; the engine's process records, so this returns at once."""
-        try:
-            place = preferences.chosen_place()
-            session.switch_recording(Request(place, {}, log=log_path()))
-        except ExOmniError as error:
-            return fail(self, error)
+        session.switch_recording(Request(preferences.chosen_place(), {}))
         if not bpy.app.background:
             _watch()
-        return {"FINISHED"}
+
+
+@button("stop_engine", "Stop engine", undo=False)
+class StopEngine(Button, Operator):
+    """End the engine's process and free its memory; it starts again when needed."""
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
+        """It isn't running, or it is at work."""
+        return busy_reason() or ("" if session.is_running else "The engine isn't running")
+
+    def work(self, _context: Any) -> None:
+        """End it."""
+        session.close()
+        session.say(tr("The engine is stopped"))
+
+
+@button("copy_report", "Copy report", undo=False)
+class CopyReport(Button, Operator):
+    """Copy versions, recent events and the engine's log for a bug report."""
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
+        """It can always be copied."""
+        return ""
+
+    def work(self, context: Any) -> None:
+        """Fill the clipboard."""
+        context.window_manager.clipboard = session.report(bpy.app.version_string)
+        self.report({"INFO"}, tr("The report is on the clipboard"))
 
 
 def _watch() -> None:
@@ -169,4 +172,4 @@ def stop() -> None:
         bpy.app.timers.unregister(_show_progress)
 
 
-CLASSES: Final = (InstallEngine, CancelInstall, Record)
+CLASSES: Final = (InstallEngine, CancelInstall, Record, StopEngine, CopyReport)

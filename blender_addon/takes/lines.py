@@ -10,11 +10,29 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import compat
+from .records import owner_of
 
 TRACK_NAME: Final = "Ex-Omni lines"
 
 
-def place(owner: Any, action: Any, name: str) -> None:
+def place_take(take: Any) -> None:
+    """Put all Actions of a take on tracks of lines, at the take's present place and length."""
+    for entry in take.actions:
+        if entry.action is not None and entry.object is not None:
+            owner = owner_of(entry.object)
+            _remove(owner, entry.action)
+            _place(owner, entry.action, take.name)
+
+
+def remove_take(take: Any) -> None:
+    """Take all Actions of a take off the tracks of lines."""
+    for entry in take.actions:
+        if entry.action is not None and entry.object is not None:
+            _remove(owner_of(entry.object), entry.action)
+    take.kept = False
+
+
+def _place(owner: Any, action: Any, name: str) -> None:
     """Put a take's Action on the track of lines, or on another such track where it has no room."""
     animation = owner.animation_data or owner.animation_data_create()
     if animation.action == action:
@@ -28,7 +46,7 @@ def place(owner: Any, action: Any, name: str) -> None:
     _settle(animation)
 
 
-def remove(owner: Any, action: Any) -> None:
+def _remove(owner: Any, action: Any) -> None:
     """Take a take's Action off the tracks of lines; empty ones go."""
     animation = owner.animation_data
     for track in _tracks(animation) if animation is not None else ():

@@ -16,22 +16,25 @@ STRIP_MARK: Final = "exomni_take"  # custom property of our strips: the take's i
 _NAME_LENGTH: Final = 50
 
 
+def scene_fps(scene: Any) -> float:
+    """Frames per second that the scene really plays."""
+    return float(scene.render.fps / scene.render.fps_base)
+
+
 def add(scene: Any, take: Any, sound_file: Path, *, pack: bool) -> str:
     """Place the sound of `take` at its start frame on the lowest free channel.
 
     pack: the sound's bytes go into the .blend. Returns '' or a sentence: why there is no strip.
     """
     strips = compat.sound_strips(scene)
-    fps = scene.render.fps / scene.render.fps_base
-    length = max(1, math.ceil(take.duration_s * fps - 1e-6))
+    length = max(1, math.ceil(take.duration_s * scene_fps(scene) - 1e-6))
     channel = free_channel(scene, take.start_frame, length)
     path = bpy.path.relpath(str(sound_file)) if not pack else str(sound_file)
     extend_scene(scene, take.start_frame + length - 1)
     try:
         strip = strips.new_sound(take.name[:_NAME_LENGTH], path, channel, take.start_frame)
     except RuntimeError as error:  # a Blender that was built without sound
-        reason = " ".join(str(error).split()).removeprefix("Error: ")
-        return f"the take has no sound strip: {reason}"
+        return f"the take has no sound strip: {compat.one_line(error)}"
     strip[STRIP_MARK] = take.id
     take.sound = strip.sound
     if pack and strip.sound.packed_file is None:

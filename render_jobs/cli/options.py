@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import click
 
+from templates.render_engines import RENDER_ENGINES
+
 Command = Callable[..., Any]
-RENDER_ENGINES: Final = ("auto", "fast", "workbench", "eevee", "cycles")
+
 NEW_FILE: Final = click.Path(path_type=Path)
 EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -12,11 +12,11 @@ from render_jobs.cli.chosen import video_options
 from render_jobs.cli.options import (
     EXISTING,
     NEW_FILE,
-    RENDER_ENGINES,
     HeadedCommand,
     render_options,
     report_options,
 )
+from templates.render_engines import RENDER_ENGINES
 
 
 @click.command(cls=HeadedCommand)

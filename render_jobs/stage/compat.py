@@ -15,7 +15,7 @@ VERSION: Final[tuple[int, int, int]] = tuple(bpy.app.version)
 
 
 def engine_id(engine: str) -> str:
-    """Blender's name for one of our render engines (`settings.RENDER_ENGINES`)."""
+    """Blender's name for one of our render engines (see templates/render_engines.py)."""
     # EEVEE was rewritten for 4.2 under a new name and got its old name back in 5.0.
     eevee = "BLENDER_EEVEE" if VERSION >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
     return {"eevee": eevee, "cycles": "CYCLES"}.get(engine, "BLENDER_WORKBENCH")

@@ -56,9 +56,15 @@ def run_script(python, name, *arguments):
     return report
 
 
+@pytest.mark.parametrize("script", ["character", "takes", "lines", "bones"])
 @pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
-def test_takes(python, clips):
-    report = run_script(python, "check_takes.py", *clips)
+def test_takes(python, script, clips):
+    print(run_script(python, f"check_{script}.py", *clips))
+
+
+@pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
+def test_storage_and_speed(python, clips):
+    report = run_script(python, "check_storage.py", *clips)
     print(report)
     # Measured 0.02 s on a quiet machine; 0.25 s is what benchmarks/ must show.
     assert report["apply_60_s"] < 1.0

@@ -263,8 +263,8 @@ def listen_and_fail(head):
 
 def open_panels(names, workspace):
     """Show just these folded panels unfolded, in a workspace whose sidebar is new."""
-    panel = sys.modules[f"{EXTENSION}.panel"]
-    panels = [c for c in panel.CLASSES if issubclass(c, bpy.types.Panel)]
+    classes = sys.modules[f"{EXTENSION}.registration"].CLASSES
+    panels = [c for c in classes if issubclass(c, bpy.types.Panel)]
     for kind in reversed(panels):
         bpy.utils.unregister_class(kind)
     for kind in panels:
@@ -295,7 +295,7 @@ def other_looks(head):
     bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["Layout"]
     yield 2.0
     chosen = bpy.context.preferences.view
-    translations = sys.modules[f"{EXTENSION}.translations"].DICTIONARY
+    translations = sys.modules[f"{EXTENSION}.words.table"].DICTIONARY
     for language in ("zh_HANS", "ja_JP"):
         try:
             chosen.language = language

@@ -4,12 +4,24 @@
 import json
 import os
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 
 import bpy
 import numpy as np
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.keyframes import data_path
+
+# The clips that the test names: 2 s and 60 s of something like speech.
+CLIP, LONG = (Path(name) for name in [*sys.argv[1:3], "", ""][:2])
+try:
+    import aud
+except ImportError:  # the 4.2 wheel was built without
+    aud = None
+SOUND = aud is not None
+FOLDER = Path(tempfile.mkdtemp(prefix="exomni-test-"))  # a new file empties Blender's own
 
 
 def fresh():
@@ -38,6 +50,23 @@ def character(*items):
                                        character=items[0].name)  # fmt: skip
     assert done == {"FINISHED"}
     return items[0]
+
+
+def open_clip(start=1, clip=CLIP, **more):
+    assert bpy.ops.exomni.import_clip(filepath=str(clip), start_frame=start, **more) == {"FINISHED"}
+
+
+def curve_points(action, key):
+    from blender_addon import compat
+
+    curve = compat.own_curves(action).find(data_path(key))
+    points = np.empty((len(curve.keyframe_points), 2), np.float32)
+    curve.keyframe_points.foreach_get("co", points.ravel())
+    return points
+
+
+def take_of(item, index=-1):
+    return item.exomni.takes[index]
 
 
 def foreign_action(item, key="mouthSmileLeft", frames=(3.0, 7.5, 20.0)):

@@ -3,21 +3,27 @@
 
 import math
 import os
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import bpy
 import numpy as np
-from addon_kit import character, face, fingerprint, foreign_action, fresh, key_value, refused, run
+from addon_kit import (
+    CLIP,
+    FOLDER,
+    character,
+    face,
+    fingerprint,
+    foreign_action,
+    fresh,
+    key_value,
+    refused,
+    run,
+)
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.clip import load_face
 from exomni_core.formats.convert import read_face
 
-CLIP = Path(sys.argv[1])
-FOLDER = Path(tempfile.mkdtemp(prefix="exomni-test-"))
 FACTS = {}
 
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run by a Python that has bpy: every panel is drawn into a layout that only records."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
-from addon_kit import character, face, fresh, run
+from addon_kit import CLIP, character, face, fresh, run
 from fake_service import FakeClient, use
 
-CLIP = Path(sys.argv[1])
 FACTS = {}
 
 
@@ -81,10 +79,10 @@ def reason_of(name):
 
 def draw_all(folded=()):
     """Draw every panel; returns panel -> record."""
-    from blender_addon import panel
+    from blender_addon import registration
 
     drawn = {}
-    for kind in panel.CLASSES:
+    for kind in registration.CLASSES:
         if not issubclass(kind, bpy.types.Panel):
             continue
         if hasattr(kind, "poll") and not kind.poll(bpy.context):
@@ -153,9 +151,10 @@ def check_while_working_and_after_failure():
     character(face())
     from blender_addon import session as module
     from blender_addon.preferences import Place
+    from blender_addon.service import Request
 
     session = use(module, FakeClient(CLIP, "hangs"))
-    session.begin(module.Request(Place(), {"text": "x"}))
+    session.begin(Request(Place(), {"text": "x"}))
     drawn = draw_all()
     assert drawn["EXOMNI_PT_main"][0][0] == "progress"
     found = buttons(drawn)
@@ -189,7 +188,7 @@ def check_tooltips():
 
 def texts():
     """Every text that the user may see and that has to be translated."""
-    from blender_addon import panel, preferences, registration
+    from blender_addon import registration
 
     found = set()
     for kind in registration.CLASSES:
@@ -208,8 +207,6 @@ def texts():
             if prop.type == "ENUM" and prop.identifier != "family":
                 for row in prop.enum_items:
                     found |= {row.name, row.description}
-    assert panel
-    assert preferences
     return {text for text in found if text and text not in ("exomni", "Ex-Omni")}
 
 
@@ -217,7 +214,7 @@ def check_translations():
     import ast
 
     import blender_addon
-    from blender_addon.words import table as translations
+    from blender_addon.words import table
 
     wanted = texts()
     for source in Path(blender_addon.__file__).parent.rglob("*.py"):
@@ -225,14 +222,14 @@ def check_translations():
         for node in ast.walk(tree):
             wanted |= _texts_in(node)
     missing = {
-        language: sorted(text for text in wanted if ("*", text) not in table)
-        for language, table in translations.DICTIONARY.items()
+        language: sorted(text for text in wanted if ("*", text) not in words)
+        for language, words in table.DICTIONARY.items()
     }
     FACTS["texts"] = len(wanted)
     assert set(missing) == {"zh_HANS", "ja_JP"}
     assert not any(missing.values()), missing
     spare = {
-        text for table in translations.DICTIONARY.values() for _, text in table
+        text for words in table.DICTIONARY.values() for _, text in words
     } - wanted  # fmt: skip
     assert not spare, sorted(spare)
 

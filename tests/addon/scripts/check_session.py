@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run by a Python that has bpy: Generate against a service that plays back, fails, dies, hangs."""
 
-import sys
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import bpy
-from addon_kit import character, face, fingerprint, foreign_action, fresh, key_value, refused, run
+from addon_kit import (
+    CLIP,
+    LONG,
+    character,
+    face,
+    fingerprint,
+    foreign_action,
+    fresh,
+    key_value,
+    refused,
+    run,
+)
 from fake_service import FakeClient, use
+from fake_window import FakeContext, FakeOperator, modal
 
-CLIP, LONG = Path(sys.argv[1]), Path(sys.argv[2])
 FACTS = {}
 
 
 def modules():
     from blender_addon import session
-    from blender_addon.buttons import generate as operators
+    from blender_addon.buttons.generate import Generate
 
-    return operators, session
+    return Generate, session
 
 
 def nothing_is_left(item, action, before):
@@ -127,69 +135,6 @@ def check_panel_settings_are_used():
     assert "text" not in prompt
 
 
-class FakeOperator:
-    """Stands in for the operator's instance, since modal ones don't start without a window."""
-
-    def __init__(self, operators, properties):
-        self._operators = operators
-        self.reports = []
-        for name, value in properties.items():
-            setattr(self, name, value)
-        self.properties = SimpleNamespace(is_property_set=lambda name: name in properties)
-
-    def report(self, kind, text):
-        self.reports.append((kind, text))
-
-    def __getattr__(self, name):
-        function = getattr(self._operators.Generate, name)
-        return function.__get__(self) if callable(function) else function
-
-
-class FakeContext:
-    """The real context, with a window manager that has no window."""
-
-    def __init__(self):
-        self.scene, self.window = bpy.context.scene, None
-        self.timers = 0
-        self.window_manager = self
-        self.windows = ()
-
-    def event_timer_add(self, seconds, window):
-        self.timers += 1
-        return "timer"
-
-    def event_timer_remove(self, timer):
-        self.timers -= 1
-
-    def modal_handler_add(self, operator):
-        pass
-
-    def __getattr__(self, name):
-        return getattr(bpy.context, name)
-
-
-def modal(properties, each=None, limit_s=30.0):
-    """Run the modal form to its end; returns (result, longest tick in ms, the operator)."""
-    operators, _ = modules()
-    operator, context = FakeOperator(operators, {"character": "", **properties}), FakeContext()
-    operator._job = operator._begin(context)
-    operator._timer, operator._arrived = context.event_timer_add(0.03, None), False
-    longest, until = 0.0, time.monotonic() + limit_s
-    ticks = 0
-    while time.monotonic() < until:
-        started = time.thread_time()  # others may share this machine
-        result = operators.Generate.modal(operator, context, SimpleNamespace(type="TIMER"))
-        longest = max(longest, time.thread_time() - started)
-        if result != {"PASS_THROUGH"}:
-            assert context.timers == 0
-            return result, 1000 * longest, operator
-        ticks += 1
-        if each is not None:
-            each(ticks)
-        time.sleep(0.005)
-    raise AssertionError("it never ended")
-
-
 def check_modal_form():
     item, action, _, session = ready(clip=LONG, pieces=30, pause_s=0.03)
     before = fingerprint(action)
@@ -268,24 +213,24 @@ def check_deleted_in_the_middle():
 
 def check_busy_reasons():
     _, _, _, session = ready("hangs")
-    operators, _ = modules()
+    kind, _ = modules()
     context = FakeContext()
-    operator = FakeOperator(operators, {"text": "Hello", "character": ""})
-    job = operator._begin(context)
+    operator = FakeOperator(kind, {"text": "Hello", "character": ""})
+    arriving = operator._begin(context)
     assert session.is_busy
     assert "being made" in refused(bpy.ops.exomni.generate, text="x")
     assert "being made" in refused(bpy.ops.exomni.add_head)
     assert "being made" in refused(bpy.ops.exomni.stop_engine)
     session.cancel()
     list(session.wait())
-    job.discard()
+    arriving.discard()
     assert bpy.ops.exomni.stop_engine() == {"FINISHED"}
     assert "isn't running" in refused(bpy.ops.exomni.stop_engine)
 
 
 def check_remote_uploads():
     from blender_addon.preferences import Place
-    from blender_addon.session import Request
+    from blender_addon.service import Request
 
     _, session_module = modules()
     client = FakeClient(CLIP)
@@ -346,9 +291,9 @@ def check_microphone():
 
 
 def check_install_needs_the_network():
-    from blender_addon.buttons import engine as engine_operators
+    from blender_addon.buttons.engine import requirement
 
-    assert engine_operators.requirement().endswith("[omni]")
+    assert requirement().endswith("[omni]")
     if not bpy.app.online_access:
         assert "offline" in refused(bpy.ops.exomni.install_engine)
     assert "Nothing is being installed" in refused(bpy.ops.exomni.cancel_install)

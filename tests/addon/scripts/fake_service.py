@@ -106,12 +106,14 @@ class FakeClient:
 
 def use(session_module, client):
     """Let the add-on's session talk to `client` from now on."""
+    from blender_addon.service import Service
+
     session = session_module.session
     session.close()
     session.is_error, session.status = False, ""
 
     def connect(request):
-        service = session_module.Service(client, client.process)
+        service = Service(client, client.process)
         client.health()
         return service
 

@@ -2,7 +2,7 @@
 """The built zip in a fresh profile of every bpy there is: from install to unregister.
 
 EXOMNI_BPY_PYTHONS names more Pythons with bpy, separated as in PATH. What passed is written to
-build/addon-tested.json; scripts/addon_matrix.py makes the table in the docs of it.
+build/addon-tested.json; scripts/addon_table.py writes the tables in the docs from it.
 """
 
 from __future__ import annotations

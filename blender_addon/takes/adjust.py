@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A slider moved in, the take's keys written anew out, at once and from its stored clip."""
+"""A take and new adjustments or a new start in, its keys written again from its stored clip out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any
 
 import bpy
 
-from exomni_core.errors import ExOmniError
-
-from .quiet import quietly
-from .takes import sequencer
-from .takes import shown as takes
-from .takes.curves import Shaping
+from ..quiet import quietly
+from . import sequencer, writing
+from .curves import Shaping
 
 
 def set_shaping(take: Any, **values: Any) -> None:
@@ -27,15 +24,15 @@ def reset(take: Any) -> None:
     set_shaping(take, **vars(Shaping()))
 
 
-def on_change(take: Any) -> None:
-    """An adjustment was changed in the panel."""
-    _write(take)
+def rewrite_now(take: Any) -> None:
+    """Write the keys of `take` again, for the scene in the window."""
+    writing.rewrite(take.id_data, take, bpy.context.scene)
 
 
-def on_start_moved(take: Any) -> None:
-    """The start frame was changed in the panel: keys and strip move along."""
+def follow_start(take: Any) -> None:
+    """Move the take's keys and strip to the start frame that it has."""
     sequencer.move(take.id, take.start_frame)
-    _write(take)
+    rewrite_now(take)
 
 
 def move(take: Any, start_frame: int, scene: Any) -> None:
@@ -43,16 +40,7 @@ def move(take: Any, start_frame: int, scene: Any) -> None:
     with quietly():
         take.start_frame = start_frame
     sequencer.move(take.id, start_frame)
-    takes.rewrite(take.id_data, take, scene)
-
-
-def _write(take: Any) -> None:
-    from .session import session
-
-    try:
-        takes.rewrite(take.id_data, take, bpy.context.scene)
-    except ExOmniError as error:  # a callback can't report, but the panel can
-        session.fail(str(error))
+    writing.rewrite(take.id_data, take, scene)
 
 
 def follow_strips(scene: Any) -> int:
@@ -65,6 +53,6 @@ def follow_strips(scene: Any) -> int:
                 continue
             with quietly():
                 take.start_frame = start
-            takes.rewrite(item, take, scene)
+            writing.rewrite(item, take, scene)
             moved += 1
     return moved
