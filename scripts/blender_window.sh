@@ -113,7 +113,7 @@ prepare
 in_root blender --version | head -1
 [ -n "$setup_only" ] && exit 0
 if [ -z "$zip" ]; then
-  .venv/bin/exorender addon build --platform linux-x64 -o "$work/dist"
+  .venv/bin/python -m render_jobs.cli addon build --platform linux-x64 -o "$work/dist"
   zip="$(ls -t "$work"/dist/*linux_x64.zip | head -1)"
 fi
 rm -rf "$work/home" "$work/asks" "$work/screens" "$work/result.json"
