@@ -132,7 +132,7 @@ def test_the_licence_is_shown_and_accepted(run, models):
     shown, _ = run("licence")
     for fact in ("academic use only", "European Union", "https://huggingface.co/Tencent/Ex-Omni"):
         assert fact in shown
-    assert "Not accepted so far" in shown
+    assert "Not accepted yet" in shown
     assert json.loads(run("licence", "--json")[0])["accepted"] is None
     assert not models.exists()
     assert "Accepted on 2" in run("licence", "--accept-licence")[0]

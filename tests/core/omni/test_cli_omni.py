@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_nothing(tiny_model: Path, tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--model", "nowhere"), 3, r"exorender models pull --models .*nowhere \(to try .*tiny"),
+        (("--model", "nowhere"), 3, r"exorender models pull --models .*nowhere \(to test .*tiny"),
         (("--model", "TINY", "--max-memory", "1MB"), 3, "more than the 0.001 GB that --max-memory"),
         (("--model", "TINY", "--device", "gpu"), 2, "device: 'gpu' is not a device"),
         (("--model", "TINY", "--audio", "silence.wav"), 2, "audio: .*holds no sound"),
