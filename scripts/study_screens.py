@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A study's folder in, pictures of its page for docs/study.md out, taken in chromium.
+"""The study page in chromium in, its pictures for docs/study.md out: docs/study/*.png.
 
-Goes through the page as raters do, on a desktop in English and on a phone in Chinese. The folder is
-copied first; the study needs two seats or more.
+Run it after a change of the page, of its words, of the built-in head or of its default look:
+    python scripts/study_screens.py
+It makes a study of the examples, then goes through the page as raters do, on a desktop in English
+and on a phone in Chinese. It needs the extras `render` and `study`, playwright and chromium.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from dataclasses import replace
@@ -20,14 +25,28 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from render_jobs.study.plan_file import read_study, write_study
-from render_jobs.study.serving.context import ServingSettings
-from render_jobs.study.serving.server import StudyServer
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from render_jobs.study.plan_file import read_study, write_study  # noqa: E402
+from render_jobs.study.serving.context import ServingSettings  # noqa: E402
+from render_jobs.study.serving.server import StudyServer  # noqa: E402
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN", "has_touch": True,
          "is_mobile": True}  # fmt: skip
 COLOURS = 128
+LINES = (
+    "Every voice has a face.",
+    "Bob may give the maps back.",
+    "We met at the old bridge.",
+    "What a bright and windy day!",
+    "Please follow the path home.",
+    "She sells very fine shoes.",
+    "The show begins at five.",
+    "Nobody knew where it was.",
+)
+PICTURE = ("--size", "384x576", "--fps", 25)
 OF_A_TRIAL = ("before", "playing", "after", "answered", "offline")
 
 
@@ -117,6 +136,25 @@ class Tour:
             self.context.set_offline(False)
 
 
+def make_study(work: Path) -> Path:
+    """A study of a few lines, lively faces against quiet ones."""
+    prompts = work / "prompts.jsonl"
+    rows = [{"id": f"line{k}", "text": line} for k, line in enumerate(LINES)]
+    prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    styles = ("lively", "quiet")
+    for style in styles:
+        exorender("batch", prompts, "--style", style, "--out", work / style, *PICTURE)
+    runs = [work / style for style in styles]
+    exorender("pairs", *runs, "-o", work / "study", "--n", 6, "--raters", 4, "--min-s", 1)
+    return work / "study"
+
+
+def exorender(*arguments: object) -> None:
+    """Run a command of ours, of this checkout."""
+    command = [sys.executable, "-m", "render_jobs.cli", *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)
+
+
 def small_png(png: bytes, width: int = 0) -> bytes:
     """The picture with few colours, and no wider than `width`."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
@@ -149,12 +187,11 @@ def sheet(browser: Browser, shots: dict[str, bytes], columns: int, width: int) -
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", type=Path)
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/study"))
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "study")
     parser.add_argument("--browser", default=shutil.which("chromium"))
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="study-screens-")) / "study"
-    shutil.copytree(options.study, folder)
+    work = Path(tempfile.mkdtemp(prefix="study-screens-"))
+    folder = make_study(work)
     write_study(replace(read_study(folder), break_every=3), folder)
     server = StudyServer(folder, ServingSettings(port=0, completion_code="K7-TULIP"))
     thread = threading.Thread(target=server.run)
@@ -172,7 +209,7 @@ def main() -> None:
     finally:
         server.end()
         thread.join()
-        shutil.rmtree(folder.parent)
+        shutil.rmtree(work)
 
 
 def _write(out: Path, browser: Browser, desk: dict[str, bytes], phone: dict[str, bytes]) -> None:

@@ -21,9 +21,9 @@ from exomni_core.errors import ExOmniError
 from exomni_core.http.listening import Listener, end_on_signals, start_log
 from exomni_core.server import protocol
 from exomni_core.server.context import ServiceContext, ServiceSettings
+from exomni_core.server.engine_thread import EngineThread
 from exomni_core.server.handler import EngineHandler
 from exomni_core.server.scratch import sweep
-from exomni_core.server.worker import Worker
 
 LOG: Final = logging.getLogger("exomni.server")
 MAX_CONNECTIONS: Final = 64
@@ -41,7 +41,7 @@ class EngineServer(Listener[ServiceContext]):
         super().__init__(settings.host, settings.port, EngineHandler, most=MAX_CONNECTIONS)
         sweep()
         self.shared = ServiceContext(settings)
-        self._worker = Worker(
+        self._worker = EngineThread(
             self.shared.jobs, self.shared.holder, settings.idle_unload_s, settings.preload
         )
 

@@ -16,7 +16,7 @@ from exomni_core import __version__
 from exomni_core.errors import InputError
 from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
-from exomni_core.server.jobs import Jobs
+from exomni_core.server.jobs import JobQueue
 from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch
 from exomni_core.server.uploads import Uploads
@@ -71,7 +71,7 @@ class ServiceContext:
         self.heavy = threading.Semaphore(_HEAVY_AT_ONCE)
         self.ending = threading.Event()
         self.scratch = Scratch()
-        self.jobs = Jobs()
+        self.jobs = JobQueue()
         self.microphone = Microphone()
         self.holder = EngineHolder(settings.engine_options)
         self.uploads = Uploads(self.scratch.folder, self.jobs.paths_in_use)

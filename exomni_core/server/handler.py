@@ -19,7 +19,7 @@ from exomni_core.http.peer import Refusal
 from exomni_core.server import protocol
 from exomni_core.server.bundle import bundle_parts, raw_bytes
 from exomni_core.server.connection import Connection
-from exomni_core.server.jobs import Job, QueueFullError
+from exomni_core.server.jobs import QueuedJob, QueueFullError
 from exomni_core.server.microphone import microphone_state
 from exomni_core.server.orders import read_order
 from exomni_core.server.protocol import Event
@@ -136,7 +136,7 @@ class EngineHandler(Connection):
                 kind="InputError",
             )
 
-    def _job(self, job_id: str) -> Job:
+    def _job(self, job_id: str) -> QueuedJob:
         job = self.shared.jobs.find(job_id)
         if job is None:
             raise Refusal(

@@ -35,7 +35,7 @@ class Order:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-class Job:
+class QueuedJob:
     """One order on its way: its events in order, its clip once it is done.
 
     Arrays in events stay arrays here; they are turned into text for each reader.
@@ -47,7 +47,7 @@ class Job:
         self.ended_at: float | None = None
         self.clip: Clip | None = None
         self.size = 0  # bytes of what it keeps
-        self.place = 0  # in the queue, the job at work included; kept by Jobs
+        self.place = 0  # in the queue, the job at work included; kept by JobQueue
         self._events: list[Event] = []
         self._changed = threading.Condition()
         self._cancel = False
@@ -132,35 +132,35 @@ class QueueFullError(Exception):
     """Too many jobs wait."""
 
 
-class Jobs:
+class JobQueue:
     """All jobs that the server knows, and the queue of those that wait."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._waiting: list[Job] = []
-        self._running: Job | None = None
+        self._jobs: dict[str, QueuedJob] = {}
+        self._waiting: list[QueuedJob] = []
+        self._running: QueuedJob | None = None
         self._closed = False
         self._changed = threading.Condition()
 
-    def add(self, order: Order) -> Job:
+    def add(self, order: Order) -> QueuedJob:
         """Queue a new job; QueueFullError."""
         with self._changed:
             if len(self._waiting) >= MAX_WAITING:
                 raise QueueFullError
             self._forget()
-            job = Job(order)
+            job = QueuedJob(order)
             self._jobs[job.id] = job
             self._waiting.append(job)
             self._tell_places()
             self._changed.notify_all()
             return job
 
-    def find(self, job_id: str) -> Job | None:
+    def find(self, job_id: str) -> QueuedJob | None:
         """The job of that id, if it is still known."""
         with self._changed:
             return self._jobs.get(job_id)
 
-    def take(self, wait_s: float) -> Job | None:
+    def take(self, wait_s: float) -> QueuedJob | None:
         """The next job to work on, which then counts as running; None if none came."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._closed, wait_s)
@@ -177,7 +177,7 @@ class Jobs:
             self._tell_places()
             self._forget()
 
-    def cancel(self, job: Job) -> bool:
+    def cancel(self, job: QueuedJob) -> bool:
         """Ask `job` to stop; one that waits ends at once. False if it had ended."""
         with self._changed:
             stopping = job.cancel()

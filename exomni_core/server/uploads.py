@@ -30,7 +30,7 @@ class Upload:
     size: int
 
 
-class Source(Protocol):
+class Readable(Protocol):
     """What an upload is read from."""
 
     def read(self, size: int, /) -> bytes:
@@ -48,7 +48,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
 
-    def receive(self, name: str, source: Source, size: int) -> str:
+    def receive(self, name: str, source: Readable, size: int) -> str:
         """Read `size` bytes and keep them; returns the id. ConnectionError if fewer come.
 
         Raises OSError if they can't be written. `name` gives the ending only, nothing else of it
@@ -104,7 +104,7 @@ def plain_name(name: str) -> str:
     return kept[-80:] or "recording"
 
 
-def _copy(source: Source, target: Any, size: int) -> None:
+def _copy(source: Readable, target: Any, size: int) -> None:
     left = size
     while left:
         piece = source.read(min(_PIECE, left))

@@ -18,9 +18,10 @@ from typing import Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import write_text
+from render_jobs.study.plan import TRIAL_KINDS
 
 RESPONSES: Final = ("left", "right", "tie", "")
-TRIAL_KINDS: Final = ("main", "catch_identical", "catch_desync", "practice")
+
 _REQUIRED: Final = (
     "rater_id", "pair_id", "item_id", "language", "system_a", "system_b", "shown_left",
     "shown_right", "response", "trial_kind", "catch_expected", "trial_index", "rt_ms", "video_ms",

@@ -51,6 +51,16 @@ def find_ffmpeg() -> str:
         ) from error
 
 
+def quiet_command(*arguments: str, program: str = "") -> list[str]:
+    """An ffmpeg command line that asks nothing and prints errors alone; for `run_ffmpeg`."""
+    return [program or find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments]
+
+
+def file_argument(path: Path) -> str:
+    """A path as ffmpeg takes it: never mistaken for an option or a protocol (`a:b.mp4`)."""
+    return f"file:{path.resolve()}"
+
+
 def mux(
     silent: Path,
     speech: Path,
@@ -76,16 +86,16 @@ def mux_command(
 ) -> list[str]:
     """The ffmpeg command line of `mux`, for tests and messages."""
     ffmpeg = _ffmpeg_python()
-    picture = ffmpeg.input(_argument(silent))
+    picture = ffmpeg.input(file_argument(silent))
     # The picture was rounded up to whole frames; silence fills the last one, so that players
     # neither cut the picture nor loop early.
     seconds = count_frames(silent) / frame_rate.fps
-    sound = ffmpeg.input(_argument(flac)).audio
+    sound = ffmpeg.input(file_argument(flac)).audio
     sound = sound.filter("aresample", AUDIO_RATE_HZ).filter("apad", whole_dur=f"{seconds:.6f}")
     output = ffmpeg.output(
         picture.video,
         sound,
-        _argument(final),
+        file_argument(final),
         format="mp4",
         vcodec="copy",
         acodec="aac",
@@ -110,10 +120,10 @@ def contact_sheet(
     tile = 2 * max(1, width // columns // 2)
     ffmpeg = _ffmpeg_python()
     chosen = "+".join(f"eq(n,{frame})" for frame in sorted(set(at)))
-    picture = ffmpeg.input(_argument(video)).video.filter("select", chosen)
+    picture = ffmpeg.input(file_argument(video)).video.filter("select", chosen)
     picture = picture.filter("scale", tile, -2).filter("tile", f"{columns}x{rows}", padding=4)
     output = ffmpeg.output(
-        picture, _argument(png), vframes=1, format="image2", vcodec="png", update=1,
+        picture, file_argument(png), vframes=1, format="image2", vcodec="png", update=1,
         fflags="+bitexact", **{"flags:v": "+bitexact"},
     )  # fmt: skip
     run_ffmpeg(_compile(output), f"making the contact sheet of {video.name}")
@@ -121,8 +131,8 @@ def contact_sheet(
 
 def probe(video: Path) -> VideoInfo:
     """Read a video's packet table (imageio-ffmpeg brings no ffprobe); WorkerError if it can't."""
-    command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error"]
-    command += ["-i", _argument(video), "-map", "0", "-c", "copy", "-f", "framecrc", "-"]
+    command = quiet_command("-i", file_argument(video))
+    command += ["-map", "0", "-c", "copy", "-f", "framecrc", "-"]
     return _read_packets(run_ffmpeg(command, f"reading {video.name}"), video)
 
 
@@ -195,14 +205,9 @@ def _read_packets(table: str, video: Path) -> VideoInfo:
     )
 
 
-def _argument(path: Path) -> str:
-    """A path as ffmpeg takes it: never mistaken for an option or a protocol (`a:b.mp4`)."""
-    return f"file:{path.resolve()}"
-
-
 def _compile(output: Any) -> list[str]:
     command: list[str] = output.compile(cmd=find_ffmpeg(), overwrite_output=True)
-    return [command[0], "-hide_banner", "-nostdin", "-loglevel", "error", *command[1:]]
+    return quiet_command(*command[1:], program=command[0])
 
 
 def _ffmpeg_python() -> Any:

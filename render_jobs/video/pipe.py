@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
+from render_jobs.video.encode import quiet_command
 
 AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
 AUDIO_BITRATE: Final = "192k"
@@ -71,7 +72,7 @@ def pipe_command(encoder: Encoder, film: Film, video: Path) -> list[str]:
     Picture and sound start together; the sound is filled up with silence to the last frame's end.
     """
     rate = film.frame_rate.frames / Fraction(film.frame_rate.base).limit_denominator(100_000)
-    command = [encoder.ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error", "-y"]
+    command = quiet_command("-y", program=encoder.ffmpeg)
     command += ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{film.width}x{film.height}"]
     command += ["-framerate", str(rate), "-thread_queue_size", "2", "-i", "pipe:0"]
     if encoder.speech:

@@ -19,7 +19,7 @@ from typing import Final
 from exomni_core.errors import WorkerError
 from exomni_core.retime import FrameRate
 from exomni_core.storage.files import replacing, write_bytes
-from render_jobs.video.encode import AUDIO_RATE_HZ, find_ffmpeg, run_ffmpeg
+from render_jobs.video.encode import AUDIO_RATE_HZ, file_argument, quiet_command, run_ffmpeg
 
 LEAD_IN_S: Final = 0.3  # a plain field: no poster tells anything, and no onset is swallowed
 GAP_S: Final = 0.6  # between two sides that play one after the other
@@ -80,7 +80,7 @@ def encode_composite(
         f"[1:v]{_side_filter(right, frames, canvas)}[r]",
         "[l][r]hstack=inputs=2[v]",
     ]
-    inputs = [*_input(left.video), *_input(right.video), "-i", _argument(audio)]
+    inputs = [*_input(left.video), *_input(right.video), "-i", file_argument(audio)]
     _encode(inputs, graph, ["-map", "2:a", "-c:a", "copy"], frames, canvas, final)
 
 
@@ -157,8 +157,8 @@ def _encode(
     canvas: Canvas,
     final: Path,
 ) -> None:
-    command = [
-        find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y", *inputs,
+    command = quiet_command(
+        "-y", *inputs,
         "-filter_complex_threads", "1", "-filter_complex", ";".join(graph), "-map", "[v]", *sound,
         "-c:v", "libx264", "-preset", "fast", "-crf", str(CRF), "-pix_fmt", "yuv420p",
         "-threads", "1", "-bf", "0", "-g", str(2 * max(1, round(canvas.rate.fps))),
@@ -167,19 +167,15 @@ def _encode(
         "-bsf:v", "filter_units=remove_types=6",
         "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact",
         "-flags:v", "+bitexact", "-movflags", "+faststart", "-f", "mp4",
-    ]  # fmt: skip
+    )  # fmt: skip
     with replacing(final) as unfinished:
-        run_ffmpeg([*command, _argument(unfinished)], f"encoding {final.name}")
+        run_ffmpeg([*command, file_argument(unfinished)], f"encoding {final.name}")
         if not unfinished.is_file() or unfinished.stat().st_size == 0:
             raise WorkerError(f"ffmpeg wrote nothing to {final}; is the disk full?")
 
 
 def _input(video: Path) -> list[str]:
-    return ["-threads", "1", "-an", "-i", _argument(video)]
-
-
-def _argument(path: Path) -> str:
-    return f"file:{path.resolve()}"
+    return ["-threads", "1", "-an", "-i", file_argument(video)]
 
 
 def _rate(rate: FrameRate) -> str:

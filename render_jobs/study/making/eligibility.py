@@ -32,7 +32,7 @@ MAX_SIDE_PX: Final = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SideSource:
     """One system's video of one item, and its speech where this study plays it.
 
     sound: (S,) float32 at 48 kHz, levelled; empty for a side whose own sound is not heard.
@@ -45,7 +45,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Rules:
+class EligibilityRules:
     """What makes an item eligible. languages: empty for all."""
 
     audio: AudioMode = "shared"
@@ -70,10 +70,10 @@ class Intake:
     """What is known so far of a study's inputs; `runs[0]` is the target."""
 
     runs: Sequence[Run]
-    rules: Rules
+    rules: EligibilityRules
     candidates: list[ItemChoice] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
-    sources: dict[tuple[str, str], Source] = field(default_factory=dict)
+    sources: dict[tuple[str, str], SideSource] = field(default_factory=dict)
 
     def drop(self, item_id: str, reason: str) -> None:
         """Take an item out."""
@@ -81,7 +81,7 @@ class Intake:
         self.dropped.append(Dropped(item_id, reason))
 
 
-def first_look(runs: Sequence[Run], rules: Rules) -> Intake:
+def first_look(runs: Sequence[Run], rules: EligibilityRules) -> Intake:
     """Every item of every run, judged by what can be seen without opening each side's pictures."""
     intake = Intake(runs, rules)
     everything = sorted({item_id for run in runs for item_id in run.items})
@@ -125,7 +125,7 @@ def _threads() -> int:
     return min(4, os.cpu_count() or 1)
 
 
-def _judge(item_id: str, runs: Sequence[Run], rules: Rules) -> tuple[str, str]:
+def _judge(item_id: str, runs: Sequence[Run], rules: EligibilityRules) -> tuple[str, str]:
     """(language, reason to drop it or empty)."""
     for run in runs:
         item = run.items.get(item_id)
@@ -145,7 +145,7 @@ def _judge(item_id: str, runs: Sequence[Run], rules: Rules) -> tuple[str, str]:
     return language, _judge_lengths(lengths, runs, rules)
 
 
-def _judge_lengths(lengths: Sequence[float], runs: Sequence[Run], rules: Rules) -> str:
+def _judge_lengths(lengths: Sequence[float], runs: Sequence[Run], rules: EligibilityRules) -> str:
     heard = lengths[:1] if rules.audio == "shared" else lengths
     for run, length_s in zip(runs, heard, strict=False):
         if not rules.min_s <= length_s <= rules.max_s:
@@ -197,9 +197,9 @@ def _videos(
 
 def _open(
     item_id: str, intake: Intake, videos: dict[tuple[str, str], Path | str]
-) -> dict[tuple[str, str], Source] | str:
+) -> dict[tuple[str, str], SideSource] | str:
     """The sources of one item, or the reason to drop it."""
-    found: dict[tuple[str, str], Source] = {}
+    found: dict[tuple[str, str], SideSource] = {}
     speech: Audio | None = None
     for run in intake.runs:
         key, item = (run.name, item_id), run.items[item_id]
@@ -233,10 +233,10 @@ def _speech(item: RunItem, video: Path) -> Audio | None:
     return sound_of(RunItem(item.item_id, item.clip, video))
 
 
-def _source(video: Path, sound: FloatArray | None) -> Source:
+def _source(video: Path, sound: FloatArray | None) -> SideSource:
     info = probe(video)
     length_s = info.video_end_s - info.video_start_s
     if length_s <= 0.0 or max(info.width, info.height) > MAX_SIDE_PX:
         raise InputError(f"{video.name} is {info.width}x{info.height} and {length_s:.2f} s long; "
                          f"up to {MAX_SIDE_PX} pixels can be shown")  # fmt: skip
-    return Source(video, info, parse_frame_rate(round(info.frames / length_s, 3)), sound)
+    return SideSource(video, info, parse_frame_rate(round(info.frames / length_s, 3)), sound)

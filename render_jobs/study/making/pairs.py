@@ -25,10 +25,10 @@ from render_jobs.study.making.design import Design, fitting_count, make_design
 from render_jobs.study.making.eligibility import (
     MAX_S,
     MIN_S,
+    EligibilityRules,
     Intake,
     Renderer,
-    Rules,
-    Source,
+    SideSource,
     first_look,
     make_ready,
 )
@@ -117,7 +117,7 @@ def build_study(options: PairOptions, on_step: StepCallback | None = None) -> Bu
     _check_words(options, texts, runs)
     with building(options.out) as folder:
         tell("looking at the runs")
-        rules = Rules(options.audio, options.languages, options.min_s, options.max_s)
+        rules = EligibilityRules(options.audio, options.languages, options.min_s, options.max_s)
         intake = first_look(runs, rules)
         design, languages = _ready_design(options, intake, folder, tell)
         study, notes = _encode(options, texts, intake, design, languages, folder, tell)
@@ -277,7 +277,7 @@ def _without_paths(intake: Intake) -> tuple[Dropped, ...]:
     return tuple(tidy)
 
 
-def _canvas(sources: Sequence[Source]) -> Canvas:
+def _canvas(sources: Sequence[SideSource]) -> Canvas:
     """The target's size and frame rate; an odd size is rounded up, as the encoder needs it."""
     first = sources[0]
     rate = first.rate
@@ -290,7 +290,7 @@ def _canvas(sources: Sequence[Source]) -> Canvas:
 def _facts(
     options: PairOptions,
     canvas: Canvas,
-    sources: Mapping[tuple[str, str], Source],
+    sources: Mapping[tuple[str, str], SideSource],
     runs: Sequence[Run],
 ) -> Iterator[str]:
     """What the files are made of, for the key."""

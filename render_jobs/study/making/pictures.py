@@ -13,7 +13,7 @@ from typing import Any
 from exomni_core.errors import InputError
 from render_jobs.settings import RenderSettings, settings_from_json
 from render_jobs.study.making.runs import Run
-from render_jobs.video.encode import find_ffmpeg, run_ffmpeg
+from render_jobs.video.encode import file_argument, quiet_command, run_ffmpeg
 
 
 def choose_settings(asked: RenderSettings | None, runs: Sequence[Run]) -> RenderSettings:
@@ -60,11 +60,10 @@ def look_apart(one: Path, other: Path) -> bool:
 
 def _mean_colour(video: Path) -> list[float]:
     """Mean luma and both chroma values of the first picture, 0 to 255."""
-    command = [
-        find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error",
-        "-i", f"file:{video.resolve()}", "-an", "-frames:v", "1",
+    command = quiet_command(
+        "-i", file_argument(video), "-an", "-frames:v", "1",
         "-vf", "format=yuv444p,signalstats,metadata=mode=print:file=-", "-f", "null", "-",
-    ]  # fmt: skip
+    )  # fmt: skip
     told = run_ffmpeg(command, f"looking at {video.name}")
     found = [re.search(rf"signalstats\.{plane}AVG=([\d.]+)", told) for plane in "YUV"]
     return [float(one[1]) if one else 0.0 for one in found]

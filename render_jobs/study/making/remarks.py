@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from render_jobs.settings import RenderSettings
 from render_jobs.study.making.composite import Canvas
-from render_jobs.study.making.eligibility import Source
+from render_jobs.study.making.eligibility import SideSource
 from render_jobs.study.making.pictures import different_settings, look_apart
 from render_jobs.study.making.runs import Run
 from render_jobs.study.plan import Study
 
-Sources = Mapping[tuple[str, str], Source]
+Sources = Mapping[tuple[str, str], SideSource]
 
 
 @dataclass(frozen=True)

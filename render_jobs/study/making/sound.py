@@ -17,7 +17,7 @@ from exomni_core.clip import load_clip
 from exomni_core.errors import InputError
 from exomni_core.storage.files import replacing
 from render_jobs.study.making.runs import RunItem
-from render_jobs.video.encode import AUDIO_RATE_HZ, find_ffmpeg, run_ffmpeg
+from render_jobs.video.encode import AUDIO_RATE_HZ, file_argument, quiet_command, run_ffmpeg
 
 LOUDNESS_LUFS: Final = -20.0  # EBU R128, integrated; speech at a usual level for loudspeakers
 PEAK: Final = 0.891  # -1 dBFS; a recording that would pass it is made less loud than the others
@@ -62,11 +62,11 @@ def integrated_loudness(samples: npt.ArrayLike) -> float:
     with tempfile.TemporaryDirectory(prefix="exorender-level-") as folder:
         wav = Path(folder) / "sound.wav"
         wav.write_bytes(wav_bytes(values, AUDIO_RATE_HZ))
-        command = [
-            find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-i", f"file:{wav}",
+        command = quiet_command(
+            "-i", file_argument(wav),
             "-af", "ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-",
             "-f", "null", "-",
-        ]  # fmt: skip
+        )  # fmt: skip
         told = re.findall(r"lavfi\.r128\.I=(-?[\d.]+|-inf)", run_ffmpeg(command, "measuring sound"))
     return float(told[-1]) if told else float("-inf")
 
@@ -101,10 +101,10 @@ def write_m4a(samples: FloatArray, final: Path) -> None:
         prefix="exorender-track-") as folder:  # fmt: skip
         wav = Path(folder) / "sound.wav"
         wav.write_bytes(wav_bytes(samples, AUDIO_RATE_HZ))
-        command = [
-            find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
-            "-i", f"file:{wav}", "-c:a", "aac", "-b:a", "128k", "-ac", "1", "-threads", "1",
+        command = quiet_command(
+            "-y", "-i", file_argument(wav),
+            "-c:a", "aac", "-b:a", "128k", "-ac", "1", "-threads", "1",
             "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact",
-            "-movflags", "+faststart", "-f", "mp4", f"file:{unfinished.resolve()}",
-        ]  # fmt: skip
+            "-movflags", "+faststart", "-f", "mp4", file_argument(unfinished),
+        )  # fmt: skip
         run_ffmpeg(command, f"encoding the sound of {final.name}")

@@ -20,7 +20,7 @@ from render_jobs.study.making.composite import (
     opaque_name,
 )
 from render_jobs.study.making.design import Show
-from render_jobs.study.making.eligibility import Source
+from render_jobs.study.making.eligibility import SideSource
 from render_jobs.study.making.sound import FloatArray, track, write_m4a
 from render_jobs.study.plan import VIDEO_FOLDER, AudioMode, Stimulus, StimulusMode
 from render_jobs.video.encode import AUDIO_RATE_HZ
@@ -42,7 +42,7 @@ class Layout:
 class Workshop:
     """Makes the files of a study. folder: unfinished ones go to `made/`, finished to `videos/`."""
 
-    sources: Mapping[tuple[str, str], Source]
+    sources: Mapping[tuple[str, str], SideSource]
     target: str
     canvas: Canvas
     key: bytes

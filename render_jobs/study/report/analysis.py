@@ -21,8 +21,8 @@ from render_jobs.study.report.agreement import fleiss_kappa, krippendorff_alpha,
 from render_jobs.study.report.cleaning import (
     DEFAULT_RULES,
     Cleaned,
+    ExclusionRules,
     Outcomes,
-    Rules,
     by_comparison,
     clean_ratings,
     outcomes,
@@ -62,7 +62,7 @@ _UNLINKED: Final = "No chain of comparisons links all systems, so they have no c
 
 
 def analyse(
-    rows: Sequence[Rating], target: str, rules: Rules = DEFAULT_RULES,
+    rows: Sequence[Rating], target: str, rules: ExclusionRules = DEFAULT_RULES,
     assigned: Mapping[str, int] | None = None, seed: int = 0,
 ) -> Facts:  # fmt: skip
     """Everything the report says. seed: of the bootstrap (and of sign flips beyond 36 raters).
@@ -257,7 +257,7 @@ def _list(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
-def _cleaning_facts(cleaned: Cleaned, rules: Rules, *, has_plan: bool) -> Facts:
+def _cleaning_facts(cleaned: Cleaned, rules: ExclusionRules, *, has_plan: bool) -> Facts:
     facts: Facts = {
         "rows_read": cleaned.rows_read,
         "dropped_missing": cleaned.unanswered,

@@ -26,7 +26,7 @@ LOSS: Final = -1
 
 
 @dataclass(frozen=True)
-class Rules:
+class ExclusionRules:
     """When a rater or a rating is out of the `clean` analysis; the plan may set other values.
 
     catch_min: least share of catch trials a rater must pass. min_coverage: least share of a clip
@@ -41,13 +41,13 @@ class Rules:
     rt_at_least_video_length: bool = True
 
     @classmethod
-    def from_plan(cls, plan: Mapping[str, Any]) -> Rules:
+    def from_plan(cls, plan: Mapping[str, Any]) -> ExclusionRules:
         """The rules under a plan's `exclusion`; what it does not name keeps its default."""
         given = plan.get("exclusion", {})
         return cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given})
 
 
-DEFAULT_RULES: Final = Rules()
+DEFAULT_RULES: Final = ExclusionRules()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Cleaned:
 
 
 def clean_ratings(
-    rows: Sequence[Rating], rules: Rules = DEFAULT_RULES, assigned: Mapping[str, int] | None = None
+    rows: Sequence[Rating],
+    rules: ExclusionRules = DEFAULT_RULES,
+    assigned: Mapping[str, int] | None = None,
 ) -> Cleaned:
     """Apply the cleaning steps in their fixed order.
 
@@ -114,7 +116,7 @@ def _catch_scores(rows: Iterable[Rating]) -> dict[str, tuple[int, int]]:
 
 
 def _excluded(
-    raw: Iterable[Rating], catch: Mapping[str, tuple[int, int]], rules: Rules,
+    raw: Iterable[Rating], catch: Mapping[str, tuple[int, int]], rules: ExclusionRules,
     assigned: Mapping[str, int],
 ) -> dict[str, str]:  # fmt: skip
     out: dict[str, str] = {}
@@ -129,7 +131,7 @@ def _excluded(
     return dict(sorted(out.items()))
 
 
-def _is_out(row: Rating, rules: Rules) -> bool:
+def _is_out(row: Rating, rules: ExclusionRules) -> bool:
     return (rules.rt_at_least_video_length and _too_fast(row)) or _unseen(row, rules)
 
 
@@ -137,7 +139,7 @@ def _too_fast(row: Rating) -> bool:
     return row.rt_ms < row.video_ms
 
 
-def _unseen(row: Rating, rules: Rules) -> bool:
+def _unseen(row: Rating, rules: ExclusionRules) -> bool:
     return row.coverage is not None and row.coverage < rules.min_coverage
 
 

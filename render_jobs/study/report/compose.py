@@ -19,7 +19,7 @@ from render_jobs.study.report import report_tables as tables
 from render_jobs.study.report.cleaning import clean_ratings
 from render_jobs.study.report.details import details
 from render_jobs.study.report.report_method import about, method_section
-from render_jobs.study.report.sources import Source
+from render_jobs.study.report.sources import ReportSource
 from render_jobs.study.report.wording import (
     agreement_words,
     cautions,
@@ -35,7 +35,9 @@ from render_jobs.study.report.wording import (
 Facts = Mapping[str, Any]
 
 
-def write_report(source: Source, facts: Facts, folder: Path, *, seed: int) -> tuple[Path, ...]:
+def write_report(
+    source: ReportSource, facts: Facts, folder: Path, *, seed: int
+) -> tuple[Path, ...]:
     """Write the three files under `folder`; facts: what `analyse` said about the same source.
 
     The same ratings give the same bytes. Raises InputError when the folder can't be written.

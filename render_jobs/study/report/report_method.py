@@ -10,7 +10,7 @@ from exomni_core import __version__
 from render_jobs.reporting.document import Bullets, Section, Text
 from render_jobs.study.plan import plan_hash
 from render_jobs.study.report.cleaning import Cleaned
-from render_jobs.study.report.sources import Source
+from render_jobs.study.report.sources import ReportSource
 
 Facts = Mapping[str, Any]
 _SOURCES: Final = (
@@ -25,7 +25,7 @@ _SOURCES: Final = (
 )
 
 
-def about(source: Source, cleaned: Cleaned, seed: int) -> dict[str, Any]:
+def about(source: ReportSource, cleaned: Cleaned, seed: int) -> dict[str, Any]:
     """Title, size, exclusions, plan and settings, as plain data; the same source gives the same."""
     study, raw = source.study, cleaned.raw
     days = sorted({row.submitted_at[:10] for row in raw if row.submitted_at})
@@ -53,7 +53,7 @@ def about(source: Source, cleaned: Cleaned, seed: int) -> dict[str, Any]:
     return facts
 
 
-def _size(source: Source, cleaned: Cleaned, days: list[str]) -> str:
+def _size(source: ReportSource, cleaned: Cleaned, days: list[str]) -> str:
     raw = cleaned.raw
     raters, pairs = {row.rater_id for row in raw}, {row.pair_id for row in raw}
     when = "" if not days else f", {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")

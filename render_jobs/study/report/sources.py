@@ -12,11 +12,11 @@ from exomni_core.errors import InputError
 from render_jobs.study.plan import STUDY_FILE, Study
 from render_jobs.study.plan_file import read_study
 from render_jobs.study.ratings import BadRow, Rating, read_ratings
-from render_jobs.study.report.cleaning import DEFAULT_RULES, Rules
+from render_jobs.study.report.cleaning import DEFAULT_RULES, ExclusionRules
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportSource:
     """All that a report needs.
 
     assigned: rater -> main trials in that rater's seat, None when no plan tells. study: the frozen
@@ -25,13 +25,13 @@ class Source:
 
     rows: Sequence[Rating]
     target: str
-    rules: Rules
+    rules: ExclusionRules
     assigned: Mapping[str, int] | None = None
     study: Study | None = None
     bad: Sequence[BadRow] = ()
 
 
-def gather(folder: Path | None, table: Path | None, target: str | None) -> Source:
+def gather(folder: Path | None, table: Path | None, target: str | None) -> ReportSource:
     """Read the plan from `folder`, the ratings from `table` or else from the folder's own store.
 
     Without `target` the plan's target is taken. Raises InputError when neither is given, when one
@@ -55,9 +55,9 @@ def gather(folder: Path | None, table: Path | None, target: str | None) -> Sourc
         systems = sorted({s for row in rows for s in (row.system_a, row.system_b)})
         raise InputError(f"name the target system with --target; the table holds "
                          f"{', '.join(systems) or 'none'}", field="target")  # fmt: skip
-    return Source(
+    return ReportSource(
         rows, target,
-        rules=Rules.from_plan(study.plan) if study else DEFAULT_RULES,
+        rules=ExclusionRules.from_plan(study.plan) if study else DEFAULT_RULES,
         assigned=_assigned(rows, study) if study else None,
         study=study, bad=tuple(bad),
     )  # fmt: skip

@@ -96,9 +96,9 @@ def test_cancelled_before_it_was_even_asked_for(waiting, collect):
 
 
 def test_a_cancel_that_comes_last_still_wins(make_clip):
-    from exomni_core.server.jobs import Jobs, Order
+    from exomni_core.server.jobs import JobQueue, Order
 
-    jobs = Jobs()
+    jobs = JobQueue()
     job = jobs.add(Order(Prompt(id="a", text="a"), "embedded"))
     assert jobs.take(0) is job
     assert jobs.cancel(job)
@@ -175,7 +175,7 @@ def test_too_many_connections_are_turned_away_and_the_rest_served(waiting):
 def test_only_so_many_finished_jobs_are_kept(make_clip, monkeypatch):
     from exomni_core.server import jobs as module
 
-    jobs = module.Jobs()
+    jobs = module.JobQueue()
     made = []
     for _ in range(module.KEPT_JOBS + 5):
         job = jobs.add(module.Order(Prompt(id="a", text="a"), "embedded"))

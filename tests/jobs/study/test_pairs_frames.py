@@ -11,7 +11,7 @@ import pytest
 from exomni_core.retime import FrameRate
 from render_jobs.study.making.composite import Canvas, Side, encode_side
 from render_jobs.study.making.design import ItemChoice, Show
-from render_jobs.study.making.eligibility import Source
+from render_jobs.study.making.eligibility import SideSource
 from render_jobs.study.making.stimuli import Workshop
 from render_jobs.video.encode import find_ffmpeg, probe
 
@@ -69,7 +69,7 @@ def test_a_late_picture_stays_late(tmp_path):
     item = ItemChoice("a", "en")
     sound = np.zeros(48_000, np.float32)
     workshop = Workshop(
-        {("x", "a"): Source(source, info, FrameRate(30), sound)}, "x",
+        {("x", "a"): SideSource(source, info, FrameRate(30), sound)}, "x",
         Canvas(32, 32, FrameRate(30)), b"k", tmp_path, "shared", "composite",
     )  # fmt: skip
     side = workshop.layout(Show("k", "g", item, "x", "x")).left

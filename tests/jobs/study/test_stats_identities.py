@@ -10,7 +10,7 @@ import pytest
 from rating_tables import catch, made_up, of_outcomes, rating, relabelled, sides_flipped
 
 from render_jobs.study.report.analysis import analyse, comparison
-from render_jobs.study.report.cleaning import Rules, clean_ratings, outcomes
+from render_jobs.study.report.cleaning import ExclusionRules, clean_ratings, outcomes
 from render_jobs.study.report.tallies import mmf_macro, mmf_micro
 
 SHAPES = [
@@ -199,7 +199,7 @@ def test_coverage_and_completeness_only_where_they_are_known():
     unfinished = clean_ratings(rows, assigned={"R1": 6})
     assert dict(unfinished.excluded) == {"R1": "answered 4 of 6 trials"}
     assert len(unfinished.raw) == 4
-    assert clean_ratings(rows, Rules(min_coverage=0.9)).low_coverage == 0
+    assert clean_ratings(rows, ExclusionRules(min_coverage=0.9)).low_coverage == 0
 
 
 def test_a_catch_trial_never_replaces_a_main_trial_of_its_pair():

@@ -15,18 +15,18 @@ from exomni_core.clip import Clip
 from exomni_core.engine import Chunk, Engine, Progress
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError
 from exomni_core.server.engines import EngineHolder, check_tools
-from exomni_core.server.jobs import Job, Jobs
+from exomni_core.server.jobs import JobQueue, QueuedJob
 
 LOG: Final = logging.getLogger("exomni.server")
 _LOOK_AROUND_S: Final = 1.0
 
 
-class Worker:
+class EngineThread:
     """Takes one job after another. `start`, then `stop`, which cancels the job at work."""
 
     def __init__(
         self,
-        jobs: Jobs,
+        jobs: JobQueue,
         holder: EngineHolder,
         idle_unload_s: float | None = None,
         preload: str | None = None,
@@ -70,7 +70,7 @@ class Worker:
                 self._jobs.done()
         self._holder.drop()
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: QueuedJob) -> None:
         LOG.info("job %s: %s with %s", job.id, job.order.prompt.mode, job.order.engine)
         job.emit("started")
         try:
@@ -96,7 +96,7 @@ class Worker:
         ending = job.events_after(-1, 0.0)[0][-1]
         LOG.info("job %s: %s %s", job.id, ending["event"], ending.get("error", ""))
 
-    def _make(self, job: Job) -> Clip:
+    def _make(self, job: QueuedJob) -> Clip:
         order = job.order
 
         def progress(step: Progress) -> None:
@@ -121,7 +121,7 @@ class Worker:
         raise WorkerError(f"the {order.engine} engine ended without a clip; please report it")
 
 
-def _tell(chunk: Chunk, job: Job, engine: Engine) -> None:
+def _tell(chunk: Chunk, job: QueuedJob, engine: Engine) -> None:
     """A chunk as events: its text, then sound and face if it has any."""
     if chunk.text:
         # The neural engine gives the text as it is written, the other one word by word.
@@ -139,7 +139,7 @@ def _tell(chunk: Chunk, job: Job, engine: Engine) -> None:
         )
 
 
-def _named(clip: Clip, job: Job) -> Clip:
+def _named(clip: Clip, job: QueuedJob) -> Clip:
     """The clip with the client's names for its recordings, not ours."""
     names = {PurePath(path).name: name for path, name in job.order.names.items()}
     prompt = dict(clip.prompt)
