@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from exomni_core.errors import InputError
 from exomni_core.head_regions import check_ids, find_lip_pair, find_lips, find_upper_face, ids_hash
-from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
+from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
 from templates.library import find_template, load_mesh, template_hash, unit_in_metres
 from templates.mesh import TemplateMesh
 

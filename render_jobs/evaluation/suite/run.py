@@ -16,8 +16,8 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.errors import InputError
 from exomni_core.metrics.bootstrap import paired_difference
-from exomni_core.metrics.normalise import require
-from exomni_core.metrics.table import check_comparable
+from exomni_core.metrics.faces.table import check_comparable
+from exomni_core.metrics.speech.normalise import require
 from exomni_core.storage.files import sha256_file
 from render_jobs.batch.folder import BatchFolder, installed_version, lock_folder
 from render_jobs.evaluation.head import Head, prepare_head

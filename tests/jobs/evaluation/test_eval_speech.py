@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from exomni_core.errors import InputError
-from exomni_core.metrics.responses import (
+from exomni_core.metrics.speech.responses import (
     Reference,
     Response,
     read_references,
     read_responses,
     write_rows,
 )
-from exomni_core.metrics.seedtts import BadUtterance, Utterance, read_list
+from exomni_core.metrics.speech.seedtts import BadUtterance, Utterance, read_list
 from render_jobs.cli.commands import main
 from render_jobs.evaluation.recogniser import Recogniser, Sound, transcribe
 

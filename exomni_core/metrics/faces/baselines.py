@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.face import lve, offsets
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.face import lve, offsets
 
 Array = npt.NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from exomni_core.clip import load_facts
 from exomni_core.errors import InputError
-from exomni_core.metrics.baselines import baselines
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.dynamics import dynamics
-from exomni_core.metrics.face import clip_metrics, lve, offsets
+from exomni_core.metrics.faces.baselines import baselines
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.dynamics import dynamics
+from exomni_core.metrics.faces.face import clip_metrics, lve, offsets
 from exomni_core.metrics.phone_files import (
     bilabial_intervals,
     find_phones,

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX, REGIONS
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.face import offsets, square
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.face import offsets, square
 
 Array = npt.NDArray[np.float64]
 
