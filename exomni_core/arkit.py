@@ -81,14 +81,6 @@ REGIONS: Final[dict[str, tuple[str, ...]]] = {
 FloatArray = npt.NDArray[np.float32]
 
 
-def region_of(channel: str) -> str:
-    """The region that a channel belongs to; KeyError for a name outside ARKIT_52."""
-    for region, names in REGIONS.items():
-        if channel in names:
-            return region
-    raise KeyError(channel)
-
-
 def mirror_of(channel: str) -> str:
     """The channel of the other side of the face; a channel without a side is its own mirror."""
     for side, other in (("Left", "Right"), ("Right", "Left")):

@@ -8,7 +8,7 @@ imports bpy only when called, so that planning works anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,11 +38,6 @@ class KeyPlan:
 
     curves: tuple[tuple[str, FloatArray, FloatArray], ...]
 
-    @property
-    def key_count(self) -> int:
-        """How many keyframes the plan holds in all."""
-        return sum(len(frames) for _, frames, _ in self.curves)
-
 
 def plan_keys(
     weights: npt.NDArray[np.floating[Any]],
@@ -68,26 +63,6 @@ def plan_keys(
             if channel in column
         )
     )
-
-
-def plan_reduced_keys(
-    keys: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
-    matching: Matching,
-    fps: float,
-    first_frame: float = 1.0,
-) -> KeyPlan:
-    """Plan already reduced keys, channel -> (seconds (N,), values (N,)), at `fps` scene frames."""
-    curves = []
-    for channel, key in matching.key_of.items():
-        if channel not in keys:
-            continue
-        seconds, values = keys[channel]
-        frames = (first_frame + fps * np.asarray(seconds, np.float64)).astype(np.float32)
-        column = np.asarray(values, np.float32)
-        if frames.ndim != 1 or frames.shape != column.shape or len(frames) == 0:
-            raise InputError(f"the keys of {channel} are not equally many times and values")
-        curves.append((data_path(key), frames, column))
-    return KeyPlan(tuple(curves))
 
 
 def data_path(key_name: str) -> str:

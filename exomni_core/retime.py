@@ -291,21 +291,6 @@ def _furthest_key(points: list[float], start: int, stop: int, error: float) -> i
     return best
 
 
-def reduce_weights(weights: npt.ArrayLike, max_error: float) -> list[npt.NDArray[np.intp]]:
-    """(T, 52) weights -> for each channel the kept row indices, as `reduce_keys` says.
-
-    jawOpen and mouthClose keep a key at the tightest row of every closure, so lips still meet
-    there exactly.
-    """
-    source = _checked_weights(weights)
-    gap = lip_gap(source)
-    closures = [a + int(np.argmin(gap[a : b + 1])) for a, b in closed_runs(source)]
-    return [
-        reduce_keys(source[:, column], max_error, keep=closures if column in (_JAW, _CLOSE) else ())
-        for column in range(len(ARKIT_52))
-    ]
-
-
 def _checked_weights(weights: npt.ArrayLike) -> FloatArray:
     table = np.asarray(weights, np.float32)
     if table.ndim != 2 or table.shape[1] != len(ARKIT_52) or len(table) == 0:

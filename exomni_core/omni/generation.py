@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from exomni_core.clip import frame_count
 from exomni_core.errors import InputError
 from exomni_core.omni.config import FACE_FPS
 from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop, Request
@@ -249,8 +250,6 @@ def sound(model: OmniModel, spoken: Sequence[Spoken], seeds: Sequence[int]) -> l
 
 def fit_frames(weights: FloatArray, samples: int, rate_hz: int) -> FloatArray:
     """Cut or hold the last frame, so that the face lasts as long as the sound."""
-    from exomni_core.clip import frame_count
-
     wanted = frame_count(samples / rate_hz, FACE_FPS)
     if len(weights) >= wanted:
         return weights[:wanted]

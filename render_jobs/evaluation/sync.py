@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core import __version__
+from exomni_core.audio import read_audio
 from exomni_core.clip import Clip, Phone, load_clip
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.metrics.phone_files import find_phones, read_phones
@@ -180,8 +181,6 @@ def _load(item: Item, run: SyncRun, told: Mapping[str, Any]) -> _Face:
     face = replace(face, text=text, language=language or run.language, engine=engine)
     sound = item.audio or _sound_of(item.id, run.audio)
     if face.samples is None and sound is not None:
-        from exomni_core.audio import read_audio
-
         audio = read_audio(sound)
         face = replace(face, samples=audio.samples, sample_rate_hz=audio.sample_rate_hz)
     return face

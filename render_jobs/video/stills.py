@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from render_jobs.settings import RenderSettings
+from render_jobs.video.make import render_worker
 from render_jobs.workers.pool import Worker
 
 FloatArray = npt.NDArray[np.float32]
@@ -68,8 +69,6 @@ def still_drawer(blender: Path | None = None) -> Iterator[StillDrawer]:
     blender: the user's own program instead of the Python module. Raises EnvironmentProblem if
     Blender can't draw here.
     """
-    from render_jobs.video.make import render_worker
-
     with tempfile.TemporaryDirectory(prefix="exomni-stills-") as folder:
         worker = Worker(render_worker(Path(folder), blender))
         try:

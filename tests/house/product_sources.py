@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -35,6 +35,11 @@ class Source:
     def is_package(self) -> bool:
         """Whether the file is a folder's `__init__`."""
         return self.path.endswith("/__init__.py")
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of its tree."""
+        return tuple(ast.walk(self.tree))
 
     @property
     def folder(self) -> str:

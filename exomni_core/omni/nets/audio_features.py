@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
-from exomni_core.audio import resample
 from exomni_core.errors import InputError
 
 RATE_HZ: Final = 16_000
@@ -85,25 +84,6 @@ class MelExtractor:
         )
         features: Tensor = found["input_features"]  # (B, n_mels, length / hop)
         return features.to(device)
-
-
-def whisper_mel(
-    samples: FloatArray,
-    preprocessor: Mapping[str, Any] | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """(S,) float32 at 16 kHz -> (1, n_mels, frames) float32: what Ex-Omni's speech encoder hears.
-
-    The recording is padded with zeros or cut to the chunk (30 s, 3000 frames, by default).
-    preprocessor: the speech encoder's `preprocessor_config.json`. Raises InputError(field="audio")
-    for samples that are not finite, InputError(field="preprocessor") for a bad configuration.
-    """
-    return MelExtractor(preprocessor).chunk_features(samples, device)
-
-
-def resample_16k(samples: npt.ArrayLike, rate_hz: float) -> FloatArray:
-    """(S,) samples at `rate_hz` -> (round(S * 16000 / rate_hz),) float32 in [-1, 1]."""
-    return resample(samples, rate_hz, RATE_HZ)
 
 
 def checked(samples: npt.ArrayLike) -> FloatArray:
