@@ -21,6 +21,8 @@ from exomni_core.matching.match import Matching
 FloatArray = npt.NDArray[np.float32]
 
 _SLOTTED_ACTIONS: Final = (4, 4, 0)  # since this version an Action holds slots, layers and strips
+PACKED: Final = "exomni_clip"  # the custom property of an Action that holds its clip's bytes
+BESIDE: Final = "exomni"  # or the folder beside the .blend that holds the clips
 MAX_SLIDER: Final = 10.0  # Blender's own limit for a shape key's slider_max
 # As Blender's own string escaping (BLI_str_escape) does it.
 _ESCAPES: Final = str.maketrans({

@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from render_jobs.settings import RenderSettings
-from render_jobs.video.make import render_worker
+from render_jobs.video.make import SILENCE_S, render_worker
 from render_jobs.workers.pool import Worker
 
 FloatArray = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
-
-_SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ class StillDrawer:
                 on_frames(message["done"] - done)
                 done = message["done"]
 
-        self.worker.ask(request, heard, silence_s=_SILENCE_S)
+        self.worker.ask(request, heard, silence_s=SILENCE_S)
         drawn: Pixels = np.load(pictures, allow_pickle=False)
         return drawn
 

@@ -24,6 +24,8 @@ NAMES_NOT_YET = {
     "exomni_core/server/worker.py", "render_jobs/batch/plan.py", "render_jobs/cli/commands.py",
     "render_jobs/cli/doctor.py", "render_jobs/cli/eval_speech.py", "render_jobs/cli/options.py",
     "render_jobs/cli/reply.py", "render_jobs/cli/serve.py", "render_jobs/evaluation/latency.py",
+    "render_jobs/cli/batch.py", "render_jobs/cli/chosen.py", "render_jobs/cli/eval/latency.py",
+    "render_jobs/cli/say_lipsync.py", "blender_addon/service.py",
     "render_jobs/systems/config.py", "blender_addon/properties.py", "blender_addon/session.py",
 }  # fmt: skip
 CLOSURES_NOT_YET = {"render_jobs/batch/render_clips.py", "render_jobs/batch/run.py"}

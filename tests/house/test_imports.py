@@ -25,8 +25,8 @@ from product_sources import (
 FLOORS = (
     ("exomni_core",),  # nothing but the version
     ("exomni_core.errors",),
-    ("exomni_core.storage", "exomni_core.conversation", "exomni_core.http"),
-    ("exomni_core.arkit", "exomni_core.prompt"),
+    ("exomni_core.storage", "exomni_core.conversation"),
+    ("exomni_core.arkit", "exomni_core.prompt", "exomni_core.http"),
     ("exomni_core.clip", "exomni_core.audio", "exomni_core.head_regions"),
     ("exomni_core.phonetics", "exomni_core.retime", "exomni_core.formats", "exomni_core.engine"),
     ("exomni_core.matching",),
@@ -41,7 +41,8 @@ FLOORS = (
     ("exomni_core.metrics.sync", "exomni_core.metrics.faces", "exomni_core.metrics.speech"),
     ("exomni_core.omni",),
     ("exomni_core.server",),
-    ("templates", "templates.reading", "templates.npz_arrays"),
+    ("templates", "templates.render_engines", "templates.npz_arrays"),
+    ("templates.reading",),
     ("templates.mesh", "templates.matcaps"),
     ("templates.looks", "templates.occlusion", "templates.head"),
     ("templates.insides", "templates.descriptor"),

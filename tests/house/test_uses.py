@@ -33,14 +33,16 @@ USED_ELSEWHERE = {
     "exomni_core.omni.training.losses:unit_loss": "training's first bricks, held by golden data",
     "exomni_core.omni.training.splice:splice_batch": "training's first bricks, as above",
     "exomni_core.voices.espeak:language_codes": "for now",
+    "exomni_core.server.client:ServiceClient.clip_data": "asks for a documented request",
     "exomni_core.server.client:ServiceClient.clip_data_of_bytes": "asks for a documented request",
 }
 # Methods that a base class of somebody else's calls.
 CALLED_BY_OTHERS = {
     "server_bind", "process_request", "handle_error", "handle_one_request", "parse_request",
-    "send_error", "handle_expect_100", "log_message", "do_GET", "do_POST",  # servers
+    "send_error", "handle_expect_100", "process_request_thread", "log_message",
+    "do_GET", "do_POST",  # servers
     "poll", "invoke", "execute", "modal", "draw", "draw_item", "draw_header",  # Blender
-    "format_options", "format_help",  # click
+    "format_options", "format_help", "add_to_parser",  # click
     "forward",  # torch
 }  # fmt: skip
 OFTEN = 10  # a name that is mentioned so often is mentioned by others than itself

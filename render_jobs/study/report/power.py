@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from render_jobs.study.report.wording import ALPHA
+
 Floats = NDArray[np.float64]
-_ALPHA: Final = 0.05
 _CHUNK: Final = 2_000_000  # answers held at once
 _NODES: Final = 64
 
@@ -60,7 +61,7 @@ class Power:
         """As plain data."""
         tests = {"cluster_t": self.cluster, "rater_t": self.rater, "naive_sign": self.binomial}
         return {
-            **asdict(self.design), "runs": self.runs, "seed": self.seed, "alpha": _ALPHA,
+            **asdict(self.design), "runs": self.runs, "seed": self.seed, "alpha": ALPHA,
             "power": self.cluster, "monte_carlo_se": self.error(self.cluster),
             "by_test": {n: {"share": s, "monte_carlo_se": self.error(s)} for n, s in tests.items()},
         }  # fmt: skip
@@ -75,7 +76,7 @@ class Power:
             f"{d.tie:.0%}; spread on the logit {d.sd_rater:g} (raters), {d.sd_item:g} (items).",
             f"{what}: {self.cluster:.3f} +- {1.96 * self.error(self.cluster):.3f} (95 % Monte-Carlo"
             f" error of {self.runs} runs, seed {self.seed}); two-way cluster-robust t, two-sided "
-            f"{_ALPHA:.0%}.",
+            f"{ALPHA:.0%}.",
         ]
         if null:
             rows.append(
@@ -129,13 +130,13 @@ def _rejections(score: Floats) -> Floats:
     return np.array([
         np.count_nonzero(_rejects(mean - 0.5, se, min(raters, pairs) - 1)),
         np.count_nonzero(_rejects(mean - 0.5, rater_se, raters - 1)),
-        np.count_nonzero(p_sign < _ALPHA),
+        np.count_nonzero(p_sign < ALPHA),
     ], np.float64)  # fmt: skip
 
 
 def _rejects(difference: Floats, se: Floats, df: int) -> NDArray[np.bool_]:
     """Whether |t| is beyond its critical value; a spread of 0 rejects nothing, as in the report."""
-    reach = stats.t.ppf(1 - _ALPHA / 2, df) * se
+    reach = stats.t.ppf(1 - ALPHA / 2, df) * se
     return np.asarray((se > 0) & (np.abs(difference) > reach))
 
 
