@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]  # what files and engines hold: weights, samples, points
-DoubleArray = npt.NDArray[np.float64]  # what is computed with
-IntArray = npt.NDArray[np.int32]  # what meshes hold: vertices of a face
-LongArray = npt.NDArray[np.int64]  # what numpy counts and indexes with
-BoolArray = npt.NDArray[np.bool_]
+Array = npt.NDArray[np.float64]  # what is computed with
+IntArray = npt.NDArray[np.int32]  # what meshes hold: the vertices of a face
+Ints = npt.NDArray[np.int64]  # what numpy counts and indexes with
+Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]

@@ -15,10 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.matching.match import Matching
-
-FloatArray = npt.NDArray[np.float32]
 
 _SLOTTED_ACTIONS: Final = (4, 4, 0)  # since this version an Action holds slots, layers and strips
 PACKED: Final = "exomni_clip"  # the custom property of an Action that holds its clip's bytes

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, REGIONS
+from exomni_core.arrays import FloatArray
 from exomni_core.clip import frame_count
 from exomni_core.errors import InputError
 
@@ -27,8 +28,6 @@ _MOUTH_COLUMNS: Final = tuple(
 
 # How far a key is looked for beyond the last good one; bounds the work on curves of pure noise.
 _LOOK_AHEAD: Final = 64
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from exomni_core.arkit import CHANNEL_INDEX
-from templates.mesh import FloatArray, IntArray, TemplateMesh
+from exomni_core.arrays import FloatArray, IntArray
+from templates.mesh import TemplateMesh
 from templates.occlusion import vertex_normals
 
 # Lengths are shares of the mouth's width, which is some 50 mm.

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import mirror_of
+from exomni_core.arrays import FloatArray
 from exomni_core.retime import CLOSED_GAP
-
-FloatArray = npt.NDArray[np.float32]
 
 # Oculus' fifteen, and `open`: a mouth that is open without being any vowel in particular.
 VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from exomni_core.arrays import FloatArray
 from exomni_core.clip import frame_count
 from exomni_core.errors import InputError
 from exomni_core.omni.config import FACE_FPS
@@ -30,7 +30,6 @@ from exomni_core.omni.nets.sampling import TextSampling, mixed_seed
 from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
 from exomni_core.omni.prompting import Turn
 
-FloatArray = npt.NDArray[np.float32]
 Check = Callable[[], None]
 
 REFERENCE_MOST_TOKENS: Final = 128

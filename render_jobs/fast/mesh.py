@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
+from exomni_core.arrays import FloatArray, IntArray
+
 Slot = tuple[IntArray, FloatArray]
 
 _SLOT_FROM: Final = 512  # points

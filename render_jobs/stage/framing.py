@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
 from templates.descriptor import Camera, Template
 from templates.insides import WITH_JAW
 from templates.looks import Look
 from templates.mesh import TemplateMesh
-
-FloatArray = npt.NDArray[np.float32]
 
 PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
 _NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top

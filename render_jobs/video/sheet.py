@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray, Pixels
 from exomni_core.clip import Phone
 from exomni_core.embedded.animate import animate_mouth
 from exomni_core.errors import InputError
@@ -23,9 +24,6 @@ from render_jobs.video.poster import Layout, check_poster, write_poster
 from render_jobs.video.stills import StillDrawer, still_drawer
 from templates.library import find_look, find_template
 from templates.looks import list_looks
-
-FloatArray = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 
 _SHAPE_SIZE: Final = (288, 240)  # pixels of a cell
 _SPEECH_SIZE: Final = (300, 332)

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray, Pixels
 from render_jobs.settings import RenderSettings
 from render_jobs.video.make import SILENCE_S, render_worker
 from render_jobs.workers.pool import Worker
-
-FloatArray = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

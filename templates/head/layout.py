@@ -6,11 +6,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import Array, Ints
 from templates.head.topology import EYE_SKIN, MOUTH_LIP, MOUTH_SKIN, Half
-
-Array = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
 
 _STRIP = 0.2  # the lowest fifth of the texture holds the loose parts, a tile each
 _TILES = 8  # in a row

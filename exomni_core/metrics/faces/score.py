@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import Array
 from exomni_core.clip import load_facts
 from exomni_core.errors import InputError
 from exomni_core.metrics.faces.baselines import baselines
@@ -31,7 +31,6 @@ from exomni_core.metrics.series import MouthClose, Series, clipped, read_series,
 from exomni_core.metrics.sources import Item
 from exomni_core.storage.files import sha256_file
 
-Array = npt.NDArray[np.float64]
 Row = dict[str, Any]
 _MAY_LACK_RATE: Final = (".npy", ".npz", ".csv")
 LARGEST_OUTSIDE: Final = 0.25  # share of values outside [0, 1] worth a warning

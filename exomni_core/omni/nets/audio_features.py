@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 
 RATE_HZ: Final = 16_000
@@ -23,8 +24,6 @@ WHISPER_LARGE_V3: Final[Mapping[str, Any]] = {
     "n_fft": 400,
 }
 _MOST: Final = {"feature_size": 1024, "hop_length": 16_000, "chunk_length": 600, "n_fft": 16_000}
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class MelExtractor:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from exomni_core.arrays import Array
 from render_jobs.study.report.wording import ALPHA
 
-Floats = NDArray[np.float64]
 _CHUNK: Final = 2_000_000  # answers held at once
 _NODES: Final = 64
 
@@ -101,18 +101,18 @@ def simulate(design: Design, runs: int = 2000, seed: int = 0) -> Power:
     return Power(design, runs, seed, cluster, rater, binomial)
 
 
-def _draw(rng: np.random.Generator, design: Design, centre: float, count: int) -> Floats:
+def _draw(rng: np.random.Generator, design: Design, centre: float, count: int) -> Array:
     """(count, R, N) scores in {1, .5, 0}."""
     raters = rng.normal(0, design.sd_rater, (count, design.raters, 1))
     items = rng.normal(0, design.sd_item, (count, 1, design.pairs))
     win = 1 / (1 + np.exp(-(centre + raters + items)))
     shape = (count, design.raters, design.pairs)
-    score: Floats = (rng.random(shape) < win).astype(np.float64)
+    score: Array = (rng.random(shape) < win).astype(np.float64)
     score[rng.random(shape) < design.tie] = 0.5
     return score
 
 
-def _rejections(score: Floats) -> Floats:
+def _rejections(score: Array) -> Array:
     """(3,) how many studies each test rejects: cluster, rater, binomial."""
     _, raters, pairs = score.shape
     mean = score.mean(axis=(1, 2))
@@ -134,7 +134,7 @@ def _rejections(score: Floats) -> Floats:
     ], np.float64)  # fmt: skip
 
 
-def _rejects(difference: Floats, se: Floats, df: int) -> NDArray[np.bool_]:
+def _rejects(difference: Array, se: Array, df: int) -> NDArray[np.bool_]:
     """Whether |t| is beyond its critical value; a spread of 0 rejects nothing, as in the report."""
     reach = stats.t.ppf(1 - ALPHA / 2, df) * se
     return np.asarray((se > 0) & (np.abs(difference) > reach))
