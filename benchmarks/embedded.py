@@ -7,8 +7,8 @@ espeak-ng's own process takes of that.
 
 Mouth: sentences are synthesised, espeak-ng's own events are the truth (with the closure before a
 voiceless burst put back to the stop), and the mouth is driven by each route. Measured as
-`exorender eval sync` measures any clip (exomni_core/metrics/sync.py), and how fast the lips part in
-mm/s of the built-in head, how far on the average, and how often they do for a single frame.
+`exorender eval sync` measures any clip (exomni_core/metrics/sync/mouth.py), and how fast the lips
+part in mm/s of the built-in head, how far on the average, and how often they do for a single frame.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Tally:
 
     def row(self) -> dict[str, Any]:
         """The measured shares, rounded, as plain data."""
-        from exomni_core.metrics.sync_table import summarise
+        from exomni_core.metrics.sync.table import summarise
 
         group = summarise([replace(c, language="", route="") for c in self.clips], seed=0)[0]
         shares, aperture, offset = group["shares"], group["aperture"], group["offset"]
@@ -246,9 +246,9 @@ def one(
     from exomni_core.embedded.make_face import make_face
     from exomni_core.embedded.opening import FULL_OPENING_MM, lip_opening
     from exomni_core.listening.listen import listen
-    from exomni_core.metrics.offset import correlations
-    from exomni_core.metrics.sync import measure_mouth, shifted, smoothness
-    from exomni_core.metrics.sync_table import Measured
+    from exomni_core.metrics.sync.mouth import measure_mouth, shifted, smoothness
+    from exomni_core.metrics.sync.offset import correlations
+    from exomni_core.metrics.sync.table import Measured
     from exomni_core.phonetics.track import Track
     from exomni_core.voices import espeak
 

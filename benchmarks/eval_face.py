@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--template", default="head")
     parser.add_argument("--json", type=Path, help="also write the result there")
     arguments = parser.parse_args()
-    from exomni_core.metrics.score import Options
+    from exomni_core.metrics.faces.score import Options
     from render_jobs.evaluation.face import FaceRun, evaluate_face
     from render_jobs.evaluation.head import prepare_head
 

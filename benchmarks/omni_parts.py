@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from exomni_core.omni.config import QWEN3_06B, QWEN3_8B, FaceConfig
+from exomni_core.omni.config import QWEN3_06B, FaceConfig
 from exomni_core.omni.decoding.decode_loop import DecodeLoop, Request
 from exomni_core.omni.nets.backbone import Backbone
 from exomni_core.omni.nets.face_decoder import FaceDecoder, frames_of
@@ -58,6 +58,12 @@ class Sizes:
 
 
 # Width, table and heads of the published face decoder aren't known; these follow from the others.
+_QWEN3_8B = {
+    "hidden_size": 4096, "num_hidden_layers": 36, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 12288, "vocab_size": 151936,
+    "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960,
+    "tie_word_embeddings": False, "attention_bias": False, "hidden_act": "silu",
+}  # fmt: skip
 _FACE = FaceConfig(
     width=512, unit_vocab=16_384, unit_width=512, heads=8, layers=6, outputs=52, period=25
 )
@@ -99,7 +105,7 @@ SIZES = {
         unit_lm={**QWEN3_06B, "num_hidden_layers": 4},
         face=_FACE,
     ),
-    "published": Sizes(llm=QWEN3_8B, unit_lm=QWEN3_06B, face=_FACE, sound_units=200),
+    "published": Sizes(llm=_QWEN3_8B, unit_lm=QWEN3_06B, face=_FACE, sound_units=200),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 
 # Alphabetical, as Ex-Omni and EmoTalk order their outputs.
@@ -77,16 +78,6 @@ REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "lids": tuple(n for n in ARKIT_52 if n.startswith(("eyeBlink", "eyeSquint", "eyeWide"))),
     "gaze": tuple(n for n in ARKIT_52 if n.startswith("eyeLook")),
 }
-
-FloatArray = npt.NDArray[np.float32]
-
-
-def region_of(channel: str) -> str:
-    """The region that a channel belongs to; KeyError for a name outside ARKIT_52."""
-    for region, names in REGIONS.items():
-        if channel in names:
-            return region
-    raise KeyError(channel)
 
 
 def mirror_of(channel: str) -> str:

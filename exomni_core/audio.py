@@ -23,6 +23,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.storage.files import write_bytes
 
@@ -41,8 +42,6 @@ _FFMPEG_FORMATS: Final = (
 )
 _AU_HEADER: Final = struct.Struct(">4sIIIII")
 _AU_FLOAT32: Final = 6
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

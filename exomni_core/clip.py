@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import ClipError
 from exomni_core.storage.codecs import (
     flac_bytes,
@@ -44,8 +45,6 @@ _MAX_MEMBER_BYTES: Final = {
     "weights.npy": 256 << 20,
 }
 _MEMBERS: Final = tuple(_MAX_MEMBER_BYTES)
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,20 @@ imports bpy only when called, so that planning works anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.matching.match import Matching
 
-FloatArray = npt.NDArray[np.float32]
-
 _SLOTTED_ACTIONS: Final = (4, 4, 0)  # since this version an Action holds slots, layers and strips
+PACKED: Final = "exomni_clip"  # the custom property of an Action that holds its clip's bytes
+BESIDE: Final = "exomni"  # or the folder beside the .blend that holds the clips
 MAX_SLIDER: Final = 10.0  # Blender's own limit for a shape key's slider_max
 # As Blender's own string escaping (BLI_str_escape) does it.
 _ESCAPES: Final = str.maketrans({
@@ -37,11 +38,6 @@ class KeyPlan:
     """
 
     curves: tuple[tuple[str, FloatArray, FloatArray], ...]
-
-    @property
-    def key_count(self) -> int:
-        """How many keyframes the plan holds in all."""
-        return sum(len(frames) for _, frames, _ in self.curves)
 
 
 def plan_keys(
@@ -68,26 +64,6 @@ def plan_keys(
             if channel in column
         )
     )
-
-
-def plan_reduced_keys(
-    keys: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
-    matching: Matching,
-    fps: float,
-    first_frame: float = 1.0,
-) -> KeyPlan:
-    """Plan already reduced keys, channel -> (seconds (N,), values (N,)), at `fps` scene frames."""
-    curves = []
-    for channel, key in matching.key_of.items():
-        if channel not in keys:
-            continue
-        seconds, values = keys[channel]
-        frames = (first_frame + fps * np.asarray(seconds, np.float64)).astype(np.float32)
-        column = np.asarray(values, np.float32)
-        if frames.ndim != 1 or frames.shape != column.shape or len(frames) == 0:
-            raise InputError(f"the keys of {channel} are not equally many times and values")
-        curves.append((data_path(key), frames, column))
-    return KeyPlan(tuple(curves))
 
 
 def data_path(key_name: str) -> str:

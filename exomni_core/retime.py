@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, REGIONS
+from exomni_core.arrays import FloatArray
 from exomni_core.clip import frame_count
 from exomni_core.errors import InputError
 
@@ -27,8 +28,6 @@ _MOUTH_COLUMNS: Final = tuple(
 
 # How far a key is looked for beyond the last good one; bounds the work on curves of pure noise.
 _LOOK_AHEAD: Final = 64
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -289,21 +288,6 @@ def _furthest_key(points: list[float], start: int, stop: int, error: float) -> i
         if low > high:
             break
     return best
-
-
-def reduce_weights(weights: npt.ArrayLike, max_error: float) -> list[npt.NDArray[np.intp]]:
-    """(T, 52) weights -> for each channel the kept row indices, as `reduce_keys` says.
-
-    jawOpen and mouthClose keep a key at the tightest row of every closure, so lips still meet
-    there exactly.
-    """
-    source = _checked_weights(weights)
-    gap = lip_gap(source)
-    closures = [a + int(np.argmin(gap[a : b + 1])) for a, b in closed_runs(source)]
-    return [
-        reduce_keys(source[:, column], max_error, keep=closures if column in (_JAW, _CLOSE) else ())
-        for column in range(len(ARKIT_52))
-    ]
 
 
 def _checked_weights(weights: npt.ArrayLike) -> FloatArray:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""render_jobs: clips to videos, many at once, and the command `exorender`."""
+"""Clips in, videos, studies and tables of measures out; and the command `exorender`."""

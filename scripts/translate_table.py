@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from exomni_core.errors import ExOmniError, InputError, WorkerError
-from exomni_core.metrics.responses import read_transcripts
+from exomni_core.metrics.speech.responses import read_transcripts
 from exomni_core.prompt import check_id
 from exomni_core.storage.files import replacing, sha256_file, write_text
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""templates: heads and looks, as arrays and descriptors; nothing here needs Blender."""
+"""Files of heads and looks in, checked arrays and descriptors out; nothing here needs Blender."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exomni_core.arrays import FloatArray
 from templates.insides import down_the_neck, is_inside, mouth_light
 from templates.matcaps import MATCAPS, shade
-from templates.mesh import FloatArray, TemplateMesh
+from templates.mesh import TemplateMesh
 from templates.occlusion import darken, open_sky, smooth, vertex_normals
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from exomni_core.arkit import CHANNEL_INDEX
-from templates.mesh import FloatArray, IntArray, TemplateMesh
+from exomni_core.arrays import FloatArray, IntArray
+from templates.mesh import TemplateMesh
 from templates.occlusion import vertex_normals
 
 # Lengths are shares of the mouth's width, which is some 50 mm.
@@ -23,7 +24,7 @@ _TEETH_DEEP: Final = 0.75  # behind the incisors
 _BACKS: Final = 0.35  # the light behind teeth, as a share of the deepest
 _TOOTH: Final = 0.12  # about how thick a tooth is
 _MOLARS: Final = 0.35  # the light on the outer side of the last teeth
-_WITH_JAW: Final = 0.8  # of the largest travel at jawOpen: the chin
+WITH_JAW: Final = 0.8  # of the largest travel at jawOpen: the chin
 _NECK: Final = (0.02, 0.28)  # from and to below the chin, as a share of chin to top
 _TONGUES: Final = ("*tongue*",)
 _ROWS: Final = ("teeth*", "tooth*", "gums*")
@@ -73,7 +74,7 @@ def down_the_neck(mesh: TemplateMesh) -> FloatArray:
     travel = np.linalg.norm(mesh.shapes[CHANNEL_INDEX["jawOpen"]], axis=1)
     if not travel.any():
         return np.zeros(len(height), np.float32)
-    chin = float(height[travel > _WITH_JAW * travel.max()].min())
+    chin = float(height[travel > WITH_JAW * travel.max()].min())
     below = (chin - height) / max(float(height.max()) - chin, 1e-9)
     return np.asarray(_ease((below - _NECK[0]) / (_NECK[1] - _NECK[0])), np.float32)
 

@@ -17,9 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from templates.reading import Colour
-
-FloatArray = npt.NDArray[np.float32]
 
 SIDE: Final = 512  # pixels; the shading is smooth, so more shows nothing
 _RADIUS: Final = 0.496  # of the ball, as a share of the picture: Workbench looks up 0.5 + 0.496 n

@@ -17,13 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
 from exomni_core.storage.files import replacing
 from exomni_core.storage.npz import read_arrays
 from templates import npz_arrays as npz
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)

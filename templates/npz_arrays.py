@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, canonical_name
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 # What a head may hold: a hostile or mistaken file must not fill the memory.

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
-from templates.mesh import FloatArray, IntArray, TemplateMesh
+from exomni_core.arrays import FloatArray, IntArray
+from templates.mesh import TemplateMesh
 
 _DIRECTIONS: Final = 40
 _CELLS: Final = 128  # of a depth map, across the largest side of the head

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import mathutils
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.keyframes import KeyPlan
 from exomni_core.matching.bones import AXES, BoneTarget, bone_curves, guess_bones
@@ -23,8 +23,6 @@ from exomni_core.matching.bones import AXES, BoneTarget, bone_curves, guess_bone
 from .. import character, compat
 from . import curves, foreign, lines
 from .curves import Shaping
-
-FloatArray = npt.NDArray[np.float32]
 
 TRACK_NAME: Final = "Ex-Omni take"
 _EULER: Final = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")

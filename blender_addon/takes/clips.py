@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from exomni_core.clip import ClipFace, load_face
 from exomni_core.errors import ClipError, InputError
+from exomni_core.keyframes import BESIDE, PACKED
 from exomni_core.storage.codecs import members_from_zip
 from exomni_core.storage.files import write_bytes
 
-PACKED: Final = "exomni_clip"  # the custom property of an Action that holds the clip's bytes
-FOLDER: Final = "exomni"  # beside the .blend
 _CACHE_SIZE: Final = 8
 _faces: OrderedDict[str, ClipFace] = OrderedDict()  # take id -> its face, for instant adjusting
 
@@ -73,7 +72,7 @@ def store_folder(storage: str) -> Path | None:
     """
     if storage != "beside" or not bpy.data.filepath:
         return None
-    return Path(bpy.path.abspath("//")) / FOLDER
+    return Path(bpy.path.abspath("//")) / BESIDE
 
 
 def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
@@ -85,7 +84,7 @@ def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
         sound = Path(bpy.app.tempdir) / f"exomni-{take.id}.flac"
     else:
         write_bytes(folder / f"{take.id}.clip", clip.data)
-        take.clip_file = f"//{FOLDER}/{take.id}.clip"
+        take.clip_file = f"//{BESIDE}/{take.id}.clip"
         sound = folder / f"{take.id}.flac"
     write_bytes(sound, clip.face.flac)
     return sound

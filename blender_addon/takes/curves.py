@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
 from exomni_core.keyframes import KeyPlan, data_path
 from exomni_core.matching.match import Matching, apply
 from exomni_core.retime import (
@@ -27,8 +28,6 @@ from exomni_core.retime import (
     lip_gap,
     reduce_keys,
 )
-
-FloatArray = npt.NDArray[np.float32]
 
 _BLINKS: Final = (CHANNEL_INDEX["eyeBlinkLeft"], CHANNEL_INDEX["eyeBlinkRight"])
 _LIP_CHANNELS: Final = ("jawOpen", "mouthClose")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import InputError
-from exomni_core.keyframes import KeyPlan
+from exomni_core.keyframes import PACKED, KeyPlan
 from exomni_core.retime import resample_weights
 
 from .. import character, compat
@@ -116,8 +116,8 @@ def _own_entry(item_name: str, take_id: str, mesh: str) -> Any:
     fresh[MARK] = take.id
     entry.action, entry.written = fresh, ""
     if action is not None:
-        if clips.PACKED in action:
-            fresh[clips.PACKED] = action[clips.PACKED]
+        if PACKED in action:
+            fresh[PACKED] = action[PACKED]
         if not shared:
             release(action)
         _exchange(owner, action, fresh)
@@ -144,7 +144,7 @@ def is_touched(entry: Any) -> bool:
 
 def release(action: Any) -> None:
     """Give an Action that holds hand-made keys to the user: it isn't a take's any more."""
-    for name in (MARK, clips.PACKED):
+    for name in (MARK, PACKED):
         if name in action:
             del action[name]
     action.name = f"{action.name} (edited)"

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 
-FloatArray = npt.NDArray[np.float32]
 Axis = Literal["X", "Y", "Z"]
 
 AXES: Final = ("X", "Y", "Z")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, canonical_name
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.matching.families import Family, Reading, best_families, family_by_id, read_names
 from exomni_core.matching.overrides import Overrides
@@ -37,8 +38,6 @@ __all__ = ["Duplicate", "Matching", "Target", "apply", "match", "match_channels"
 
 _NAMES_SHOWN: Final = 12
 _REST: Final = ("basis", "base", "neutral", "key")  # what Blender and importers call the rest pose
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 
 For heads without ARKit's mouth. Two things keep speech readable: a key that opens the mouth never
 exceeds what the lip gap (jawOpen - mouthClose) allows, so a closure is a closure; a key that
-presses the lips together lets go as they part. docs/matching.md shows the map.
+presses the lips together lets go as they part. scripts/docs_tables.py writes the map
+into docs/matching.md.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import mirror_of
+from exomni_core.arrays import FloatArray
 from exomni_core.retime import CLOSED_GAP
-
-FloatArray = npt.NDArray[np.float32]
 
 # Oculus' fifteen, and `open`: a mouth that is open without being any vowel in particular.
 VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O",
@@ -48,8 +47,8 @@ class Clamp:
 
 OPENS: Final = Clamp(opens=20.0)
 # What each viseme takes from the channels; a channel named with `*` gives half from each side.
-# Fitted by eye to the poses of embedded/visemes.csv: each pose wakes its own viseme most.
-_MAP: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
+# Fitted by eye to the poses of phonetics/visemes.csv: each pose wakes its own viseme most.
+VISEME_SUMS: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
     "PP": (Clamp(closes=12.0), {"mouthPress*": 2.2, "mouthRollLower": 0.2, "mouthRollUpper": 1.8,
                                 "mouthClose": 3.0}),
     "FF": (Clamp(closes=4.0), {"mouthRollLower": 2.0, "mouthUpperUp*": 1.0, "mouthRollUpper": -2.0,
@@ -76,7 +75,7 @@ _MAP: Final[Mapping[str, tuple[Clamp, Mapping[str, float]]]] = {
 
 # Who speaks for a viseme that is not there: the first row whose visemes all are. A share of 0: what
 # `open` does anyway is enough.
-_INSTEAD: Final[Mapping[str, tuple[Mapping[str, float], ...]]] = {
+VISEME_INSTEAD: Final[Mapping[str, tuple[Mapping[str, float], ...]]] = {
     "TH": ({"DD": 0.6}, {"E": 0.3}, {"I": 0.4}, {"aa": 0.2}),
     "DD": ({"SS": 0.5}, {"I": 0.4}, {"E": 0.4}, {"aa": 0.2}),
     "SS": ({"I": 0.5}, {"E": 0.4}, {"aa": 0.1}),
@@ -116,15 +115,15 @@ def viseme_map(there: Collection[str]) -> dict[str, tuple[Clamp, dict[str, float
     """
     rows: dict[str, tuple[Clamp, dict[str, float]]] = {
         name: (clamp, _sides(weights))
-        for name, (clamp, weights) in _MAP.items()
+        for name, (clamp, weights) in VISEME_SUMS.items()
         if name in there and not (name == "open" and "aa" in there)
     }
-    for lost, choices in _INSTEAD.items():
+    for lost, choices in VISEME_INSTEAD.items():
         if lost in there:
             continue
         for choice in choices:
             if all(name in rows for name in choice):
-                _fold(rows, _sides(_MAP[lost][1]), choice)
+                _fold(rows, _sides(VISEME_SUMS[lost][1]), choice)
                 break
     return rows
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures of faces: coefficient files in, numbers with their settings out; numpy alone."""
+"""Faces, sounds, texts and clocks in, numbers with their settings out: how good a clip is."""

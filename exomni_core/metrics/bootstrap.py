@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from exomni_core.arrays import Array
 
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.95

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import Array
 from exomni_core.errors import InputError
-
-Array = npt.NDArray[np.float64]
 
 FPS: Final = 30.0
 MIN_S: Final = 0.5  # clips below are skipped and counted, as UniTalker does

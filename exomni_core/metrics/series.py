@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, UNITALKER_51, columns_by_name
+from exomni_core.arrays import Array
 from exomni_core.errors import InputError
 from exomni_core.formats.convert import read_face
 from exomni_core.formats.face_track import IGNORED_COLUMNS
 
-Array = npt.NDArray[np.float64]
 MouthClose = Literal["asis", "claire"]
 
 _JAW: Final = CHANNEL_INDEX["jawOpen"]

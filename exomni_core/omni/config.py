@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from exomni_core.errors import InputError
+
+# Whose behaviour: the release's to the letter, or the same with its mistakes mended.
+Compat = Literal["fixed", "reference"]
 
 MODEL_TYPE: Final = "llava_her_qwen3"
 ARCHITECTURE: Final = "LlavaHerQwen3ForCausalLM"
@@ -32,12 +35,6 @@ QWEN3_06B: Final[dict[str, Any]] = {
     "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072, "vocab_size": 151936,
     "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960,
     "tie_word_embeddings": True, "attention_bias": False, "hidden_act": "silu",
-}  # fmt: skip
-QWEN3_8B: Final[dict[str, Any]] = {
-    "hidden_size": 4096, "num_hidden_layers": 36, "num_attention_heads": 32,
-    "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 12288, "vocab_size": 151936,
-    "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960,
-    "tie_word_embeddings": False, "attention_bias": False, "hidden_act": "silu",
 }  # fmt: skip
 
 _REQUIRED: Final = (

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from exomni_core.arrays import FloatArray
+from exomni_core.clip import frame_count
 from exomni_core.errors import InputError
 from exomni_core.omni.config import FACE_FPS
 from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop, Request
@@ -29,7 +30,6 @@ from exomni_core.omni.nets.sampling import TextSampling, mixed_seed
 from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
 from exomni_core.omni.prompting import Turn
 
-FloatArray = npt.NDArray[np.float32]
 Check = Callable[[], None]
 
 REFERENCE_MOST_TOKENS: Final = 128
@@ -249,8 +249,6 @@ def sound(model: OmniModel, spoken: Sequence[Spoken], seeds: Sequence[int]) -> l
 
 def fit_frames(weights: FloatArray, samples: int, rate_hz: int) -> FloatArray:
     """Cut or hold the last frame, so that the face lasts as long as the sound."""
-    from exomni_core.clip import frame_count
-
     wanted = frame_count(samples / rate_hz, FACE_FPS)
     if len(weights) >= wanted:
         return weights[:wanted]

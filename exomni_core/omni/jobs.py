@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.audio import read_audio, resample
 from exomni_core.engine import CancelCheck
 from exomni_core.errors import InputError
@@ -26,7 +26,6 @@ from exomni_core.prompt import Prompt, check_prompt
 READ_ALOUD: Final = "Please read this text aloud, word for word:\n"
 REPEAT: Final = "Please say again what you said."
 
-FloatArray = npt.NDArray[np.float32]
 Check = Callable[[], None]
 
 

@@ -19,8 +19,7 @@ from torch import nn
 
 from exomni_core.engine import OnStage
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.omni.compat import Compat
-from exomni_core.omni.config import OmniConfig
+from exomni_core.omni.config import Compat, OmniConfig
 from exomni_core.omni.decoding.decode_loop import DecodeLoop, Rule
 from exomni_core.omni.nets.audio_features import MelExtractor
 from exomni_core.omni.nets.face_decoder import FaceDecoder

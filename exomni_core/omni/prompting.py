@@ -9,14 +9,13 @@ block of sound).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.omni.compat import Compat
-from exomni_core.omni.config import SPEECH_MARKER_ID
+from exomni_core.omni.config import SPEECH_MARKER_ID, Compat
 
 SPEECH: Final = "<speech>"
 SYSTEM: Final = (
@@ -59,10 +58,13 @@ def recent(turns: Sequence[Turn], system: str | None) -> list[Turn]:
     return [Turn("system", system or SYSTEM), *turns[-MOST_TURNS:]]
 
 
-def chat_text(turns: Sequence[Turn]) -> str:
-    """The prompt as one string, as the release writes it."""
-    said = "".join(f"{_OPEN}{t.role}\n{t.content}{_CLOSE}\n" for t in turns)
-    return f"{said}{_OPEN}assistant\n"
+def framed(turns: Sequence[Turn]) -> Iterator[str | Turn]:
+    """The prompt as the release writes it: markup, and the turns whose content it encloses."""
+    for turn in turns:
+        yield f"{_OPEN}{turn.role}\n"
+        yield turn
+        yield f"{_CLOSE}\n"
+    yield f"{_OPEN}assistant\n"
 
 
 class TextTokenizer:
@@ -98,13 +100,14 @@ class TextTokenizer:
         return [int(i) for i in ids]
 
     def prompt_ids(self, turns: Sequence[Turn], compat: Compat = "fixed") -> list[int]:
-        """The ids of `chat_text(turns)`, SPEECH_MARKER_ID where a recording is heard."""
+        """The ids of `framed(turns)`, SPEECH_MARKER_ID where a recording is heard."""
         ids: list[int] = []
-        for turn in turns:
-            ids += self.plain_ids_of(f"{_OPEN}{turn.role}\n", special=True)
-            ids += self._content_ids(turn, compat)
-            ids += self.plain_ids_of(f"{_CLOSE}\n", special=True)
-        return ids + self.plain_ids_of(f"{_OPEN}assistant\n", special=True)
+        for piece in framed(turns):
+            if isinstance(piece, Turn):
+                ids += self._content_ids(piece, compat)
+            else:
+                ids += self.plain_ids_of(piece, special=True)
+        return ids
 
     def _content_ids(self, turn: Turn, compat: Compat) -> list[int]:
         reference = compat == "reference"

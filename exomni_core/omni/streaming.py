@@ -17,18 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exomni_core.arrays import FloatArray
 from exomni_core.omni.config import FACE_FPS
 from exomni_core.omni.decoding.decode_loop import Decoded, DecodeLoop
 from exomni_core.omni.decoding.segments import STREAMING, Segmenter, SegmentRule, cut
-from exomni_core.omni.generation import (
-    Asked,
-    Check,
-    FloatArray,
-    Spoken,
-    Written,
-    segment_request,
-    text_request,
-)
+from exomni_core.omni.generation import Asked, Check, Spoken, Written, segment_request, text_request
 from exomni_core.omni.model import OmniModel
 from exomni_core.omni.nets.face_decoder import arkit_weights
 from exomni_core.omni.nets.language_model import TextRule

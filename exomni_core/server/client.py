@@ -151,14 +151,6 @@ class ServiceClient(Transport):
         """The clip of a finished job as arrays."""
         return fetch_clip(self, job)
 
-    def clip_data_of(self, path: Path | str) -> ClipData:
-        """A stored `.clip` file as arrays, decoded by the engine process."""
-        try:
-            body = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} can't be read: {error.strerror or error}") from error
-        return self.clip_data_of_bytes(body)
-
     def clip_data_of_bytes(self, body: bytes) -> ClipData:
         """The bytes of a `.clip` file, such as one packed into a .blend, as arrays."""
         if len(body) > protocol.MAX_UPLOAD_BYTES:

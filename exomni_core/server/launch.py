@@ -55,10 +55,6 @@ class Service:
         """End it, politely, then by force; waits until it is gone and its helpers are killed."""
         end_process(self.process, wait_s)
 
-    def log_tail(self, lines: int = 30) -> str:
-        """The last lines of its log."""
-        return _tail(self.log, lines)
-
 
 def start_service(
     python: Path | str | None = None,

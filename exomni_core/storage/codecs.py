@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.storage.flac import encode as encode_flac
 
 _NPY_MAGIC: Final = b"\x93NUMPY"
@@ -26,8 +27,6 @@ _MAX_NPY_HEADER: Final = 10_000
 _ANY_RATE_UP_TO_HZ: Final = 65_535
 _MAX_FLAC_RATE_HZ: Final = 655_350
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def read_npy(data: bytes) -> npt.NDArray[Any]:

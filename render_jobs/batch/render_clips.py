@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from exomni_core.errors import ClipError, ExOmniError, InputError, WorkerError
 from exomni_core.storage.files import sha256_file
 from render_jobs.settings import RenderSettings
+from render_jobs.workers.cores import MOST_WORKERS
 from render_jobs.workers.pool import Pool, Worker
-
-MOST_WORKERS: Final = 8
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from render_jobs.settings import RenderSettings
 
 Chosen = Mapping[str, Any]
-_MOST_WORKERS: Final = 8  # by default; each keeps a Blender of 0.7 GB
 _OMNI: Final = ("model", "device", "dtype", "quantize", "max_memory", "compat", "align", "rows")
 _POWERS: Final = {"k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -111,7 +110,7 @@ def video_options(chosen: Chosen) -> VideoOptions:
 def batch_options(prompts: Path, chosen: Chosen) -> BatchOptions:
     """The settings of a batch run; InputError."""
     from render_jobs.batch.plan import BatchOptions
-    from render_jobs.workers.cores import usable_cores
+    from render_jobs.workers.cores import MOST_WORKERS, usable_cores
 
     named = prompts.with_name(prompts.stem if prompts.suffix else f"{prompts.name}-out")
     return BatchOptions(
@@ -120,7 +119,7 @@ def batch_options(prompts: Path, chosen: Chosen) -> BatchOptions:
         engine=chosen["engine"],
         engine_options=engine_settings(chosen),
         settings=render_settings(chosen),
-        workers=chosen["workers"] or min(usable_cores(), _MOST_WORKERS),
+        workers=chosen["workers"] or min(usable_cores(), MOST_WORKERS),
         video=not chosen["no_video"],
         overwrite=chosen["overwrite"],
         limit=chosen["limit"],

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from exomni_core import __version__
 from exomni_core.errors import InputError
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.score import Job, Options, Row, plan_jobs, score_jobs
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.score import Job, Options, Row, plan_jobs, score_jobs
+from exomni_core.metrics.faces.table import summarise
 from exomni_core.metrics.sources import one_config, pair_up, read_items
-from exomni_core.metrics.table import summarise
 from render_jobs.evaluation.head import Head
 
 _CHUNK: Final = 24

@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.errors import InputError
-from exomni_core.head_regions import check_ids, find_lip_pair, find_lips, find_upper_face, ids_hash
-from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
+from exomni_core.head_regions import (
+    Ids,
+    check_ids,
+    find_lip_pair,
+    find_lips,
+    find_upper_face,
+    ids_hash,
+)
+from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
 from templates.library import find_template, load_mesh, template_hash, unit_in_metres
 from templates.mesh import TemplateMesh
 
-Ids = npt.NDArray[np.int64]
 UNITS_MM: Final = {"m": 1000.0, "cm": 10.0, "mm": 1.0}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from exomni_core.audio import read_audio, write_wav
 from exomni_core.clip import Clip, load_clip
 from exomni_core.errors import ExOmniError, InputError
-from exomni_core.metrics.responses import Response, read_responses, write_rows
+from exomni_core.metrics.speech.responses import Response, read_responses, write_rows
 from exomni_core.prompt import check_id
 from render_jobs.batch.folder import BatchFolder, Row, read_rows
 

@@ -15,16 +15,16 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
 from exomni_core.metrics.bootstrap import RESAMPLES
-from exomni_core.metrics.normalise import (
+from exomni_core.metrics.speech.error_rates import Spoken, score_consistency, score_tts
+from exomni_core.metrics.speech.normalise import (
     by_characters,
     language_of,
     require,
     simplified,
     whisper_en,
 )
-from exomni_core.metrics.responses import Response, read_transcripts
-from exomni_core.metrics.seedtts import BadUtterance, Utterance, language_of_list, read_list
-from exomni_core.metrics.speech import Spoken, score_consistency, score_tts
+from exomni_core.metrics.speech.responses import Response, read_transcripts
+from exomni_core.metrics.speech.seedtts import BadUtterance, Utterance, language_of_list, read_list
 from exomni_core.storage.files import sha256_file
 from render_jobs.batch.folder import installed_version
 from render_jobs.evaluation.recogniser import Heard, Recogniser, Sound, transcribe

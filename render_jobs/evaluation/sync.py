@@ -18,15 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core import __version__
+from exomni_core.audio import read_audio
 from exomni_core.clip import Clip, Phone, load_clip
 from exomni_core.errors import ExOmniError, InputError
-from exomni_core.metrics.offset import correlations
 from exomni_core.metrics.phone_files import find_phones, read_phones
 from exomni_core.metrics.series import read_series
 from exomni_core.metrics.sources import Item, read_items
-from exomni_core.metrics.sync import Mouth, measure_mouth, shifted, smoothness
-from exomni_core.metrics.sync_table import Measured, row_of, summarise
-from exomni_core.metrics.truth import align_text
+from exomni_core.metrics.sync.mouth import Mouth, measure_mouth, shifted, smoothness
+from exomni_core.metrics.sync.offset import correlations
+from exomni_core.metrics.sync.table import Measured, row_of, summarise
+from exomni_core.metrics.sync.truth import align_text
 from exomni_core.storage.files import is_file_name
 from exomni_core.storage.json_lines import read_json_lines
 from render_jobs.evaluation.take_curves import BlendTake, read_blend
@@ -180,8 +181,6 @@ def _load(item: Item, run: SyncRun, told: Mapping[str, Any]) -> _Face:
     face = replace(face, text=text, language=language or run.language, engine=engine)
     sound = item.audio or _sound_of(item.id, run.audio)
     if face.samples is None and sound is not None:
-        from exomni_core.audio import read_audio
-
         audio = read_audio(sound)
         face = replace(face, samples=audio.samples, sample_rate_hz=audio.sample_rate_hz)
     return face

@@ -25,10 +25,9 @@ import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import ExOmniError, InputError
+from exomni_core.keyframes import BESIDE, PACKED
 from exomni_core.matching.match import Matching, match
 
-PACKED: Final = "exomni_clip"  # where an Action keeps the clip that it came from
-BESIDE: Final = "exomni"  # or the folder beside the .blend that does
 MAX_FRAMES: Final = 200_000
 
 

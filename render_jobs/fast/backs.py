@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import Bools, FloatArray
 from render_jobs.fast.geometry import BLOCK, Poser
-from render_jobs.fast.mesh import FastMesh, FloatArray
-
-Bools = npt.NDArray[np.bool_]
+from render_jobs.fast.mesh import FastMesh
 
 _MIXES: Final = 27  # poses of many channels at once, besides rest and the 52
 _SHARE: Final = 0.3  # of the channels that move in a mix

@@ -13,8 +13,8 @@ import gpu
 import numpy as np
 import numpy.typing as npt
 
-from render_jobs.fast.geometry import Bytes
-from render_jobs.fast.mesh import FastMesh, FloatArray
+from exomni_core.arrays import FloatArray, Pixels
+from render_jobs.fast.mesh import FastMesh
 
 # Pixel rows are wanted from the top down, so the projection is upside down, and with it every
 # triangle's winding: what OpenGL calls a front is a back.
@@ -74,7 +74,7 @@ class Canvas:
             self._average = _average_shader(across)
             self._picture = _whole_picture()
 
-    def submit(self, points: FloatArray, front: Bytes, back: Bytes | None) -> None:
+    def submit(self, points: FloatArray, front: Pixels, back: Pixels | None) -> None:
         """Start drawing a frame: (3, P) points in the camera's axes, (G, 4) sRGB of both sides.
 
         back: None if the canvas was made without.

@@ -12,10 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from render_jobs.fast.mesh import FastMesh, FloatArray
+from exomni_core.arrays import FloatArray, Pixels
+from render_jobs.fast.mesh import FastMesh
 from render_jobs.stage.head_motion import Neck, rotations
-
-Bytes = npt.NDArray[np.uint8]
 
 BLOCK: Final = 16  # frames whose points are worked out in one product
 _STEPS: Final = 4096  # of the table from linear light to sRGB
@@ -129,7 +128,7 @@ class Poser:
         return normals
 
     def colours(
-        self, points: FloatArray, normals: FloatArray, front: Bytes, back: Bytes | None
+        self, points: FloatArray, normals: FloatArray, front: Pixels, back: Pixels | None
     ) -> None:
         """Fill `front` and `back` (G, 4) with sRGB colours of both sides, alpha left as it is."""
         light, drawn = self._light, self.mesh.drawn
@@ -209,7 +208,7 @@ class Poser:
         return row
 
     def _shade(
-        self, diffuse: npt.NDArray[np.int32], specular: npt.NDArray[np.int32], out: Bytes
+        self, diffuse: npt.NDArray[np.int32], specular: npt.NDArray[np.int32], out: Pixels
     ) -> None:
         colour, shine, light = self._colour, self._shine, self._light
         np.take(light.diffuse, diffuse, axis=0, out=colour, mode="clip")
@@ -229,7 +228,7 @@ def srgb(linear: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, bright), np.float32)
 
 
-def srgb_table() -> Bytes:
+def srgb_table() -> Pixels:
     """(4096,) the 8-bit sRGB values of evenly spaced linear ones."""
     return np.asarray(np.rint(srgb(np.linspace(0.0, 1.0, _STEPS)) * 255.0), np.uint8)
 

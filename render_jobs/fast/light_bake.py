@@ -18,8 +18,8 @@ import bpy
 import mathutils
 import numpy as np
 
+from exomni_core.arrays import FloatArray
 from render_jobs.fast.geometry import Light
-from render_jobs.fast.mesh import FloatArray
 from render_jobs.stage import compat as blender_compat
 
 SIZE: Final = 256  # of the table; a step is a third of a degree around its middle

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
+from exomni_core.arrays import FloatArray, IntArray
+
 Slot = tuple[IntArray, FloatArray]
 
 _SLOT_FROM: Final = 512  # points
@@ -37,8 +37,8 @@ class FastMesh:
     rest_of_slots: (faces (m,), weights (m,), starts (k,)), the faces beyond the slots of the
         first k points, which are poles: point i has those from starts[i] on.
     drawn: (G,) point of each drawn vertex. base: (G, 3) its scene-linear colour.
-    one_sided: (T1, 3) drawn vertices of triangles whose back can't be seen; two_sided: (T2, 3)
-        the others.
+    one_sided: (T1, 3) drawn vertices of triangles whose back is known not to show; two_sided:
+        (T2, 3) the others. A plan knows of none; `backs.seen_backs` finds out.
     """
 
     rest: FloatArray
@@ -83,7 +83,6 @@ def plan_mesh(
     colour_ids = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
     pairs, corners = _unique_rows(quads, colour_ids[1].reshape(quads.shape))
     triangles, face = cut_quads(vertices[source], quads, triangle)
-    closed = _closed_faces(vertices, source[quads], triangle)
     split = np.take_along_axis(corners[face], triangles, axis=1).astype(np.int32)
     return FastMesh(
         rest=np.ascontiguousarray(vertices[source].T, np.float32),
@@ -96,8 +95,8 @@ def plan_mesh(
         rest_of_slots=poles,
         drawn=pairs[:, 0].astype(np.int32),
         base=np.ascontiguousarray(colour_ids[0][pairs[:, 1]], np.float32),
-        one_sided=split[closed[face]],
-        two_sided=split[~closed[face]],
+        one_sided=split[:0],
+        two_sided=split,
     )
 
 
@@ -166,48 +165,6 @@ def _faces_of_points(
     left = turn >= enough
     starts = np.flatnonzero(np.diff(place[left], prepend=-1)).astype(np.int32)
     return order, slots, (face[left], weight[left], starts)
-
-
-def _closed_faces(
-    vertices: FloatArray,
-    faces: npt.NDArray[np.int64],
-    triangle: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.bool_]:
-    """(Q,) whether a face belongs to a closed body with its front outwards: no back to be seen."""
-    edges = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2)
-    edges[triangle, 2, 1] = faces[triangle, 0]
-    used = np.ones(faces.shape, bool)
-    used[triangle, 3] = False
-    body = _bodies(len(vertices), edges[used])
-    body_of_face = body[faces[:, 0]]
-    way = edges[used]
-    low, high = way.min(axis=1), way.max(axis=1)
-    codes, places, times = np.unique(
-        low * len(vertices) + high, return_inverse=True, return_counts=True
-    )
-    balance = np.zeros(len(codes), np.int64)
-    np.add.at(balance, places.reshape(-1), np.where(way[:, 0] < way[:, 1], 1, -1))
-    bad_edge = (times != 2) | (balance != 0)
-    bad = np.zeros(len(vertices), bool)
-    np.logical_or.at(bad, body[codes // len(vertices)], bad_edge)
-    volume = np.zeros(len(vertices))
-    at = vertices[faces].astype(np.float64)
-    cross = np.cross(at[:, 1], at[:, 2]) + np.cross(at[:, 2], at[:, 3])
-    np.add.at(volume, body_of_face, np.einsum("qk,qk->q", at[:, 0], cross))
-    return np.asarray(~bad[body_of_face] & (volume[body_of_face] > 0.0))
-
-
-def _bodies(count: int, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(count,) the smallest vertex that each vertex is connected with."""
-    label = np.arange(count)
-    while True:
-        old = label.copy()
-        low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
-        np.minimum.at(label, edges[:, 0], low)
-        np.minimum.at(label, edges[:, 1], low)
-        label = label[label]  # jump ahead: long chains are done in few rounds
-        if np.array_equal(label, old):
-            return np.asarray(label)
 
 
 def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -16,17 +16,18 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray, Pixels
 from render_jobs.fast.engine import FastUnavailableError, run_with_gl
-from render_jobs.fast.geometry import BLOCK, Bytes, Light, Poser, srgb
+from render_jobs.fast.geometry import BLOCK, Light, Poser, srgb
 from render_jobs.fast.light_bake import bake_light
-from render_jobs.fast.mesh import FastMesh, FloatArray, plan_mesh
+from render_jobs.fast.mesh import FastMesh, plan_mesh
 from render_jobs.settings import RenderSettings
 from render_jobs.stage.head_motion import Neck, find_neck
 from render_jobs.stage.stage import Stage, to_blender
 
 # Takes a frame's buffer (RGBA, rows from the top) and gives back one that is free again, or None.
 Sink = Callable[[Any], Any | None]
-Frame = tuple[FloatArray, Bytes, Bytes | None]  # points, colours of the fronts and of the backs
+Frame = tuple[FloatArray, Pixels, Pixels | None]  # points, colours of the fronts and of the backs
 
 _SAMPLES: Final = 4  # per pixel, where the settings name none
 _MOST_ACROSS: Final = 4

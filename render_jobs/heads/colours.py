@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from templates.importing.raw import RawMesh
-from templates.mesh import FloatArray
 from templates.reading import Colour
 
 _SIDE: Final = 512  # textures are read at this size; vertices are no finer

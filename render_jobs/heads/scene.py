@@ -15,10 +15,10 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import EnvironmentProblem, InputError
 from render_jobs.heads.colours import Paint, paint_of
 from templates.importing.raw import RawMesh, check_size
-from templates.mesh import FloatArray, IntArray
 
 _ADDONS: Final = {"gltf": "io_scene_gltf2", "fbx": "io_scene_fbx"}
 _NEAR: Final = 0.35  # of the face's size: what lies further away belongs to somebody else

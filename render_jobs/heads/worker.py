@@ -22,11 +22,12 @@ if __name__ == "__main__":  # a user's Blender knows nothing of us
 
 import numpy as np
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import EnvironmentProblem
 from render_jobs.workers.wire import Message, Send, serve
 from templates.importing.clean import weld
 from templates.importing.raw import Origin, RawMesh, join, refuse_not_finite
-from templates.mesh import FloatArray, save_npz
+from templates.mesh import save_npz
 from templates.reading import Colour
 
 

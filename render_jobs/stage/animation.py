@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray, Pixels
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.keyframes import plan_keys, write_action
 from render_jobs.settings import RenderSettings
@@ -26,8 +26,6 @@ from render_jobs.stage import compat as blender_compat
 from render_jobs.stage.framing import look_camera, place_camera
 from render_jobs.stage.stage import Stage
 
-FloatArray = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 OnFrame = Callable[[int], None]
 
 _WORKBENCH_SAMPLES: Final = ((1, "OFF"), (5, "5"), (8, "8"), (11, "11"), (16, "16"), (32, "32"))

@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
 from templates.descriptor import Camera, Template
+from templates.insides import WITH_JAW
 from templates.looks import Look
 from templates.mesh import TemplateMesh
 
-FloatArray = npt.NDArray[np.float32]
-
 PICTURE_MM: Final = 36.0  # height of the picture plane that a camera's lens_mm refers to
 _NECK_SHOWN: Final = 0.2  # below the chin, as a share of the head from chin to top
-_WITH_JAW: Final = 0.8  # of the largest travel at jawOpen
 _SHOULDERS: Final = 1.15  # wider than the head by this much; the published demo's heads have none
 _CENTRED: Final = 0.2  # how far from the origin, in mesh sizes, a mesh still counts as centred
 
@@ -44,7 +43,7 @@ def shown_points(mesh: TemplateMesh, points: FloatArray, wish: Camera, look: Loo
     if not travel.any():
         return points
     # The chin is the lowest that goes along with the jaw.
-    chin = float(points[travel > _WITH_JAW * travel.max(), 2].min())
+    chin = float(points[travel > WITH_JAW * travel.max(), 2].min())
     head = points[points[:, 2] >= chin]
     shoulders = np.abs(points[:, 0]).max() > _SHOULDERS * np.abs(head[:, 0]).max()
     if look.framing == "bounds" and not shoulders:

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
-
-FloatArray = npt.NDArray[np.float32]
+from exomni_core.arrays import FloatArray
 
 _DRIFT_DEG: Final = (2.0, 3.5, 1.5)  # nod, turn, tilt at full strength, one standard deviation
 _SLOW_HZ: Final = (0.08, 0.45)

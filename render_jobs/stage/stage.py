@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.matching.match import Matching, match_channels
 from render_jobs.stage import compat as blender_compat
@@ -23,8 +24,6 @@ from templates.descriptor import Camera, Template
 from templates.library import display_unit, find_look, load_mesh
 from templates.looks import Look
 from templates.mesh import TemplateMesh
-
-FloatArray = npt.NDArray[np.float32]
 
 COLOUR_LAYER: Final = "colour"  # the mesh's colour attribute, where colours differ within a part
 

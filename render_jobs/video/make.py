@@ -28,7 +28,7 @@ _NO_GL: Final = (
     "Blender found no usable OpenGL on this machine, not even in software. On Debian and Ubuntu: "
     f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}; then run: exorender doctor"
 )
-_SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a word
+SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a word
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def render_video(
         with replacing(video) as unfinished:
             encoder = Encoder(find_ffmpeg(), str(speech.resolve()), key, str(unfinished.resolve()))
             request["encoder"] = encoder.to_json()
-            answer = worker.ask(request, heard, silence_s=_SILENCE_S)
+            answer = worker.ask(request, heard, silence_s=SILENCE_S)
             rendered = time.perf_counter()
             if not answer["finished"]:
                 mux(silent, speech, unfinished, settings.frame_rate, key=key)

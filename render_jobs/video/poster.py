@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import Pixels
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.storage.files import check_writable, replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = npt.NDArray[np.uint8]
 
 GAP: Final = 8  # pixels between cells
 LABEL_HEIGHT: Final = 24

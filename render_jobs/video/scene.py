@@ -13,18 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from exomni_core.arrays import FloatArray, Pixels
 from exomni_core.errors import EnvironmentProblem, InputError
 from render_jobs.fast.engine import FastUnavailableError
 from render_jobs.fast.render import draw_frames, fast_reason_against, too_coarse
 from render_jobs.settings import RenderSettings
-from render_jobs.stage.animation import (
-    FloatArray,
-    OnFrame,
-    Pixels,
-    apply_settings,
-    render_animation,
-    render_still,
-)
+from render_jobs.stage.animation import OnFrame, apply_settings, render_animation, render_still
 from render_jobs.stage.stage import Stage
 from render_jobs.video.encode import find_ffmpeg
 from render_jobs.video.pipe import BUFFERS, Encoder, Film, VideoPipe, pipe_command

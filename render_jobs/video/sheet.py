@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray, Pixels
+from exomni_core.clip import Phone
+from exomni_core.embedded.animate import animate_mouth
 from exomni_core.errors import InputError
 from render_jobs.settings import RenderSettings
 from render_jobs.video.poster import Layout, check_poster, write_poster
 from render_jobs.video.stills import StillDrawer, still_drawer
 from templates.library import find_look, find_template
 from templates.looks import list_looks
-
-FloatArray = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 
 _SHAPE_SIZE: Final = (288, 240)  # pixels of a cell
 _SPEECH_SIZE: Final = (300, 332)
@@ -116,9 +116,6 @@ def _spoken(symbols: Sequence[str], middle_s: float) -> FloatArray:
     """(52,) weights in the middle of an odd number of sounds, of which the middle one is as long
     as said and the others take 0.2 s.
     """
-    from exomni_core.clip import Phone
-    from exomni_core.embedded.animate import animate_mouth
-
     fps, before = 30.0, len(symbols) // 2
     times = np.cumsum([0.5, *[0.2] * before, middle_s, *[0.2] * before])
     # The middle falls on a frame: the rules for closures count in them.

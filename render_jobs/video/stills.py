@@ -8,18 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray, Pixels
 from render_jobs.settings import RenderSettings
+from render_jobs.video.make import SILENCE_S, render_worker
 from render_jobs.workers.pool import Worker
-
-FloatArray = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
-
-_SILENCE_S: Final = 900.0  # EEVEE compiles its shaders for a minute without a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +52,7 @@ class StillDrawer:
                 on_frames(message["done"] - done)
                 done = message["done"]
 
-        self.worker.ask(request, heard, silence_s=_SILENCE_S)
+        self.worker.ask(request, heard, silence_s=SILENCE_S)
         drawn: Pixels = np.load(pictures, allow_pickle=False)
         return drawn
 
@@ -68,8 +64,6 @@ def still_drawer(blender: Path | None = None) -> Iterator[StillDrawer]:
     blender: the user's own program instead of the Python module. Raises EnvironmentProblem if
     Blender can't draw here.
     """
-    from render_jobs.video.make import render_worker
-
     with tempfile.TemporaryDirectory(prefix="exomni-stills-") as folder:
         worker = Worker(render_worker(Path(folder), blender))
         try:

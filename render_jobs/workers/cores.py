@@ -19,6 +19,7 @@ _QUOTAS: Final = (  # cgroups version 2 and 1
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
 )
+MOST_WORKERS: Final = 8  # by default; each keeps a Blender of 0.7 GB
 _MOST_THREADS: Final = 16  # that Mesa's software OpenGL takes
 
 

@@ -226,11 +226,6 @@ class Pool:
                 worker.stop(now=True)
         self.close()
 
-    def pids(self) -> list[int]:
-        """Process ids of the living workers."""
-        with self._lock:
-            return [worker.pid for worker in self._workers]
-
     def _start(self, slot: int) -> Worker:
         worker = Worker(self.command, slot, self.size)
         worker.wait_ready()

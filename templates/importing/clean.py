@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX, mirror_of
-from templates.mesh import FloatArray, TemplateMesh
+from exomni_core.arrays import FloatArray
+from templates.mesh import TemplateMesh
 
 _IDS = ("lips", "upper_lip", "lower_lip", "landmarks68", "lip_aperture_pair", "aperture_pairs")
 _GRID = 1e-6  # of the head's size: two corners nearer than this are one

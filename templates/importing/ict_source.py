@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
 from templates.importing.raw import (
     MAX_POLYGONS,
@@ -25,7 +26,6 @@ from templates.importing.raw import (
     check_size,
     join,
 )
-from templates.mesh import FloatArray, IntArray
 
 _NEUTRAL: Final = ("generic_neutral_mesh", "neutral", "basis", "base", "rest")
 _NO_SHAPES: Final = re.compile(r"identity\d*|.*vertices.*")

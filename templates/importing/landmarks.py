@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import FloatArray, IntArray
 from templates.importing.orient import centre_of
 from templates.library import find_template, load_mesh
-from templates.mesh import FloatArray, IntArray, TemplateMesh
+from templates.mesh import TemplateMesh
 
 Points = npt.NDArray[np.float64]
 Warp = Callable[[Points], Points]

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from templates.mesh import FloatArray, TemplateMesh
+from exomni_core.arrays import FloatArray
+from templates.mesh import TemplateMesh
 from templates.occlusion import smooth
 
 _RED: Final = (0.85, 0.60, 0.58)  # times the skin's colour

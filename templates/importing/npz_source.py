@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.arkit import ARKIT_52
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
 from exomni_core.storage.npz import read_arrays
 from templates import npz_arrays as npz
 from templates.importing.checks import absolute_shapes
 from templates.importing.orient import UNITS
 from templates.importing.raw import Origin, RawHead, RawMesh, as_floats, check_size, join
-from templates.mesh import FloatArray, check_lists
+from templates.mesh import check_lists
 
 # Files with no names that are known to be in this order.
 _ALPHABETICAL: Final = ("emotalk.npz",)
@@ -83,12 +84,12 @@ def _raw_mesh(arrays: npz.Arrays, order: str, where: str) -> tuple[RawMesh, list
     return raw, notes
 
 
-def _faces(arrays: npz.Arrays, vertices: FloatArray, where: str) -> tuple[npz.IntArray, int]:
+def _faces(arrays: npz.Arrays, vertices: FloatArray, where: str) -> tuple[IntArray, int]:
     """Faces counted from 0, and what the file calls its first vertex.
 
     Where both 0 and 1 are possible, the faces with the shorter edges are the true ones.
     """
-    found: dict[int, npz.IntArray] = {}
+    found: dict[int, IntArray] = {}
     for first in (0, 1):
         try:
             found[first] = npz.face_ids(arrays, len(vertices), first, where)
@@ -99,7 +100,7 @@ def _faces(arrays: npz.Arrays, vertices: FloatArray, where: str) -> tuple[npz.In
     return found[first], first
 
 
-def _edge_length(vertices: FloatArray, polygons: npz.IntArray) -> float:
+def _edge_length(vertices: FloatArray, polygons: IntArray) -> float:
     a, b = vertices[polygons[:, 0]], vertices[polygons[:, 1]]
     return float(np.nan_to_num(np.linalg.norm(a - b, axis=1)).mean())
 

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
-from templates.mesh import FloatArray, TemplateMesh, axes_matrix
+from templates.mesh import TemplateMesh, axes_matrix
 
 UNITS: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 # How far apart eyes are, in metres: people 0.055 to 0.072, drawn heads up to twice that.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.head_regions import Ids
 from templates.importing.orient import centre_of
 from templates.mesh import TemplateMesh
 
@@ -22,8 +23,6 @@ _EYE_NEAR: Final = 0.35  # of the distance of the eyes: a ball further away is n
 _IRIS: Final = 0.52  # of the ball's radius
 _PUPIL: Final = 0.2
 _MOST_PIECES: Final = 400  # more are strands of hair, or rubbish
-
-Ids = npt.NDArray[np.int64]
 
 
 def with_parts(mesh: TemplateMesh) -> tuple[TemplateMesh, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import IntArray
 from exomni_core.errors import InputError
 from templates.importing import checks, clean, orient, regions
 from templates.importing.checks import Finding
@@ -18,7 +19,7 @@ from templates.importing.lip_tint import lip_tint
 from templates.importing.parts import with_parts
 from templates.importing.raw import Origin, RawHead, refuse_not_finite
 from templates.importing.report import Report, make_report
-from templates.mesh import IntArray, TemplateMesh, check_mesh
+from templates.mesh import TemplateMesh, check_mesh
 
 _OURS: Final = ("+Y", "+Z")
 _ASIDE_M: Final = 0.005  # faces are not more lopsided than this

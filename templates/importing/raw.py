@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
+from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
 from exomni_core.matching.families import best_families, read_names
 from exomni_core.matching.match import Matching, Target, match
 from exomni_core.matching.stand_ins import channel_substitutes
-from templates.mesh import FloatArray, IntArray, TemplateMesh
+from templates.mesh import TemplateMesh
 from templates.reading import Colour
 
 # A head that is meant to move has far fewer; 52 shapes of so many take 250 MB.

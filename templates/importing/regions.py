@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import IntArray
 from exomni_core.errors import InputError
 from exomni_core.head_regions import find_lips
-from templates.mesh import IntArray, TemplateMesh
+from templates.mesh import TemplateMesh
 
 _GROUPS: Final = {
     "eye_L": ("eyeBlinkLeft",), "eye_R": ("eyeBlinkRight",),

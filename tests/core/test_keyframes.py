@@ -12,7 +12,7 @@ import pytest
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
-from exomni_core.keyframes import data_path, plan_keys, plan_reduced_keys
+from exomni_core.keyframes import data_path, plan_keys
 from exomni_core.matching.match import Matching, match_channels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,15 +46,6 @@ def test_fractional_steps_do_not_drift_over_an_hour():
     plan = plan_keys(np.zeros((rows, 1)), ["jawOpen"], matching, 1, frames_per_row=step)
     exact = 1 + step * np.arange(rows, dtype=np.float64)
     assert np.abs(plan.curves[0][1] - exact).max() < 0.005  # float32, as Blender keeps frames
-
-
-def test_reduced_keys_become_frames():
-    matching = match_channels(["jawOpen", "tongueOut"])
-    plan = plan_reduced_keys({"jawOpen": ([0.0, 0.5], [0.0, 1.0])}, matching, 24.0, 11)
-    assert len(plan.curves) == 1
-    assert plan.curves[0][1].tolist() == [11.0, 23.0]
-    with pytest.raises(InputError, match="jawOpen"):
-        plan_reduced_keys({"jawOpen": ([0.0], [0.0, 1.0])}, matching, 24.0)
 
 
 @pytest.mark.parametrize("shape", [(0, 52), (3, 51), (52,)])

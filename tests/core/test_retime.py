@@ -19,7 +19,6 @@ from exomni_core.retime import (
     lip_gap,
     parse_frame_rate,
     reduce_keys,
-    reduce_weights,
     resample_weights,
     scale_regions,
     shift_weights,
@@ -304,6 +303,16 @@ def speech_like(seconds: float, fps: float = 30) -> np.ndarray:
             speed, phase = rng.uniform(1, 15), rng.uniform(0, 6)
             weights[:, column] += 0.2 * (1 + np.sin(speed * time_s + phase))
     return np.clip(weights, 0, 1)
+
+
+def reduce_weights(weights, max_error):
+    """For each channel the rows kept; jaw and lips keep the tightest row of every closure."""
+    gap = lip_gap(weights)
+    closures = [a + int(np.argmin(gap[a : b + 1])) for a, b in closed_runs(weights)]
+    return [
+        reduce_keys(weights[:, c], max_error, keep=closures if c in (JAW, CLOSE) else ())
+        for c in range(len(ARKIT_52))
+    ]
 
 
 class TestKeys:

@@ -30,16 +30,22 @@ from exomni_core.omni.decoding.reference_loop import reference_units
 from exomni_core.omni.nets.audio_features import MelExtractor
 from exomni_core.omni.nets.backbone import Backbone
 from exomni_core.omni.nets.face_decoder import arkit_weights, frame_count, periodic_rope, stretch
-from exomni_core.omni.nets.language_model import TextRule, splice_batch
+from exomni_core.omni.nets.language_model import TextRule
 from exomni_core.omni.nets.sampling import RECENT_UNITS, TextSampling, is_repeated, nucleus
-from exomni_core.omni.nets.speech_encoder import encoded_length
 from exomni_core.omni.nets.speech_generator import UnitRule, unit_limits
-from exomni_core.omni.prompting import Turn, chat_text
+from exomni_core.omni.prompting import Turn, framed
 from exomni_core.omni.training.losses import face_loss, unit_loss
+from exomni_core.omni.training.splice import splice_batch
 from exomni_core.omni.weights.parts import PartLoader, read_config
 
 Arrays = Mapping[str, np.ndarray]
 TOLERANCE = {"mel": 1e-4, "encoder": 1e-5, "llm": 1e-4, "prefix": 1e-4, "ar": 2e-4, "face": 5e-5}
+
+
+def encoded_length(mel_frames: int | Tensor) -> Any:
+    """Mel frames -> encoder frames."""
+    half = (mel_frames + 1) // 2
+    return half.clamp(min=1) if isinstance(half, torch.Tensor) else max(1, half)
 
 
 def recipe(seed: int, key: str, shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> Any:
@@ -494,7 +500,8 @@ def check_postprocess(f: Fixtures) -> Iterator[Result]:
 def check_prompts(f: Fixtures) -> Iterator[Result]:
     for name, case in f.json("14_prompts").items():
         turns = [Turn(m["role"], m["content"]) for m in case["messages"]]
-        yield same(name, [chat_text(turns)], [case["prompt"]])
+        pieces = (p.content if isinstance(p, Turn) else p for p in framed(turns))
+        yield same(name, ["".join(pieces)], [case["prompt"]])
 
 
 CHECKS: dict[str, Callable[[Fixtures], Iterator[Result]]] = {

@@ -19,7 +19,7 @@ from head_tools import (
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
 from templates.head.build import build_head
-from templates.head.layout import OPENINGS
+from templates.head.parts import TUFTS
 from templates.mesh import TemplateMesh, check_mesh
 
 
@@ -95,6 +95,24 @@ def test_face_is_one_connected_surface(head: TemplateMesh) -> None:
     edges, _ = directed_edges(part_polygons(head, *SKIN))
     label = pieces(edges, len(head.vertices))
     assert len(np.unique(label[np.unique(edges)])) == 1
+
+
+# Where the surface ends: what it is -> the parts that make one surface, how many rims it has.
+OPENINGS = {
+    "neck, and behind either lid": (("face", "lips", "mouth_bag"), 3),
+    "under the hair": (("hair",), 1),
+    "around the pupil": (("pupil_L", "pupil_R"), 2),
+    "around the iris, and the pupil's hole": (("iris_L", "iris_R"), 4),
+    "the iris' hole, and the back of the eyeball": (("sclera_L", "sclera_R"), 4),
+    "the light in the eye is a disc": (("glint_L", "glint_R"), 2),
+    "both ends of the flesh in the corner": (("caruncle_L", "caruncle_R"), 4),
+    "a brow is made of tufts on a ground": (("brow_L", "brow_R"), 2 * (TUFTS + 1)),
+    "lashes are a sheet": (("lashes_L", "lashes_R"), 2),
+    "back of the upper teeth": (("teeth_upper",), 1),
+    "back of the lower teeth": (("teeth_lower",), 1),
+    "back of the gums": (("gums",), 2),
+    "root of the tongue": (("tongue",), 1),
+}
 
 
 def test_surface_is_manifold_but_for_its_declared_openings(head: TemplateMesh) -> None:

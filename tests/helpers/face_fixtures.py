@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
+from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
-from exomni_core.audio import resample
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 
 RATE_HZ: Final = 16_000
@@ -24,8 +24,6 @@ WHISPER_LARGE_V3: Final[Mapping[str, Any]] = {
     "n_fft": 400,
 }
 _MOST: Final = {"feature_size": 1024, "hop_length": 16_000, "chunk_length": 600, "n_fft": 16_000}
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class MelExtractor:
@@ -85,25 +83,6 @@ class MelExtractor:
         )
         features: Tensor = found["input_features"]  # (B, n_mels, length / hop)
         return features.to(device)
-
-
-def whisper_mel(
-    samples: FloatArray,
-    preprocessor: Mapping[str, Any] | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """(S,) float32 at 16 kHz -> (1, n_mels, frames) float32: what Ex-Omni's speech encoder hears.
-
-    The recording is padded with zeros or cut to the chunk (30 s, 3000 frames, by default).
-    preprocessor: the speech encoder's `preprocessor_config.json`. Raises InputError(field="audio")
-    for samples that are not finite, InputError(field="preprocessor") for a bad configuration.
-    """
-    return MelExtractor(preprocessor).chunk_features(samples, device)
-
-
-def resample_16k(samples: npt.ArrayLike, rate_hz: float) -> FloatArray:
-    """(S,) samples at `rate_hz` -> (round(S * 16000 / rate_hz),) float32 in [-1, 1]."""
-    return resample(samples, rate_hz, RATE_HZ)
 
 
 def checked(samples: npt.ArrayLike) -> FloatArray:

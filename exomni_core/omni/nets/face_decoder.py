@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exomni_core.omni.compat import Compat
-from exomni_core.omni.config import FACE_FPS, IGNORE_ID, UNIT_RATE_HZ, FaceConfig
+from exomni_core.omni.config import FACE_FPS, IGNORE_ID, UNIT_RATE_HZ, Compat, FaceConfig
 from exomni_core.omni.nets.fusion import GatedFusion
 
 # A unit lasts 2.4 frames; in whole numbers, because the release's floats lose a frame here and

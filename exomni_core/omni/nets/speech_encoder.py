@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -34,9 +33,3 @@ class SpeechEncoder(nn.Module):
         """(B, n_mels, frames) -> (B, frames / 2, d)."""
         encoded: Tensor = self.encoder(mel.to(self.encoder.conv1.weight.dtype)).last_hidden_state
         return encoded
-
-
-def encoded_length(mel_frames: int | Tensor) -> Any:
-    """Mel frames -> encoder frames."""
-    half = (mel_frames + 1) // 2
-    return half.clamp(min=1) if isinstance(half, torch.Tensor) else max(1, half)

@@ -23,7 +23,6 @@ WIDTH: Final = 1024
 EXPANSION: Final = 4  # memory rows for each hidden state
 FUSION_DEPTH, FUSION_HEADS, FUSION_HEAD_WIDTH = 2, 16, 256
 MIN_UNITS_PER_TOKEN, MAX_UNITS_PER_TOKEN = 2, 20
-_SOS, _TASK = 0, 1
 
 
 class SpeechGenerator(nn.Module):

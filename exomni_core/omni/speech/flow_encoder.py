@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from exomni_core.omni.config import UNIT_RATE_HZ
 from exomni_core.omni.nets.dense import Dense, Norm, TimeConv, TimeGroupNorm, mish
 
-UNIT_RATE_HZ: Final = 12.5
 MEL_SAMPLE_RATE_HZ: Final = 22_050
 MEL_HOP: Final = 256
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from exomni_core.errors import InputError
-from exomni_core.omni.compat import Compat
+from exomni_core.omni.config import Compat
 from exomni_core.omni.speech.flow import Flow, FlowConfig
 from exomni_core.omni.speech.flow_encoder import frames_of
 from exomni_core.omni.speech.speech_noise import DrawnNoise, NoiseBank, ReferenceNoise

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
-from exomni_core.omni.nets.audio_features import FloatArray, MelExtractor, checked
+from exomni_core.omni.nets.audio_features import MelExtractor, checked
 from exomni_core.omni.tensor_files import read_json, tensors_in, weight_files
 
 # The reference pads up to so many segments to the longest of them; the units depend on it.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exomni_core.omni.compat import Compat
+from exomni_core.omni.config import Compat
 from exomni_core.omni.speech.vocoder_source import (
     HarmonicSource,
     NormConv,

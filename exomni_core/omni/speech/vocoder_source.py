@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from exomni_core.omni.compat import Compat
+from exomni_core.omni.config import Compat
 
 VOICED_ABOVE_HZ: Final = 10.0
 SINE: Final = 0.1

@@ -96,7 +96,7 @@ def face(pred: Path | None, ref: Path | None, **chosen: Any) -> None:
         return
     if pred is None or ref is None:
         raise click.UsageError("Give PRED and REF, or --fixture FILE.")
-    from exomni_core.metrics.score import Options
+    from exomni_core.metrics.faces.score import Options
     from render_jobs.cli.console import ProgressLine
     from render_jobs.evaluation.face import FaceRun, evaluate_face
     from render_jobs.evaluation.face_text import face_lines, face_markdown
@@ -124,7 +124,7 @@ def face(pred: Path | None, ref: Path | None, **chosen: Any) -> None:
 
 
 def _fixture(path: Path, chosen: dict[str, Any]) -> None:
-    from exomni_core.metrics.fixture import score_fixture
+    from exomni_core.metrics.faces.fixture import score_fixture
     from render_jobs.cli.console import print_json
     from render_jobs.evaluation.output import shown
 

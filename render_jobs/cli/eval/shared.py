@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from render_jobs.cli.options import chain
+from render_jobs.evaluation.imports.voicebench import SUBSETS
 
 if TYPE_CHECKING:
     from render_jobs.evaluation.recogniser import Recogniser
@@ -21,22 +22,9 @@ FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
-_SUBSETS: Final = (
-    "alpacaeval",
-    "alpacaeval_full",
-    "commoneval",
-    "wildvoice",
-    "openbookqa",
-    "mmsu",
-    "sd-qa",
-    "mtbench",
-    "ifeval",
-    "bbh",
-    "advbench",
-)
 subset_option = click.option(
     "--subset",
-    type=click.Choice(_SUBSETS),
+    type=click.Choice(SUBSETS),
     default="commoneval",
     show_default=True,
     help="Subset of VoiceBench.",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.metrics.seedtts import LISTS, BadUtterance, language_of_list, read_list
+from exomni_core.metrics.speech.seedtts import LISTS, BadUtterance, language_of_list, read_list
 from exomni_core.storage.json_lines import read_json_lines
 from render_jobs.evaluation.imports.tables import Entry, inside
 

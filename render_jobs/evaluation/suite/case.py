@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from exomni_core.clip import Phone, load_clip
 from exomni_core.errors import ExOmniError
-from exomni_core.metrics.face import opening
+from exomni_core.metrics.faces.face import opening
+from exomni_core.metrics.faces.score import Options, Reader
 from exomni_core.metrics.phone_files import bilabial_intervals, find_phones, read_phones
 from exomni_core.metrics.resample import FPS, to_rate
-from exomni_core.metrics.score import Options, Reader
 from exomni_core.metrics.sources import Item
 from exomni_core.retime import lip_gap
 from render_jobs.evaluation.suite.cells import Cell

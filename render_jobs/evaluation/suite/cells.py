@@ -19,6 +19,8 @@ from exomni_core.prompt import PromptLine, read_prompts
 from exomni_core.storage.files import sha256_file, write_text
 from render_jobs.evaluation.suite.config import SetConfig, SuiteConfig, SystemConfig
 from render_jobs.evaluation.suite.synthetic import config_hash, make_references
+from render_jobs.systems.items import SystemOptions
+from render_jobs.systems.run import run_system
 
 OnRows = Callable[[int], None]
 
@@ -153,9 +155,6 @@ def _make_run(
     system: SystemConfig, prompts: PromptSet, place: Path, limit: int, workers: int,
     on_rows: OnRows | None,
 ) -> None:  # fmt: skip
-    from render_jobs.systems.items import SystemOptions
-    from render_jobs.systems.run import run_system
-
     assert system.made is not None
     options = SystemOptions(
         prompts.config.prompts, place, video=False, workers=workers, limit=limit

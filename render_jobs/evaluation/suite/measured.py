@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from exomni_core.metrics.sync import Mouth, Share, Smoothness
-from exomni_core.metrics.sync_table import Measured
+from exomni_core.metrics.sync.mouth import Mouth, Share, Smoothness
+from exomni_core.metrics.sync.table import Measured
 
 _PLAIN = ("id", "language", "route", "engine", "truth", "duration_s", "fps", "note")
 

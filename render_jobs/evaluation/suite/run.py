@@ -16,11 +16,12 @@ from typing import Any, Final
 from exomni_core import __version__
 from exomni_core.errors import InputError
 from exomni_core.metrics.bootstrap import paired_difference
-from exomni_core.metrics.normalise import require
-from exomni_core.metrics.table import check_comparable
-from exomni_core.storage.files import sha256_file
+from exomni_core.metrics.faces.table import check_comparable
+from exomni_core.metrics.speech.normalise import require
+from exomni_core.storage.files import sha256_file, write_text
 from render_jobs.batch.folder import BatchFolder, installed_version, lock_folder
 from render_jobs.evaluation.head import Head, prepare_head
+from render_jobs.evaluation.output import csv_text
 from render_jobs.evaluation.suite.cells import (
     Cell,
     PromptSet,
@@ -33,6 +34,7 @@ from render_jobs.evaluation.suite.cells import (
     write_record,
 )
 from render_jobs.evaluation.suite.config import SuiteConfig, SystemConfig
+from render_jobs.evaluation.suite.numbers import numbers_of
 from render_jobs.evaluation.suite.scoring import Scored, check_hypotheses, score_face, score_sync
 from render_jobs.evaluation.suite.speech import score_consistency, score_latency, score_tts
 
@@ -259,10 +261,6 @@ def _scored_rows(one: Scored) -> list[Mapping[str, Any]]:
 
 def _write(suite: Suite, out: Path) -> None:
     """suite.json without anything that a clock has measured; latency.json with it."""
-    from exomni_core.storage.files import write_text
-    from render_jobs.evaluation.output import csv_text
-    from render_jobs.evaluation.suite.numbers import numbers_of
-
     timed = [one for one in suite.record["results"] if one["metric"] == "latency"]
     rest = [one for one in suite.record["results"] if one["metric"] != "latency"]
     write_record(out / "suite.json", suite.record | {"results": rest})

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from exomni_core import __version__
 from exomni_core.errors import InputError
+from exomni_core.metrics.faces.score import Job, Options, plan_jobs
+from exomni_core.metrics.faces.table import summarise as summarise_face
 from exomni_core.metrics.phone_files import find_phones
-from exomni_core.metrics.score import Job, Options, plan_jobs
 from exomni_core.metrics.sources import Item, one_config
-from exomni_core.metrics.sync_table import Measured, row_of
-from exomni_core.metrics.sync_table import summarise as summarise_sync
-from exomni_core.metrics.table import summarise as summarise_face
+from exomni_core.metrics.sync.table import Measured, row_of
+from exomni_core.metrics.sync.table import summarise as summarise_sync
 from exomni_core.storage.files import content_key, sha256_file
 from render_jobs.evaluation.face import run_jobs
 from render_jobs.evaluation.head import Head

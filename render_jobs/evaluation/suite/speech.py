@@ -10,7 +10,7 @@ from typing import Any
 
 from exomni_core import __version__
 from exomni_core.errors import ExOmniError, InputError
-from exomni_core.metrics.seedtts import language_of_list
+from exomni_core.metrics.speech.seedtts import language_of_list
 from exomni_core.storage.files import content_key, sha256_file, write_bytes, write_text
 from render_jobs.evaluation.latency import LatencyRun, evaluate_latency
 from render_jobs.evaluation.recogniser import Recogniser

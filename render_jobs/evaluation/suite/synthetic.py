@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import Array
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.formats.convert import write_face
 from exomni_core.metrics.series import read_series
 from exomni_core.metrics.sources import Item, read_items
 from exomni_core.storage.files import content_key, sha256_file, write_text
 
-Array = npt.NDArray[np.float64]
 MODEL: Final = "synthetic"
 VERSION: Final = 1
 _JAW, _CLOSE = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]

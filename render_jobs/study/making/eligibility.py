@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from exomni_core.arrays import FloatArray
 from exomni_core.audio import Audio
 from exomni_core.errors import ExOmniError, InputError, WorkerError
 from exomni_core.retime import FrameRate, parse_frame_rate
@@ -21,7 +22,7 @@ from render_jobs.batch.render_clips import RenderJob, render_clips
 from render_jobs.settings import RenderSettings
 from render_jobs.study.making.design import ItemChoice
 from render_jobs.study.making.runs import Run, RunItem, shared_language
-from render_jobs.study.making.sound import FloatArray, levelled, same_speech, sound_of
+from render_jobs.study.making.sound import levelled, same_speech, sound_of
 from render_jobs.study.plan import AudioMode, Dropped
 from render_jobs.video.encode import VideoInfo, probe
 

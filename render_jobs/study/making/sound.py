@@ -12,12 +12,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.audio import Audio, read_audio, resample, wav_bytes
 from exomni_core.clip import load_clip
 from exomni_core.errors import InputError
 from exomni_core.storage.files import replacing
 from render_jobs.study.making.runs import RunItem
-from render_jobs.video.encode import AUDIO_RATE_HZ, file_argument, quiet_command, run_ffmpeg
+from render_jobs.video.encode import file_argument, quiet_command, run_ffmpeg
+from render_jobs.video.pipe import AUDIO_RATE_HZ
 
 LOUDNESS_LUFS: Final = -20.0  # EBU R128, integrated; speech at a usual level for loudspeakers
 PEAK: Final = 0.891  # -1 dBFS; a recording that would pass it is made less loud than the others
@@ -26,8 +28,6 @@ SAME_SOUND: Final = 0.5  # least correlation of two recordings that count as the
 _COMPARE_HZ: Final = 4000
 _COMPARE_LAG_S: Final = 0.15  # encoders shift sound by less
 _MOMENTARY_S: Final = 0.4
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def sound_of(item: RunItem) -> Audio:

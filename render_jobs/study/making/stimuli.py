@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from exomni_core.arrays import FloatArray
 from exomni_core.storage.files import sha256_file
 from render_jobs.study.making.composite import (
     Canvas,
@@ -21,9 +22,9 @@ from render_jobs.study.making.composite import (
 )
 from render_jobs.study.making.design import Show
 from render_jobs.study.making.eligibility import SideSource
-from render_jobs.study.making.sound import FloatArray, track, write_m4a
+from render_jobs.study.making.sound import track, write_m4a
 from render_jobs.study.plan import VIDEO_FOLDER, AudioMode, Stimulus, StimulusMode
-from render_jobs.video.encode import AUDIO_RATE_HZ
+from render_jobs.video.pipe import AUDIO_RATE_HZ
 
 DESYNC_S: Final = 0.4
 

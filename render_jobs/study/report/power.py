@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-Floats = NDArray[np.float64]
-_ALPHA: Final = 0.05
+from exomni_core.arrays import Array
+from render_jobs.study.report.wording import ALPHA
+
 _CHUNK: Final = 2_000_000  # answers held at once
 _NODES: Final = 64
 
@@ -60,7 +61,7 @@ class Power:
         """As plain data."""
         tests = {"cluster_t": self.cluster, "rater_t": self.rater, "naive_sign": self.binomial}
         return {
-            **asdict(self.design), "runs": self.runs, "seed": self.seed, "alpha": _ALPHA,
+            **asdict(self.design), "runs": self.runs, "seed": self.seed, "alpha": ALPHA,
             "power": self.cluster, "monte_carlo_se": self.error(self.cluster),
             "by_test": {n: {"share": s, "monte_carlo_se": self.error(s)} for n, s in tests.items()},
         }  # fmt: skip
@@ -75,7 +76,7 @@ class Power:
             f"{d.tie:.0%}; spread on the logit {d.sd_rater:g} (raters), {d.sd_item:g} (items).",
             f"{what}: {self.cluster:.3f} +- {1.96 * self.error(self.cluster):.3f} (95 % Monte-Carlo"
             f" error of {self.runs} runs, seed {self.seed}); two-way cluster-robust t, two-sided "
-            f"{_ALPHA:.0%}.",
+            f"{ALPHA:.0%}.",
         ]
         if null:
             rows.append(
@@ -100,18 +101,18 @@ def simulate(design: Design, runs: int = 2000, seed: int = 0) -> Power:
     return Power(design, runs, seed, cluster, rater, binomial)
 
 
-def _draw(rng: np.random.Generator, design: Design, centre: float, count: int) -> Floats:
+def _draw(rng: np.random.Generator, design: Design, centre: float, count: int) -> Array:
     """(count, R, N) scores in {1, .5, 0}."""
     raters = rng.normal(0, design.sd_rater, (count, design.raters, 1))
     items = rng.normal(0, design.sd_item, (count, 1, design.pairs))
     win = 1 / (1 + np.exp(-(centre + raters + items)))
     shape = (count, design.raters, design.pairs)
-    score: Floats = (rng.random(shape) < win).astype(np.float64)
+    score: Array = (rng.random(shape) < win).astype(np.float64)
     score[rng.random(shape) < design.tie] = 0.5
     return score
 
 
-def _rejections(score: Floats) -> Floats:
+def _rejections(score: Array) -> Array:
     """(3,) how many studies each test rejects: cluster, rater, binomial."""
     _, raters, pairs = score.shape
     mean = score.mean(axis=(1, 2))
@@ -129,13 +130,13 @@ def _rejections(score: Floats) -> Floats:
     return np.array([
         np.count_nonzero(_rejects(mean - 0.5, se, min(raters, pairs) - 1)),
         np.count_nonzero(_rejects(mean - 0.5, rater_se, raters - 1)),
-        np.count_nonzero(p_sign < _ALPHA),
+        np.count_nonzero(p_sign < ALPHA),
     ], np.float64)  # fmt: skip
 
 
-def _rejects(difference: Floats, se: Floats, df: int) -> NDArray[np.bool_]:
+def _rejects(difference: Array, se: Array, df: int) -> NDArray[np.bool_]:
     """Whether |t| is beyond its critical value; a spread of 0 rejects nothing, as in the report."""
-    reach = stats.t.ppf(1 - _ALPHA / 2, df) * se
+    reach = stats.t.ppf(1 - ALPHA / 2, df) * se
     return np.asarray((se > 0) & (np.abs(difference) > reach))
 
 

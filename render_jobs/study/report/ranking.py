@@ -18,7 +18,8 @@ from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
 
-Floats = NDArray[np.float64]
+from exomni_core.arrays import Array
+
 _STEPS: Final = 200
 _DONE: Final = 1e-12
 _SEPARATE: Final = 1e-6
@@ -46,8 +47,8 @@ class Fit:
     """
 
     systems: tuple[str, ...]
-    log_strength: Floats
-    se: Floats
+    log_strength: Array
+    se: Array
     log_nu: float | None
     log_order: float | None
     loglik: float
@@ -120,7 +121,7 @@ def _fit(cells: Sequence[Cell], *, ties: bool, order: bool = False) -> Fit | Non
     return Fit(systems, strength, se, log_nu, log_order, loglik, note)
 
 
-def _is_infinite(design: Floats, counts: Floats) -> bool:
+def _is_infinite(design: Array, counts: Array) -> bool:
     """Whether the likelihood still grows at infinity, by a linear program (Konis 2007, thesis).
 
     That is so when a direction exists along which every observed outcome stays the likeliest of
@@ -163,12 +164,12 @@ def _design(
     return design
 
 
-def _maximise(design: Floats, counts: Floats) -> tuple[Floats, Floats, float]:
+def _maximise(design: Array, counts: Array) -> tuple[Array, Array, float]:
     """Newton steps on a concave multinomial log likelihood: parameters, covariance, loglik."""
     totals = counts.sum(axis=1)
     beta = np.zeros(design.shape[2])
 
-    def value(at: Floats) -> float:
+    def value(at: Array) -> float:
         logits = design @ at
         return float(np.sum(counts * (logits - logsumexp(logits, axis=1, keepdims=True))))
 
@@ -187,9 +188,7 @@ def _maximise(design: Floats, counts: Floats) -> tuple[Floats, Floats, float]:
     return beta, np.linalg.inv(information), best
 
 
-def _derivatives(
-    design: Floats, counts: Floats, totals: Floats, beta: Floats
-) -> tuple[Floats, Floats]:
+def _derivatives(design: Array, counts: Array, totals: Array, beta: Array) -> tuple[Array, Array]:
     logits = design @ beta
     probability = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
     slope = np.einsum("co,cok->k", counts - totals[:, None] * probability, design)

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from exomni_core.arrays import Array
+
 Interval = tuple[float, float]
-Floats = NDArray[np.float64]
 Z95: Final = 1.959963984540054
 _SAME: Final = 1e-12
 _EXACT_RATERS: Final = 36  # the two halves then hold 2^18 sums each
@@ -76,7 +77,7 @@ class FlipTest:
     standard_error: float
 
 
-def rater_sign_flip(means: Floats, seed: int = 0) -> FlipTest:
+def rater_sign_flip(means: Array, seed: int = 0) -> FlipTest:
     """Randomisation test over raters (Fisher 1935; Good, Permutation Tests, 2005).
 
     means: (R,) overall of each rater. Under the null each rater's mean minus 0.5 could as well
@@ -102,7 +103,7 @@ def rater_sign_flip(means: Floats, seed: int = 0) -> FlipTest:
     return FlipTest(p, math.sqrt(p * (1 - p) / _FLIP_DRAWS))
 
 
-def _signed_sums(values: Floats) -> Floats:
+def _signed_sums(values: Array) -> Array:
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums + value, sums - value])
@@ -118,7 +119,7 @@ class TTest:
     p: float
 
 
-def rater_ttest(means: Floats) -> TTest | None:
+def rater_ttest(means: Array) -> TTest | None:
     """One-sample t-test of the raters' means against 0.5 (Student 1908)."""
     if len(means) < 2 or np.ptp(means) <= _SAME:
         return None
@@ -141,7 +142,7 @@ class ClusterTest:
     rating: float
 
 
-def cluster_test(score: Floats, rater: NDArray[np.intp], item: NDArray[np.intp]) -> ClusterTest:
+def cluster_test(score: Array, rater: NDArray[np.intp], item: NDArray[np.intp]) -> ClusterTest:
     """Mean with a variance robust to clusters of raters and of items (Cameron, Gelbach & Miller
     2011, J Bus Econ Stat 29:238).
 
@@ -168,7 +169,7 @@ def cluster_test(score: Floats, rater: NDArray[np.intp], item: NDArray[np.intp])
 
 
 def bootstrap_interval(
-    score: Floats, rater: NDArray[np.intp], item: NDArray[np.intp], seed: int = 0,
+    score: Array, rater: NDArray[np.intp], item: NDArray[np.intp], seed: int = 0,
     draws: int = BOOTSTRAP_DRAWS,
 ) -> Interval:  # fmt: skip
     """95 % percentile interval; raters and items are drawn anew independently, with replacement

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import FloatArray
 from exomni_core.audio import wav_bytes
 
 _DIGITS: Final = {
@@ -21,8 +21,6 @@ _LEAD_S: Final = 0.3  # some devices swallow the first moments of a sound
 _GAP_S: Final = 0.45
 _PEAK: Final = 0.7
 _AUDIBLE: Final = 0.01
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class SoundCheck:

@@ -9,10 +9,10 @@ import pytest
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, UNITALKER_51
 from exomni_core.errors import InputError
 from exomni_core.head_regions import find_lip_pair, find_lips, ids_hash
-from exomni_core.metrics.baselines import BASELINES, baselines
 from exomni_core.metrics.bootstrap import intervals, paired_difference
-from exomni_core.metrics.dynamics import dynamics
-from exomni_core.metrics.face import best_lag, bilabial_hits, clip_metrics, lve, offsets
+from exomni_core.metrics.faces.baselines import BASELINES, baselines
+from exomni_core.metrics.faces.dynamics import dynamics
+from exomni_core.metrics.faces.face import best_lag, bilabial_hits, clip_metrics, lve, offsets
 from exomni_core.metrics.resample import align, to_rate
 from exomni_core.metrics.series import Series, by_name, measured, with_mouth_close
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from exomni_core.errors import InputError
-from exomni_core.metrics import face, fixture, resample
+from exomni_core.metrics import resample
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
+from exomni_core.metrics.faces import face, fixture
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ import pytest
 from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.clip import Phone
 from exomni_core.embedded.animate import animate_mouth
-from exomni_core.metrics.offset import REACH, correlations, pooled_offset
-from exomni_core.metrics.sync import (
+from exomni_core.metrics.sync.mouth import (
     SEEN_GROUPS,
     aperture_order,
     measure_mouth,
@@ -19,6 +18,7 @@ from exomni_core.metrics.sync import (
     shifted,
     smoothness,
 )
+from exomni_core.metrics.sync.offset import REACH, correlations, pooled_offset
 from exomni_core.phonetics.phones import viseme_table
 
 FPS = 30

@@ -10,8 +10,9 @@ import string
 import pytest
 
 from exomni_core.errors import InputError
-from exomni_core.metrics import speech
-from exomni_core.metrics.normalise import (
+from exomni_core.metrics.speech.error_rates import Spoken, bucket_of, score_consistency, score_tts
+from exomni_core.metrics.speech.error_rates import error_rates as speech
+from exomni_core.metrics.speech.normalise import (
     DELETED,
     HANZI_PUNCTUATION,
     language_of,
@@ -19,8 +20,7 @@ from exomni_core.metrics.normalise import (
     spoken_part,
     whisper_en,
 )
-from exomni_core.metrics.speech import Spoken, bucket_of, score_consistency, score_tts
-from exomni_core.metrics.word_errors import count_errors, cut_tail, percent, pool
+from exomni_core.metrics.speech.word_errors import count_errors, cut_tail, percent, pool
 
 pytest.importorskip("jiwer")
 

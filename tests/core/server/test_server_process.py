@@ -303,7 +303,7 @@ def test_bad_settings_from_a_parent(tmp_path):
 
 def test_what_a_library_prints_stops_nothing(waiting):
     assert waiting.client().generate({"text": "steps=1 pause=0"}).text
-    assert "a library that prints" in waiting.log_tail()
+    assert "a library that prints" in waiting.log.read_text()
 
 
 def test_a_long_log_starts_anew(tmp_path, monkeypatch):

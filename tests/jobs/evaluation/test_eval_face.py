@@ -19,7 +19,7 @@ from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
 from exomni_core.clip import Phone, save_clip
 from exomni_core.errors import InputError
 from exomni_core.formats.convert import write_face
-from exomni_core.metrics.table import check_comparable
+from exomni_core.metrics.faces.table import check_comparable
 from render_jobs.cli.commands import main
 from templates.mesh import TemplateMesh, save_npz
 
@@ -355,7 +355,7 @@ def test_the_fixture_command_prints_the_golden_keys(shared, differences):
 def test_numpy_alone_is_enough_for_a_fixture(tmp_path, shared, repo):
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
-        "from exomni_core.metrics.fixture import score_fixture\n"
+        "from exomni_core.metrics.faces.fixture import score_fixture\n"
         "score_fixture(Path(sys.argv[1]))\n"
         "others = {m.partition('.')[0] for m in sys.modules} & {'scipy', 'bpy', 'soundfile', "
         "'soxr', 'pocketsphinx', 'espeakng_loader', 'click', 'pandas', 'torch'}\n"

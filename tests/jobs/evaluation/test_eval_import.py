@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from exomni_core.metrics.responses import Response, write_rows
+from exomni_core.metrics.speech.responses import Response, write_rows
 from exomni_core.prompt import PromptLine, read_prompts
 from render_jobs.cli.commands import main
 

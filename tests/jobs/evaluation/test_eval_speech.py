@@ -12,14 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from exomni_core.errors import InputError
-from exomni_core.metrics.responses import (
-    Reference,
+from exomni_core.metrics.speech.responses import (
     Response,
-    read_references,
     read_responses,
     write_rows,
 )
-from exomni_core.metrics.seedtts import BadUtterance, Utterance, read_list
+from exomni_core.metrics.speech.seedtts import BadUtterance, Utterance, read_list
 from render_jobs.cli.commands import main
 from render_jobs.evaluation.recogniser import Recogniser, Sound, transcribe
 
@@ -267,7 +265,7 @@ def test_consistency_of_a_run_and_of_its_responses(run, fake, tmp_path, at_once)
     assert again["groups"] == found["groups"]
 
 
-def test_responses_and_references_keep_unknown_keys(tmp_path):
+def test_responses_keep_unknown_keys(tmp_path):
     path = tmp_path / "responses.jsonl"
     row = {"id": "a", "system": "s", "text": "t", "truncated": False, "colour": [1, "x"]}
     path.write_text(json.dumps(row) + "\n")
@@ -275,9 +273,6 @@ def test_responses_and_references_keep_unknown_keys(tmp_path):
     assert read[0].extra == {"colour": [1, "x"]}
     write_rows(read, tmp_path / "again.jsonl")
     assert json.loads((tmp_path / "again.jsonl").read_text()) == row
-    references = [Reference("a", "s", "a.csv", 30.0, "claire", "v2.3.1", "ab", {"style": "x"})]
-    write_rows(references, tmp_path / "references.jsonl")
-    assert read_references(tmp_path / "references.jsonl") == references
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
 from exomni_core.formats.convert import write_face
-from exomni_core.metrics.table import summarise
+from exomni_core.metrics.faces.table import summarise
 from render_jobs.cli.commands import main
 from render_jobs.evaluation.suite import scoring
 from render_jobs.evaluation.suite.config import read_config

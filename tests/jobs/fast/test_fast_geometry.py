@@ -13,8 +13,8 @@ SIZE = 65
 AHEAD = np.array([[1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, -3.0]])  # camera at y = -3
 
 
-def ball(rings=9, around=12, open_at=0):
-    """Points and faces (quads, triangles at the poles) of a unit ball; `open_at` rings left out."""
+def ball(rings=9, around=12):
+    """Points and faces (quads, triangles at the poles) of a unit ball."""
     angle = np.pi * (np.arange(1, rings) / rings)
     turn = 2 * np.pi * np.arange(around) / around
     rows = np.stack(
@@ -27,7 +27,7 @@ def ball(rings=9, around=12, open_at=0):
     quads = np.stack([at[:-1], at[1:], right[1:], right[:-1]], axis=-1).reshape(-1, 4)
     top = np.stack([at[0], right[0], np.full(around, len(points) - 2), np.full(around, -1)], -1)
     low = np.stack([right[-1], at[-1], np.full(around, len(points) - 1), np.full(around, -1)], -1)
-    faces = np.vstack([quads[open_at * around :], *(() if open_at else (top,)), low])
+    faces = np.vstack([quads, top, low])
     return points.astype(np.float32), faces
 
 
@@ -85,23 +85,6 @@ def test_a_frame_doesnt_depend_on_its_company():
     weights = np.random.default_rng(2).random((BLOCK, 52)).astype(np.float32)
     alone = [poser.block(row[None])[0] for row in weights]
     assert np.array_equal(poser.block(weights)[0], alone[0])
-
-
-def test_closed_bodies_are_one_sided_and_open_or_inside_out_ones_two_sided():
-    points, faces = ball()
-    mesh = plan(points, faces)
-    triangles = 2 * (faces[:, 3] >= 0).sum() + (faces[:, 3] < 0).sum()
-    assert (len(mesh.one_sided), len(mesh.two_sided)) == (triangles, 0)
-    opened = plan(*ball(open_at=1))
-    assert len(opened.one_sided) == 0 < len(opened.two_sided)
-    turned = np.where(faces[:, 3:] < 0, faces[:, [1, 0, 2, 3]], faces[:, ::-1])
-    assert len(plan(points, turned).one_sided) == 0
-    both = np.vstack([points, ball(open_at=1)[0] + 5])
-    more = ball(open_at=1)[1]
-    together = np.vstack([faces, np.where(more < 0, -1, more + len(points))])
-    mixed = plan(both, together)
-    assert len(mixed.one_sided) == triangles
-    assert len(mixed.two_sided) == len(opened.two_sided)
 
 
 def test_corners_of_equal_colour_are_drawn_as_one_vertex():

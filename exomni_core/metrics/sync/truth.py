@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from exomni_core.clip import Phone
 from exomni_core.errors import InputError
+from exomni_core.listening.listen import listen
 
 
 def align_text(
@@ -22,8 +23,6 @@ def align_text(
     language: as a prompt names it; None guesses it from the text. Raises InputError where the words
     don't fit the sound, EnvironmentProblem where espeak-ng or pocketsphinx is missing.
     """
-    from exomni_core.listening.listen import listen
-
     # The sounds without the words would be no truth, so no time is spent on recognising them.
     track = listen(samples, sample_rate_hz, transcript=text, language=language, budget_s=1.0)
     if track.route != "transcript":

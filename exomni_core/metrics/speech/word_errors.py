@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exomni_core.errors import InputError
-from exomni_core.metrics.normalise import require
+from exomni_core.metrics.speech.normalise import require
 
 
 @dataclass(frozen=True)

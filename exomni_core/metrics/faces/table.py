@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
-from exomni_core.metrics.baselines import BASELINES
 from exomni_core.metrics.bootstrap import LEVEL, RESAMPLES, intervals
-from exomni_core.metrics.face import METRICS
+from exomni_core.metrics.faces.baselines import BASELINES
+from exomni_core.metrics.faces.face import METRICS
 
 Row = Mapping[str, Any]
 BUCKETS_S: Final = ((0, 10), (10, 20), (20, 40), (40, 60), (60, None))

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.face import lve, offsets
-
-Array = npt.NDArray[np.float64]
+from exomni_core.arrays import Array
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.face import lve, offsets
 
 DELAYS: Final = (3, 6)  # frames
 DAMPING: Final = 0.7

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from exomni_core.arrays import Array
 from exomni_core.clip import load_facts
 from exomni_core.errors import InputError
-from exomni_core.metrics.baselines import baselines
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.dynamics import dynamics
-from exomni_core.metrics.face import clip_metrics, lve, offsets
+from exomni_core.metrics.faces.baselines import baselines
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.dynamics import dynamics
+from exomni_core.metrics.faces.face import clip_metrics, lve, offsets
 from exomni_core.metrics.phone_files import (
     bilabial_intervals,
     find_phones,
@@ -31,7 +31,6 @@ from exomni_core.metrics.series import MouthClose, Series, clipped, read_series,
 from exomni_core.metrics.sources import Item
 from exomni_core.storage.files import sha256_file
 
-Array = npt.NDArray[np.float64]
 Row = dict[str, Any]
 _MAY_LACK_RATE: Final = (".npy", ".npz", ".csv")
 LARGEST_OUTSIDE: Final = 0.25  # share of values outside [0, 1] worth a warning

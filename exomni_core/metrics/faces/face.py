@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52
-from exomni_core.metrics.basis import FaceBasis
+from exomni_core.arrays import Array
+from exomni_core.metrics.faces.basis import FaceBasis
 
-Array = npt.NDArray[np.float64]
 Values = dict[str, Any]  # float, int, or None where it is not defined
 
 MAX_LAG_FRAMES: Final = 15

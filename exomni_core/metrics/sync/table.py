@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.metrics.aggregate import mean_of
-from exomni_core.metrics.offset import Offset, peak_ms, pooled_offset
-from exomni_core.metrics.sync import COUNTS, Mouth, Smoothness, aperture_order, merged
+from exomni_core.metrics.sync.mouth import COUNTS, Mouth, Smoothness, aperture_order, merged
+from exomni_core.metrics.sync.offset import Offset, peak_ms, pooled_offset
 
 ALL = "all"
 

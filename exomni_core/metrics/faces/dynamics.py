@@ -6,13 +6,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX, REGIONS
-from exomni_core.metrics.basis import FaceBasis
-from exomni_core.metrics.face import offsets, square
-
-Array = npt.NDArray[np.float64]
+from exomni_core.arrays import Array
+from exomni_core.metrics.faces.basis import FaceBasis
+from exomni_core.metrics.faces.face import offsets, square
 
 _BLINK: Final = 0.5
 _FROZEN_MM: Final = 0.02  # per frame: less than this is not seen

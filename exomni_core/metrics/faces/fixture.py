@@ -18,8 +18,8 @@ import numpy.typing as npt
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
-from exomni_core.metrics.basis import FaceBasis, Regions, make_basis
-from exomni_core.metrics.face import METRICS, Values, clip_metrics
+from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
+from exomni_core.metrics.faces.face import METRICS, Values, clip_metrics
 from exomni_core.metrics.resample import align
 from exomni_core.metrics.series import by_name
 from exomni_core.storage.npz import read_arrays

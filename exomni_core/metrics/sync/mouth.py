@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
+from exomni_core.arrays import Array
 from exomni_core.clip import Phone
 from exomni_core.metrics.resample import to_rate
 from exomni_core.phonetics.phones import is_closure, is_vowel, poses_of, viseme_table
 from exomni_core.retime import CLOSED_GAP, lip_gap
-
-Array = npt.NDArray[np.float64]
 
 CLOSED: Final = CLOSED_GAP  # jawOpen - mouthClose below this: the lips touch
 TUCK_ROLL, TUCK_GAP = 0.15, 0.15  # f, v: the lower lip rolled in that far, the jaw nearly closed

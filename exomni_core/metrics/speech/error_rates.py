@@ -15,8 +15,8 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of
 from exomni_core.metrics.bootstrap import intervals
-from exomni_core.metrics.normalise import by_characters, is_english, seedtts, spoken_part
-from exomni_core.metrics.word_errors import Pooled, WordErrors, count_errors, percent, pool
+from exomni_core.metrics.speech.normalise import by_characters, is_english, seedtts, spoken_part
+from exomni_core.metrics.speech.word_errors import Pooled, WordErrors, count_errors, percent, pool
 
 Convert = Callable[[str], str]
 

@@ -15,10 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import Array
 from exomni_core.phonetics.loudness import loudness_db
 from exomni_core.retime import lip_gap
-
-Array = npt.NDArray[np.float64]
 
 RATE_HZ: Final = 100.0
 REACH: Final = 40  # steps of 10 ms to each side

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON lines in and out: what a system answered, and the reference faces.
+"""JSON lines in and out: what a system answered.
 
 Unknown keys are kept. Paths in a file are relative to its folder. A bad line raises with its number
 where the file is one's own work; lists of transcripts are read the same way.
@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import write_text
 from exomni_core.storage.json_lines import of_system, read_json_lines
 
 _HYPOTHESIS_KEYS: Final = ("text", "hyp", "hypothesis", "transcript")
+_TEXTS: Final = ("system", "text", "audio", "face", "error", "lang")
+_NUMBERS: Final = ("sample_rate", "duration_s", "face_fps", "n_units")
 
 
 @dataclass(frozen=True)
@@ -49,41 +51,19 @@ class Response:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data without what is not known."""
-        return _plain(self)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference face of one answer, keyed by (id, system). config_sha256: of what made it."""
-
-    id: str
-    system: str = ""
-    face: str | None = None
-    fps: float | None = None
-    model: str = ""
-    model_version: str = ""
-    config_sha256: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data without what is not known."""
-        return _plain(self)
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        known = {name: value for name, value in data.items() if value not in (None, "")}
+        return {**known, **self.extra}
 
 
 def read_responses(path: Path, *, system: str = "") -> list[Response]:
     """All answers in `path`, or those of `system`; InputError names file, line and field."""
     chosen = of_system(read_json_lines(path), path, system)
-    rows = [_made(Response, row, path, number, {"language": "lang"}) for number, row in chosen]
-    return unique(rows, path)
+    return unique([_response(row, f"{path}, line {number}") for number, row in chosen], path)
 
 
-def read_references(path: Path) -> list[Reference]:
-    """All lines of a references file; InputError names file, line and field."""
-    return [_made(Reference, row, path, number, {}) for number, row in read_json_lines(path)]
-
-
-def write_rows(rows: Iterable[Response | Reference], path: Path) -> None:
-    """Write answers or references as JSON lines, in one step."""
+def write_rows(rows: Iterable[Response], path: Path) -> None:
+    """Write answers as JSON lines, in one step."""
     lines = (json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) for row in rows)
     write_text(path, "".join(f"{line}\n" for line in lines))
 
@@ -115,36 +95,21 @@ def unique(rows: list[Response], path: Path) -> list[Response]:
     return rows
 
 
-def _plain(row: Response | Reference) -> dict[str, Any]:
-    data = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "extra"}
-    known = {name: value for name, value in data.items() if value not in (None, "")}
-    return {**known, **row.extra}
-
-
-_TEXTS: Final = (
-    "system", "text", "audio", "face", "error", "lang", "model", "model_version", "config_sha256",
-)  # fmt: skip
-Row = TypeVar("Row", Response, Reference)
-_NUMBERS: Final = ("sample_rate", "duration_s", "face_fps", "fps", "n_units")
-
-
-def _made(
-    kind: type[Row], row: Mapping[str, Any], path: Path, number: int, other: Mapping[str, str]
-) -> Row:
-    """A line as its dataclass; what it does not know goes to `extra`."""
-    names = {f.name for f in fields(kind)} - {"extra"}
+def _response(row: Mapping[str, Any], where: str) -> Response:
+    """A line as an answer; what it does not know goes to `extra`."""
+    names = {f.name for f in fields(Response)} - {"extra"}
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for key, value in row.items():
-        name = other.get(key, key)
+        name = "lang" if key == "language" else key
         if name not in names:
             extra[key] = value
         elif value is not None:
-            _check(name, value, f"{path}, line {number}")
+            _check(name, value, where)
             values[name] = value
     if not isinstance(values.get("id"), str) or not values["id"]:
-        raise InputError(f"{path}, line {number} has no id; every line needs one", field="id")
-    return kind(**values, extra=extra)
+        raise InputError(f"{where} has no id; every line needs one", field="id")
+    return Response(**values, extra=extra)
 
 
 def _check(name: str, value: object, where: str) -> None:
