@@ -33,7 +33,7 @@ from render_jobs.study.plan import Seat
 from render_jobs.study.plan_file import read_study, write_study
 from render_jobs.study.serving.exporting import ratings_of
 from render_jobs.study.serving.links import load_keys
-from render_jobs.video.encode import find_ffmpeg
+from render_jobs.video.ffmpeg_command import find_ffmpeg
 
 REPO = Path(__file__).resolve().parents[1]
 RATE_HZ = 16_000

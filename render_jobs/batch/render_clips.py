@@ -50,7 +50,8 @@ def render_clips(
     work: a folder for unfinished files. workers: processes, 0 is one per core. Raises
     EnvironmentProblem where nothing can be rendered at all, and InputError for the template.
     """
-    from render_jobs.video.encode import count_frames, find_ffmpeg
+    from render_jobs.video.encode import count_frames
+    from render_jobs.video.ffmpeg_command import find_ffmpeg
     from render_jobs.video.make import carries_key, render_worker, video_key
     from templates.library import find_template, template_hash
 

@@ -289,7 +289,7 @@ def _pools(options: BatchOptions, plan: Plan, work: Path) -> Iterator[_Pools]:
 
     render: Pool | None = None
     if options.video and plan.todo:
-        from render_jobs.video.encode import find_ffmpeg
+        from render_jobs.video.ffmpeg_command import find_ffmpeg
         from render_jobs.video.make import render_worker
 
         find_ffmpeg()

@@ -146,7 +146,7 @@ def clip_notes(clip: Clip) -> list[str]:
 @contextlib.contextmanager
 def _renderer(video: VideoOptions) -> Iterator[tuple[Worker, Path]]:
     """A starting render worker and a folder for unfinished files, both gone afterwards."""
-    from render_jobs.video.encode import find_ffmpeg
+    from render_jobs.video.ffmpeg_command import find_ffmpeg
     from render_jobs.video.make import render_worker
     from templates.library import find_template
 

@@ -122,7 +122,7 @@ def _speech() -> str:
 
 
 def _ffmpeg() -> str:
-    from render_jobs.video.encode import find_ffmpeg
+    from render_jobs.video.ffmpeg_command import find_ffmpeg
 
     program = find_ffmpeg()
     listing = subprocess.run(

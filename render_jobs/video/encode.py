@@ -6,7 +6,6 @@ The same input gives the same bytes: no dates, no encoder names.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
+from render_jobs.video.ffmpeg_command import file_argument, find_ffmpeg, quiet_command
 from render_jobs.video.pipe import AUDIO_BITRATE, AUDIO_RATE_HZ
 
 _TIMEOUT_S: Final = 600.0
@@ -34,30 +34,6 @@ class VideoInfo:
     video_end_s: float
     audio_start_s: float | None
     audio_end_s: float | None
-
-
-def find_ffmpeg() -> str:
-    """The ffmpeg program: the one that imageio-ffmpeg brings, else the system's."""
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        if found := shutil.which("ffmpeg"):
-            return found
-        raise EnvironmentProblem(
-            "ffmpeg was not found; run: pip install imageio-ffmpeg, or install ffmpeg"
-        ) from error
-
-
-def quiet_command(*arguments: str, program: str = "") -> list[str]:
-    """An ffmpeg command line that asks nothing and prints errors alone; for `run_ffmpeg`."""
-    return [program or find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments]
-
-
-def file_argument(path: Path) -> str:
-    """A path as ffmpeg takes it: never mistaken for an option or a protocol (`a:b.mp4`)."""
-    return f"file:{path.resolve()}"
 
 
 def mux(

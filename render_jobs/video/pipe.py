@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
-from render_jobs.video.encode import quiet_command
+from render_jobs.video.ffmpeg_command import quiet_command
 
 AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
 AUDIO_BITRATE: Final = "192k"

@@ -20,7 +20,7 @@ from render_jobs.fast.render import draw_frames, fast_reason_against, too_coarse
 from render_jobs.settings import RenderSettings
 from render_jobs.stage.animation import OnFrame, apply_settings, render_animation, render_still
 from render_jobs.stage.stage import Stage
-from render_jobs.video.encode import find_ffmpeg
+from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.pipe import BUFFERS, Encoder, Film, VideoPipe, pipe_command
 
 __all__ = ["Rendering", "apply_settings", "choose_engine", "render_face", "render_pose"]

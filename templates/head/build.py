@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arrays import Array, Ints
 from templates.head import features, parts, rig, shapes, topology
 from templates.head.layout import texture_coordinates, vertex_groups
 from templates.head.tint import face_tint
 from templates.mesh import TemplateMesh
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 METRES = 0.01  # everything before this point is in centimetres
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array
 from templates.head import surface
 from templates.head.topology import Half
+
+Array = npt.NDArray[np.float64]
 
 _CENTRE = np.array([7.22, -1.15, -0.75])
 _FLARE = np.deg2rad(26)

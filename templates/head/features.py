@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arrays import Array, Ints
 from templates.head import nose, surface
 from templates.head.ear import form_ear
 from templates.head.topology import (
@@ -21,6 +20,9 @@ from templates.head.topology import (
     neighbour_table,
     relax,
 )
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 MOUTH_WIDTH = 2.42  # half of it, corner to middle
 EYE_HALF_WIDTH, EYE_INNER_REACH = 1.4, 0.2

@@ -7,10 +7,12 @@ Strands run from the crown to the hairline; the shell tucks in under the skin th
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array
 from templates.head import surface
 from templates.head.pieces import Part, sheet
+
+Array = npt.NDArray[np.float64]
 
 LOCKS, TUFT_ROWS = 11, 4.0  # in half a head
 ROWS = 17

@@ -3,11 +3,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arrays import Array, Ints
+from templates.head.parts import TUFTS
 from templates.head.topology import EYE_SKIN, MOUTH_LIP, MOUTH_SKIN, Half
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# Where the surface ends: what it is -> the parts that make one surface, how many rims it has.
+OPENINGS: Final[dict[str, tuple[tuple[str, ...], int]]] = {
+    "neck, and behind either lid": (("face", "lips", "mouth_bag"), 3),
+    "under the hair": (("hair",), 1),
+    "around the pupil": (("pupil_L", "pupil_R"), 2),
+    "around the iris, and the pupil's hole": (("iris_L", "iris_R"), 4),
+    "the iris' hole, and the back of the eyeball": (("sclera_L", "sclera_R"), 4),
+    "the light in the eye is a disc": (("glint_L", "glint_R"), 2),
+    "both ends of the flesh in the corner": (("caruncle_L", "caruncle_R"), 4),
+    "a brow is made of tufts on a ground": (("brow_L", "brow_R"), 2 * (TUFTS + 1)),
+    "lashes are a sheet": (("lashes_L", "lashes_R"), 2),
+    "back of the upper teeth": (("teeth_upper",), 1),
+    "back of the lower teeth": (("teeth_lower",), 1),
+    "back of the gums": (("gums",), 2),
+    "root of the tongue": (("tongue",), 1),
+}
 
 _STRIP = 0.2  # the lowest fifth of the texture holds the loose parts, a tile each
 _TILES = 8  # in a row

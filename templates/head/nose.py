@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array
-
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Field = Callable[[Array], Array]
 
 NOSTRIL = np.array([0.75, -4.48, 10.88])  # middle of the left nostril's rim

@@ -7,13 +7,16 @@ Every part is made for the half with x >= 0 and mirrored together with the face.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array, Ints
 from templates.head import surface
 from templates.head.features import skin_point
 from templates.head.hair import hair_part
 from templates.head.pieces import Part, sheet
 from templates.head.topology import EYE_SKIN, Half
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 IRIS_ANGLE, PUPIL_ANGLE = np.deg2rad(25.2), np.deg2rad(10.0)
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arrays import Array, Bools, Ints
 from templates.head import surface
 from templates.head.features import MOUTH_WIDTH, mouth_line
 from templates.head.topology import EYE_SKIN, MOUTH_LIP, MOUTH_SKIN, Half
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 HINGE = np.array([0.0, -0.9, 0.3])
 

@@ -8,9 +8,9 @@ ones averaged with their mirror image, so both halves agree exactly.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, mirror_of
-from exomni_core.arrays import Array, Ints
 from templates.head import motions, surface
 from templates.head.parts import (
     ARCH_POWER,
@@ -21,6 +21,8 @@ from templates.head.parts import (
 )
 from templates.head.rig import Rig, around, eye_of, smooth, swing_jaw
 
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 JAW_DEGREES = 16.5

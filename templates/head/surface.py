@@ -12,8 +12,9 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array
+Array = npt.NDArray[np.float64]
 
 EYE_CENTRE = np.array([3.2, 0.0, 7.28])
 EYE_RADIUS = 1.5

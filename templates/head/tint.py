@@ -7,10 +7,11 @@ Warmer cheeks, nose tip and ears, cooler sockets, a soft border of the lips, dar
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arrays import Array
 from templates.head.topology import EYE_SKIN, MOUTH_LIP, MOUTH_SKIN, Half
 
+Array = npt.NDArray[np.float64]
 Colour = tuple[float, float, float]
 
 # Soft spots on the skin: middle, spreads (cm), multiplier at the middle.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arrays import Array, Ints
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 # Skin loops, then (mouth) 5 lip loops and 7 loops of the bag, or (eye) 2 loops behind the lid.
 MOUTH_SKIN, MOUTH_LIP, MOUTH_BAG = 5, 6, 6

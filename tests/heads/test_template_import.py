@@ -20,7 +20,7 @@ from exomni_core.clip import Clip, save_clip
 from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
 from render_jobs.heads.add import BlenderReader, add_template, check_head, read_head
 from render_jobs.settings import RenderSettings
-from render_jobs.video.encode import find_ffmpeg
+from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_worker
 from render_jobs.workers.pool import Worker
 from templates.importing.prepare import Wishes

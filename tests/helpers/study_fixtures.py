@@ -15,7 +15,7 @@ from system_tools import write_prompts
 
 from exomni_core.audio import write_wav
 from render_jobs.study.making.pairs import PairOptions, build_study
-from render_jobs.video.encode import find_ffmpeg
+from render_jobs.video.ffmpeg_command import find_ffmpeg
 
 SYSTEM_NAMES = ("velvet_otter", "copper_heron")  # words that nothing else would hold
 RATE_HZ = 16_000

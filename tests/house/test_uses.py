@@ -32,6 +32,7 @@ USED_ELSEWHERE = {
     "exomni_core.omni.training.losses:face_loss": "training's first bricks, held by golden data",
     "exomni_core.omni.training.losses:unit_loss": "training's first bricks, held by golden data",
     "exomni_core.omni.training.splice:splice_batch": "training's first bricks, as above",
+    "templates.head.layout:OPENINGS": "a source that is hashed into every video's key",
     "exomni_core.voices.espeak:language_codes": "for now",
     "exomni_core.server.client:ServiceClient.clip_data": "asks for a documented request",
     "exomni_core.server.client:ServiceClient.clip_data_of_bytes": "asks for a documented request",

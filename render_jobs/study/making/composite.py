@@ -19,7 +19,8 @@ from typing import Final
 from exomni_core.errors import WorkerError
 from exomni_core.retime import FrameRate
 from exomni_core.storage.files import replacing, write_bytes
-from render_jobs.video.encode import file_argument, quiet_command, run_ffmpeg
+from render_jobs.video.encode import run_ffmpeg
+from render_jobs.video.ffmpeg_command import file_argument, quiet_command
 from render_jobs.video.pipe import AUDIO_RATE_HZ
 
 LEAD_IN_S: Final = 0.3  # a plain field: no poster tells anything, and no onset is swallowed

@@ -10,7 +10,7 @@ import pytest
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate, parse_frame_rate
-from render_jobs.video import encode
+from render_jobs.video import encode, ffmpeg_command
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("ffmpeg")
@@ -19,7 +19,7 @@ KEY = "0123456789abcdef" * 4
 
 def silent_video(path, frames=45, rate="30", size="64x96"):
     """A test picture that changes with every frame; returns `path`."""
-    command = [encode.find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi"]
+    command = [ffmpeg_command.find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi"]
     command += ["-i", f"testsrc=s={size}:r={rate}", "-frames:v", str(frames)]
     command += ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-bf", "0", str(path)]
     subprocess.run(command, check=True)
@@ -35,7 +35,7 @@ def flac(folder, seconds, rate=24_000, level=0.5):
 
 def sound_of(video):
     command = [
-        encode.find_ffmpeg(),
+        ffmpeg_command.find_ffmpeg(),
         "-v",
         "error",
         "-i",
@@ -128,10 +128,10 @@ def test_slow_ffmpeg_is_stopped():
 
 def test_without_ffmpeg_the_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    monkeypatch.setattr(encode.shutil, "which", lambda _: None)
+    monkeypatch.setattr(ffmpeg_command.shutil, "which", lambda _: None)
     with pytest.raises(EnvironmentProblem, match="pip install imageio-ffmpeg"):
-        encode.find_ffmpeg()
-    monkeypatch.setattr(encode.shutil, "which", lambda name: f"/opt/{name}")
-    assert encode.find_ffmpeg() == "/opt/ffmpeg"
+        ffmpeg_command.find_ffmpeg()
+    monkeypatch.setattr(ffmpeg_command.shutil, "which", lambda name: f"/opt/{name}")
+    assert ffmpeg_command.find_ffmpeg() == "/opt/ffmpeg"
     with pytest.raises(EnvironmentProblem, match=re.escape("can't be started")):
-        encode.run_ffmpeg([encode.find_ffmpeg()], "anything")
+        encode.run_ffmpeg([ffmpeg_command.find_ffmpeg()], "anything")

@@ -10,7 +10,8 @@ import pytest
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import parse_frame_rate
-from render_jobs.video.encode import find_ffmpeg, probe
+from render_jobs.video.encode import probe
+from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.pipe import (
     BUFFERS,
     Encoder,
