@@ -4,7 +4,8 @@
 Run it after a change of the page, of its words, of the built-in head or of its default look:
     python scripts/study_screens.py
 It makes a study of the examples, then goes through the page as raters do, on a desktop in English
-and on a phone in Chinese. It needs the extras `render` and `study`, playwright and chromium.
+and on a phone in Chinese. It needs the extras `render` and `study`, playwright, chromium and
+a font with Chinese characters.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def make_study(work: Path) -> Path:
     prompts.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     styles = ("lively", "quiet")
     for style in styles:
-        exorender("batch", prompts, "--style", style, "--out", work / style, *PICTURE)
+        exorender("batch", prompts, "--style", style, "-o", work / style, *PICTURE)
     runs = [work / style for style in styles]
     exorender("pairs", *runs, "-o", work / "study", "--n", 6, "--raters", 4, "--min-s", 1)
     return work / "study"
@@ -190,6 +191,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "study")
     parser.add_argument("--browser", default=shutil.which("chromium"))
     options = parser.parse_args()
+    fonts = subprocess.run(["fc-list", ":lang=zh"], check=True, capture_output=True).stdout
+    if not fonts:
+        sys.exit("no font here has Chinese characters; install one, such as fonts-noto-cjk")
     work = Path(tempfile.mkdtemp(prefix="study-screens-"))
     folder = make_study(work)
     write_study(replace(read_study(folder), break_every=3), folder)

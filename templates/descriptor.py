@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from exomni_core.arkit import CHANNEL_INDEX
-from exomni_core.storage.schema import AS_WRITTEN, By, Must, OneOf, Range, read
+from exomni_core.storage.schema import AS_WRITTEN, By, Must, Range, one_of, read
 from templates.looks import Look, default_look, read_look
 from templates.mesh import axes_matrix
 from templates.reading import AUTO, Colour, Crop, Margin, Number, Positive, read_object
@@ -112,8 +112,8 @@ class Template:
     part_colours: Mapping[str, Colour] = field(default_factory=dict)
     camera: Camera = Camera()
     look: Annotated[Look, By(read_look, "an object")] = field(default_factory=default_look)
-    engine: Annotated[str, OneOf(RENDER_ENGINES)] = "auto"
-    samples: Mapping[Annotated[str, OneOf(("eevee", "cycles"))], int] = field(
+    engine: Annotated[str, one_of(RENDER_ENGINES)] = "auto"
+    samples: Mapping[Annotated[str, one_of(("eevee", "cycles"))], int] = field(
         default_factory=lambda: {"eevee": 16, "cycles": 16}
     )
     origin: Mapping[str, Any] = field(default_factory=dict)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from exomni_core.storage.documents import read_json
-from exomni_core.storage.schema import AS_WRITTEN, Place, Range, Word, check_version
+from exomni_core.storage.documents import check_version, read_json
+from exomni_core.storage.schema import AS_WRITTEN, Place, Range, Word
 
 AUTO: Final = Word("auto")  # worked out when the head is shown
 Number = Annotated[float, AS_WRITTEN]

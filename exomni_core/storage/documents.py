@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.storage.schema import Place
 
 MAX_BYTES: Final = 16 << 20
 
@@ -29,6 +30,19 @@ def json_bytes(data: Mapping[str, Any]) -> bytes:
     """Plain data as one line of UTF-8 JSON, without a line end."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode("utf-8", "replace")  # file names may hold what UTF-8 can't
+
+
+def check_version(data: object, newest: int, place: Place, program: str) -> None:
+    """InputError unless `data` is an object with a `schema_version` that we can read."""
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise place.error(f' lacks "schema_version": {newest}', "schema_version")
+    if version > newest:
+        raise InputError(
+            f"{place.name} was written for a newer version (schema {version}; this one reads up to "
+            f"{newest}); update {program}",
+            field=place.field,
+        )
 
 
 def _read(

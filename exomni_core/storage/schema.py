@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plain data (JSON, TOML) in, frozen dataclasses out; each complaint names the file and the field.
 
-A dataclass states what a file may hold: its annotations are the types, `Range`, `OneOf`, `Must` and
-`By` inside of `Annotated` are the limits. Unknown fields are refused, because a typing error that
-passes for a default would change a result without a word.
+A dataclass states what a file may hold: its annotations are the types, `Range`, `Must` and `By`
+inside of `Annotated` are the limits. Unknown fields are refused, because a typing error that passes
+for a default would change a result without a word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from exomni_core.errors import InputError
 
 _T = TypeVar("_T")
 _Hint = Any  # a type, as it stands behind the colon of a field
-_COUNTS: Final = {2: "two", 3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class Place:
     def error(self, sentence: str, key: str) -> InputError:
         """An error about `key`: the file, the sentence, the advice."""
         advice = f"; {self.advice}" if self.advice else ""
-        return InputError(f"{self.name}{sentence}{advice}", field=self.field or _leaf(key))
+        leaf = key.partition(".")[0].partition("[")[0]  # of `tones.lips` or `names[2]`
+        return InputError(f"{self.name}{sentence}{advice}", field=self.field or leaf)
 
     def wrong(self, key: str, words: str, value: object) -> InputError:
         """The error "FILE: KEY must be WORDS, not VALUE"."""
@@ -84,13 +84,6 @@ class Range:
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """A text that is one of these."""
-
-    choices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Must:
     """Another test of a value. words: what a good value is, such as "an even number"."""
 
@@ -114,6 +107,13 @@ class Word:
 
 
 AS_WRITTEN: Final = "as written"  # 30 stays a whole number in a float field, so hashes stay
+
+
+def one_of(choices: tuple[str, ...]) -> Must:
+    """A text that is one of these."""
+    return Must(choices.__contains__, _told(choices))
+
+
 FILLED: Final = Must(bool, "a text that is not empty")
 
 
@@ -165,19 +165,6 @@ def hints_of(kind: Any, but: tuple[str, ...] = ()) -> dict[str, _Hint]:
     """The annotations of a dataclass by field, without the fields `but`."""
     hints = type_hints(kind, include_extras=True)
     return {one.name: hints[one.name] for one in fields(kind) if one.name not in but}
-
-
-def check_version(data: object, newest: int, place: Place, program: str) -> None:
-    """InputError unless `data` is an object with a `schema_version` that we can read."""
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise place.error(f' lacks "schema_version": {newest}', "schema_version")
-    if version > newest:
-        raise InputError(
-            f"{place.name} was written for a newer version (schema {version}; this one reads up to "
-            f"{newest}); update {program}",
-            field=place.field,
-        )
 
 
 # ------------------------------------------------------------------------- one reader for each hint
@@ -259,8 +246,6 @@ def _limited(hint: _Hint, limits: tuple[Any, ...]) -> _Reader:
     for limit in limits:
         if isinstance(limit, By):
             found = _Reader(limit.words, limit.words, limit.read)
-        elif isinstance(limit, OneOf):
-            found = _choice(limit.choices)
         elif isinstance(limit, Word):
             found = _either((found, _word(limit.text)), False)
         elif isinstance(limit, (Range, Must)):
@@ -293,7 +278,7 @@ def _word(text: str) -> _Reader:
 
 
 def _choice(choices: tuple[Any, ...]) -> _Reader:
-    words = "one of " + ", ".join(str(choice) or "''" for choice in choices)
+    words = _told(choices)
     return _plain(words, words, lambda value: isinstance(value, str) and value in choices)
 
 
@@ -329,7 +314,7 @@ def _list(inner: _Reader) -> _Reader:
 def _row(kinds: tuple[_Reader, ...]) -> _Reader:
     """A list of so many values, each of its own kind."""
     alike = len({kind.words for kind in kinds}) == 1
-    count = _COUNTS.get(len(kinds), str(len(kinds)))
+    count = {2: "two", 3: "three"}.get(len(kinds), str(len(kinds)))
     words = f"{count} {kinds[0].many}" if alike else ", ".join(kind.words for kind in kinds)
 
     def read(value: Any, key: str, place: Place) -> tuple[Any, ...]:
@@ -359,6 +344,5 @@ def _mapping(keys: _Reader, inner: _Reader) -> _Reader:
     return _Reader(words, "objects", read)
 
 
-def _leaf(key: str) -> str:
-    """The field that a key such as `tones.lips` or `names[2]` belongs to."""
-    return key.partition(".")[0].partition("[")[0]
+def _told(choices: tuple[Any, ...]) -> str:
+    return "one of " + ", ".join(str(choice) or "''" for choice in choices)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final, Literal, get_args
 
 from exomni_core.storage.files import content_key
-from exomni_core.storage.schema import Must, OneOf, Range
+from exomni_core.storage.schema import Must, Range, one_of
 
 SCHEMA_VERSION: Final = 1
 STUDY_FILE: Final = "study.json"
@@ -77,7 +77,7 @@ class Trial:
     pair_id: str
     left: str
     right: str
-    expected: Annotated[str, OneOf(("", "left", "right", "tie"))]
+    expected: Annotated[str, one_of(("", "left", "right", "tie"))]
     stimulus: Stimulus
     language: str
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
-from exomni_core.storage.documents import read_json
+from exomni_core.storage.documents import check_version, read_json
 from exomni_core.storage.files import sha256_file, write_text
-from exomni_core.storage.schema import Place, check_version, read
+from exomni_core.storage.schema import Place, read
 from render_jobs.study.plan import (
     COMPOSITE_ROLES,
     DUAL_ROLES,

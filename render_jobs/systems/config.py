@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Union
 from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
 from exomni_core.errors import InputError
 from exomni_core.storage.documents import read_toml
-from exomni_core.storage.schema import By, OneOf, Place, Range, read, read_values
+from exomni_core.storage.schema import By, Place, Range, one_of, read, read_values
 from render_jobs.study.making.runs import check_system_name
 
 SYSTEMS_FILE: Final = "systems.toml"
@@ -86,7 +86,7 @@ class CoefficientsSystem:
     names: Names = ()
     fps: Amount | None = None
     audio: str = ""
-    mouth_close: Annotated[str, OneOf(MOUTH_CLOSE)] = "asis"
+    mouth_close: Annotated[str, one_of(MOUTH_CLOSE)] = "asis"
     description: str = ""
 
 
@@ -100,7 +100,7 @@ class ProgramSystem:
 
     name: str
     command: tuple[str, ...]
-    output: Annotated[str, OneOf(OUTPUT_SUFFIXES)] = ".npz"
+    output: Annotated[str, one_of(OUTPUT_SUFFIXES)] = ".npz"
     cwd: Path = Path()
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)

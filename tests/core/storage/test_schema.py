@@ -11,17 +11,16 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from exomni_core.errors import InputError
-from exomni_core.storage.documents import read_json, read_toml
+from exomni_core.storage.documents import check_version, read_json, read_toml
 from exomni_core.storage.schema import (
     AS_WRITTEN,
     FILLED,
     By,
     Must,
-    OneOf,
     Place,
     Range,
     Word,
-    check_version,
+    one_of,
     read,
 )
 
@@ -43,7 +42,7 @@ class Cart:
     name: Annotated[str, FILLED]
     wheels: tuple[Wheel, ...]
     kind: Literal["", "hand", "ox"] = ""
-    wood: Annotated[str, OneOf(("oak", "ash"))] = "oak"
+    wood: Annotated[str, one_of(("oak", "ash"))] = "oak"
     colour: tuple[Annotated[float, AS_WRITTEN], float, float] = (0.0, 0.0, 0.0)
     load: Annotated[float | None, Range(0, 9), Word("auto")] = None
     seats: Annotated[int, Must(lambda n: n % 2 == 0, "an even number")] = 0
