@@ -4,7 +4,7 @@
 Run it after a change of the report, of a measure or of the embedded engine:
     python scripts/report_picture.py [--suite FOLDER] [-o docs/suite_report.png]
 It runs examples/suite/suite.toml (one or two minutes) unless --suite names a finished folder, and
-takes two sections of report.html side by side in chromium.
+takes sections of report.html in chromium. It needs a Chinese font, such as fonts-noto-cjk.
 """
 
 from __future__ import annotations
@@ -21,31 +21,41 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("Lip vertex error", "Mouths over the sounds")
-WIDTH = 640  # of one section, in pixels
+# Columns of the picture: headings of sections, and how many elements of each to show.
+COLUMNS = (
+    (("Lip vertex error", 3), ("What the errors are worth", 3)),
+    (("Mouths over the sounds", 4),),
+)
+WIDTH = 820  # of one column in the page, in CSS pixels
+SCALE = 0.8  # picture pixels per CSS pixel
 GAP = 20
-COLOURS = 64
+COLOURS = 200
 
 
-def section(browser: Browser, report: Path, heading: str) -> Image.Image:
-    """The section of the report with this heading, as a picture."""
-    page = browser.new_page(viewport={"width": WIDTH + 2 * GAP, "height": 900})
+def section(browser: Browser, report: Path, heading: str, elements: int) -> Image.Image:
+    """The first `elements` elements of the section with this heading, as a picture."""
+    page = browser.new_page(
+        viewport={"width": WIDTH, "height": 900}, device_scale_factor=SCALE, color_scheme="light"
+    )
     page.goto(report.resolve().as_uri())
-    part = page.locator("section", has=page.locator("h2", has_text=heading)).first
+    part = page.locator("section", has=page.get_by_role("heading", name=heading, exact=True))
+    part.evaluate("(node, n) => [...node.children].slice(n).forEach(one => one.remove())", elements)
     picture = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
     page.close()
     return picture
 
 
-def side_by_side(pictures: list[Image.Image]) -> Image.Image:
-    """All pictures in one row on white, aligned at the top."""
-    width = sum(picture.width + GAP for picture in pictures) - GAP
-    row = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
-    left = 0
-    for picture in pictures:
-        row.paste(picture, (left, 0))
-        left += picture.width + GAP
-    return row
+def joined(pictures: list[Image.Image], *, across: bool) -> Image.Image:
+    """All pictures in one row or one column on white."""
+    sizes = [(one.width, one.height) if across else (one.height, one.width) for one in pictures]
+    along = sum(length + GAP for length, _ in sizes) - GAP
+    broad = max(breadth for _, breadth in sizes)
+    whole = Image.new("RGB", (along, broad) if across else (broad, along), "white")
+    place = 0
+    for one, (length, _) in zip(pictures, sizes, strict=True):
+        whole.paste(one, (place, 0) if across else (0, place))
+        place += length + GAP
+    return whole
 
 
 def main() -> None:
@@ -63,9 +73,13 @@ def main() -> None:
             subprocess.run([*command, str(config), "-o", str(suite)], check=True, cwd=ROOT)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=options.browser, args=["--no-sandbox"])
-            pictures = [section(browser, suite / "report.html", name) for name in SECTIONS]
+            report = suite / "report.html"
+            columns = [
+                joined([section(browser, report, *part) for part in parts], across=False)
+                for parts in COLUMNS
+            ]
             browser.close()
-    row = side_by_side(pictures)
+    row = joined(columns, across=True)
     row.quantize(COLOURS, dither=Image.Dither.NONE).save(options.output, optimize=True)
     print(f"{options.output}: {row.width}x{row.height}, {options.output.stat().st_size >> 10} KB")
 

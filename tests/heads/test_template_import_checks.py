@@ -78,7 +78,7 @@ def test_unit_of_a_file_counts_if_it_makes_a_head(head, tmp_path):
     assert (wrong.metres, "though the file says m" in wrong.how) == (0.01, True)
     with pytest.raises(InputError, match=r"pass --unit m, cm, mm .* here about 0\.\d+"):
         orient.find_unit(orient.scale(head, 10), None, 0.01, "x")
-    with pytest.raises(InputError, match="no head: choose another --unit"):
+    with pytest.raises(InputError, match="not a head; choose another --unit"):
         orient.find_unit(head, 0.01, None, "x")
     assert orient.find_unit(head, 0.01, None, "x", force=True).metres == 0.01
 
