@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder and what to install in, a Python environment for the neural engine out; knows no bpy.
 
-One thread runs `venv`, then `pip`; lines of their output are kept for the preferences and go into
-a log. What was half made is removed again.
+One thread runs `venv`, then `pip` with pinned packages; lines of their output are kept for the
+preferences and go into a log. What was half made is removed again.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ def python_in(folder: Path) -> Path:
     return folder.joinpath(*inside)
 
 
-def commands(python: str, folder: Path, requirement: str) -> list[Command]:
-    """What makes the environment: `requirement` is what pip is to install, such as a wheel."""
-    pip = [str(python_in(folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    return [
-        [python, "-m", "venv", "--clear", str(folder)],
-        [*pip, "install", "--progress-bar", "off", requirement],
-    ]
+def commands(python: str, folder: Path, requirement: str, pins: Path) -> list[Command]:
+    """What makes the environment.
+
+    requirement: the product as pip takes it, a wheel or a folder. pins: the folder with the lists
+    of all that it needs, with hashes, and with the install.py that obeys them.
+    """
+    install = [str(python_in(folder)), str(pins / "install.py"), "omni", "--project", requirement]
+    return [[python, "-m", "venv", "--clear", str(folder)], install]
 
 
 def check_place(folder: Path, needed: int = NEEDED_BYTES) -> None:
@@ -153,8 +154,10 @@ class Installer:
         if process is not None and process.poll() is None:
             with contextlib.suppress(OSError):
                 if os.name == "posix":
-                    os.killpg(process.pid, 9)  # pip's helpers too
+                    os.killpg(process.pid, 9)  # pip and its helpers too
                 else:
+                    tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+                    subprocess.run(tree, capture_output=True, check=False)
                     process.kill()
 
     def _undo(self, folder: Path) -> None:

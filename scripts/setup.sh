@@ -62,12 +62,11 @@ if [ "${#packages[@]}" -gt 0 ]; then
 fi
 
 # A stamp of what is installed saves the slow part next time; "render,dev,omni" also serves "render".
-version="$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)"
+version="$(cat pyproject.toml requirements/*.txt | sha256sum | cut -c1-16)"
 installed="$(cat .venv/installed 2>/dev/null || true)"
 if [[ "$installed" != "$version-"*"$extras"* ]]; then
   echo "Installing Python packages into .venv (Blender is among them, so this takes some minutes)"
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".[$extras]"
+  PIP_QUIET=1 .venv/bin/python requirements/install.py "$extras"
   echo "$version-$extras" > .venv/installed
 fi

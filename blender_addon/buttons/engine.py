@@ -23,11 +23,16 @@ from .redraw import redraw
 _WATCH_S: Final = 0.25
 
 
-def requirement() -> str:
-    """What pip installs: the wheel that travels in the extension, or this checkout."""
+def product() -> tuple[str, Path]:
+    """What pip installs, and the folder of what is pinned for it.
+
+    Both are part of the extension; without it, they are those of this checkout.
+    """
     wheel = _vendor.engine_wheel()
-    source = wheel if wheel is not None else Path(_vendor.__file__).parents[1]
-    return f"{source}[omni]"
+    if wheel is not None:
+        return str(wheel), wheel.parent
+    checkout = Path(_vendor.__file__).parents[1]
+    return str(checkout), checkout / "requirements"
 
 
 @button(
@@ -74,7 +79,7 @@ class InstallEngine(Button, Operator):
     def _begin(self) -> None:
         folder = Path(bpy.path.abspath(self.folder)) if self.folder else preferences.engine_folder()
         install.check_place(folder)
-        steps = install.commands(own_python(), folder, requirement())
+        steps = install.commands(own_python(), folder, *product())
         installer.begin(steps, folder, log_path().with_name("exomni-install.log"))
 
 

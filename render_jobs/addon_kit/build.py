@@ -3,7 +3,8 @@
 
 A zip holds the add-on, the core and the heads as one pure wheel (Blender puts wheels on its path
 by itself), the wheels of espeak-ng and of what recordings need, and the whole product as a wheel
-of its own in engine/, from which the add-on makes the neural engine's environment.
+of its own in engine/, from which the add-on makes the neural engine's environment; the pins beside
+it say which packages that gets.
 """
 
 from __future__ import annotations
@@ -139,7 +140,15 @@ def _common_files() -> dict[str, bytes]:
             files[f"screens/{picture.name}"] = picture.read_bytes()
     name, data = _product_wheel()
     files[f"engine/{name}"] = data
+    for path in _engine_pins():
+        files[f"engine/{path.name}"] = path.read_bytes()
     return files
+
+
+def _engine_pins() -> list[Path]:
+    """What installs that wheel from pinned packages."""
+    names = ("install.py", "base.txt", "omni.txt", "torch.txt", "torch-cpu.txt")
+    return [PROJECT / "requirements" / name for name in names]
 
 
 def _sources(package: str, *, inside: str, without: str = "") -> dict[str, bytes]:

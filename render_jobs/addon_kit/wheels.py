@@ -25,7 +25,11 @@ from exomni_core.storage.codecs import members_from_zip, zip_bytes
 from exomni_core.storage.files import sha256_file
 
 PYTHONS: Final = ("3.11", "3.13")  # of Blender 4.2 to 5.0, and of 5.2
-LOCK: Final = Path(__file__).with_name("addon_wheels.txt")
+LOCK: Final = Path(__file__).resolve().parents[2] / "requirements" / "base.txt"
+SHIPPED: Final = (
+    "cffi", "espeakng-loader", "pocketsphinx", "sounddevice", "soundfile", "soxr",
+    "typing-extensions",
+)  # fmt: skip
 REQUIRED: Final = "espeakng-loader"  # nothing speaks without it; the rest is for recordings
 _MAX_MEMBER_BYTES: Final = 256 << 20
 _TIMEOUT_S: Final = 600
@@ -71,11 +75,15 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Pin:
-    """A line of the lock file: the package, its exact version, the hashes of its wheels."""
+    """A line of a lock file: the package, its exact version, the hashes of its wheels.
+
+    marker: where it is needed, as a requirement says it; "" for everywhere.
+    """
 
     package: str
     version: str
     hashes: frozenset[str]
+    marker: str = ""
 
 
 def collect_wheels(system: System, cache: Path) -> tuple[list[Wheel], list[str]]:
@@ -84,7 +92,7 @@ def collect_wheels(system: System, cache: Path) -> tuple[list[Wheel], list[str]]
     Raises EnvironmentProblem if espeak-ng's can't be had.
     """
     wheels, notes = [], []
-    for pin in read_lock():
+    for pin in shipped_pins():
         found: dict[str, Path] = {}
         for python in PYTHONS:
             try:
@@ -98,16 +106,22 @@ def collect_wheels(system: System, cache: Path) -> tuple[list[Wheel], list[str]]
     return wheels, notes
 
 
+def shipped_pins() -> list[Pin]:
+    """The pins of the packages that travel in the extension."""
+    return [pin for pin in read_lock() if pin.package in SHIPPED]
+
+
 def read_lock(lock: Path = LOCK) -> list[Pin]:
     """The packages in a requirements file with hashes, in its order."""
     text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
     pins = []
     for line in text.splitlines():
         if line and not line.startswith("#"):
-            release, *hashes = line.split()
-            package, _, version = release.partition("==")
-            known = frozenset(word.removeprefix("--hash=sha256:") for word in hashes)
-            pins.append(Pin(package, version, known))
+            requirement, *hashes = line.split(" --hash=sha256:")
+            release, _, marker = requirement.partition(";")
+            package, _, version = release.strip().partition("==")
+            known = frozenset(digest.strip() for digest in hashes)
+            pins.append(Pin(package, version, known, marker.strip()))
     return pins
 
 

@@ -25,7 +25,7 @@ from render_jobs.cli.models_licence import (
 from render_jobs.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from exomni_core.omni.weights.pull import Pulled, Step
+    from exomni_core.omni.weights.pull import Plan, Pulled, Step
     from exomni_core.omni.weights.receipts import FileState
     from exomni_core.omni.weights.store import KnownModel
 
@@ -87,7 +87,12 @@ def list_models(folder: Path | None, *, as_json: bool) -> None:
 
 @models.command(short_help="Download models and check every file.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-@click.option("--revision", metavar="REV", help="Branch, tag or commit  [default: the newest]")
+@click.option(
+    "--revision",
+    metavar="REV",
+    help="Branch, tag or commit  [default: that of the first pull, else the newest]",
+)
+@click.option("--accept-new", is_flag=True, help="Take the newest revision instead of the pinned.")
 @accept_option
 @models_option
 @json_option
@@ -96,7 +101,8 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
     """Download MODELs, or all models of the neural engine, and check every file.
 
     Complete files are kept; repeat the command to resume. Ex-Omni asks you to accept its licence
-    first; scripts pass --accept-licence.
+    first; scripts pass --accept-licence. The first pull pins a model's revision and the hash of
+    each file; --accept-new takes the newest.
     """
     from exomni_core.errors import InputError
     from exomni_core.omni.weights.pull import plan_pull
@@ -107,6 +113,8 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
     wanted = [known_model(name) for name in names] or list(KNOWN)
     if revision and len(wanted) != 1:
         raise InputError("--revision needs exactly one MODEL; name it", field="revision")
+    if revision and chosen["accept_new"]:
+        raise InputError("--revision and --accept-new exclude each other", field="revision")
     place = models_place(folder)
     for model in wanted:
         agree(model.licence, place, accept=chosen["accept_licence"], ask=not chosen["as_json"])
@@ -114,13 +122,15 @@ def pull(names: Sequence[str], revision: str | None, folder: Path | None, **chos
     done = []
     try:
         for model in wanted:
-            plan = plan_pull(model, place, revision)
+            plan = plan_pull(model, place, revision, accept_new=chosen["accept_new"])
             if not quiet:
                 files = f"{len(plan.files)} files, {size_text(plan.size)}"
                 click.echo(f"{model.name}: {files}, into {plan.folder}", err=True)
             done.append(fetch(plan, (lambda _: None) if quiet else _show_step, bars=not quiet))
             if not chosen["as_json"]:
                 click.echo(_pulled_text(done[-1]))
+                if plan.pinned is None:
+                    click.echo(f"Note: {_pin_text(plan)}", err=True)
                 for name in done[-1].extra:
                     click.echo(f"Note: {name} does not belong to the release; delete it", err=True)
     except KeyboardInterrupt:
@@ -224,11 +234,19 @@ def _pulled_text(done: Pulled) -> str:
     return f"{done.plan.model.name} is ready in {done.plan.folder} ({', '.join(counts)})"
 
 
+def _pin_text(plan: Plan) -> str:
+    return (
+        f"this program knows no hashes of {plan.model.repo}: the receipt now pins revision "
+        f"{plan.revision[:12]} as it came, and a later pull refuses anything else"
+    )
+
+
 def _pulled_facts(done: Pulled) -> dict[str, Any]:
     return {
         "name": done.plan.model.name,
         "repo": done.plan.model.repo,
         "revision": done.plan.revision,
+        "pinned_by": done.plan.pinned.source if done.plan.pinned else "this pull",
         "folder": str(done.plan.folder),
         "bytes": done.plan.size,
         "fetched": list(done.fetched),

@@ -36,13 +36,24 @@ def ended(installer):
 def test_a_real_environment_is_made(install, tmp_path):
     folder = tmp_path / "engine"
     install.check_place(folder, needed=1)
-    steps = install.commands(sys.executable, folder, "nothing")[:1]
+    steps = install.commands(sys.executable, folder, "nothing", tmp_path)[:1]
     steps[0] = [*steps[0][:-1], "--without-pip", steps[0][-1]]  # quick
     installer = install.Installer()
     installer.begin(steps, folder, tmp_path / "log.txt")
     assert ended(installer) == "done", list(installer.lines)
     assert install.python_in(folder).exists()
     assert "-m venv" in (tmp_path / "log.txt").read_text()
+
+
+def test_only_pinned_packages_are_installed(install, repo, tmp_path):
+    pins = repo / "requirements"
+    _, step = install.commands(sys.executable, tmp_path / "engine", "THE.whl", pins)
+    assert step[0] == str(install.python_in(tmp_path / "engine"))
+    assert Path(step[1]).is_file()
+    assert step[2:] == ["omni", "--project", "THE.whl"]
+    assert {f"{name}.txt" for name in ("base", "omni", "torch", "torch-cpu")} <= {
+        path.name for path in pins.iterdir()
+    }
 
 
 def test_failure_is_a_sentence_and_leaves_nothing(install, tmp_path):

@@ -6,53 +6,34 @@ Complete files are not downloaded again, and a stopped pull resumes at the same 
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Final, Literal
 
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.omni.weights.hub import RemoteFile, hub_client, hub_errors, remote_file
 from exomni_core.omni.weights.licence import Consent, require_consent, utc_now
 from exomni_core.omni.weights.receipts import Receipt, files_in, read_receipt, write_receipt
+from exomni_core.omni.weights.releases import Pinned, pinned_for
 from exomni_core.omni.weights.store import PARTIAL, KnownModel, is_tiny
-from exomni_core.storage.files import sha256_file
 
 _TIMEOUT_S: Final = 30.0
 _SPARE_BYTES: Final = 100_000_000
 _BAR_FROM: Final = 10_000_000  # bytes; a bar for less is noise
-_UNWRITABLE: Final = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 StepKind = Literal["check", "fetch", "keep"]
 
 
 @dataclass(frozen=True)
-class RemoteFile:
-    """A file as the hub describes it: its SHA-256 if it is large, else git's SHA-1 of the blob."""
-
-    name: str
-    size: int
-    sha256: str | None
-    git_sha1: str | None
-
-    def is_at(self, path: Path) -> str | None:
-        """The SHA-256 of the file at `path` if that is this one, else None."""
-        if not path.is_file() or path.stat().st_size != self.size:
-            return None
-        if self.sha256 is None and git_sha1(path) != self.git_sha1:
-            return None
-        found = sha256_file(path)
-        return found if self.sha256 in (None, found) else None
-
-
-@dataclass(frozen=True)
 class Plan:
-    """The files of one revision that a pull will complete in `folder`."""
+    """The files of one revision that a pull will complete in `folder`.
+
+    pinned: what their hashes must be; None for a revision that nobody has pinned.
+    """
 
     model: KnownModel
     folder: Path
@@ -60,6 +41,7 @@ class Plan:
     files: tuple[RemoteFile, ...]
     consent: Consent | None
     endpoint: str | None = None
+    pinned: Pinned | None = None
 
     @property
     def size(self) -> int:
@@ -91,35 +73,59 @@ class Pulled:
 
 
 def plan_pull(
-    model: KnownModel, models: Path, revision: str | None = None, endpoint: str | None = None
+    model: KnownModel,
+    models: Path,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    *,
+    accept_new: bool = False,
 ) -> Plan:
     """Ask the hub which files to get, and check that the licence is accepted and the disk has room.
 
-    revision: a branch, tag or commit of the release, by default the newest. endpoint: another hub.
-    Raises InputError without a recorded consent, EnvironmentProblem if the hub can't be asked or
-    the disk is too full.
+    revision: a branch, tag or commit of the release, by default the pinned one, or the newest if
+    none is or with accept_new. endpoint: another hub. Raises InputError without a recorded consent
+    or if the hub's files differ from the pinned ones, EnvironmentProblem if the hub can't be asked
+    or the disk is too full.
     """
     consent = require_consent(model.licence, models)
-    if is_tiny(models / model.name):
-        raise InputError(
-            f"{models / model.name} holds a tiny random model; choose another folder with --models"
-        )
-    hub = _hub()
-    with _hub_errors(model, models):
-        info = hub.HfApi(endpoint=endpoint).model_info(
-            model.repo, revision=revision, files_metadata=True, timeout=_TIMEOUT_S
-        )
-    wanted = (_remote_file(entry) for entry in info.siblings or () if model.wants(entry.rfilename))
-    # Small ones first: with the index there, a stopped pull is known to be incomplete.
-    files = tuple(sorted(wanted, key=lambda file: file.size))
-    if not files or not info.sha:
+    folder = models / model.name
+    if is_tiny(folder):
+        raise InputError(f"{folder} holds a tiny random model; choose another folder with --models")
+    pinned = None if accept_new else pinned_for(model.repo, folder)
+    sha, files = _listing(model, models, revision, endpoint, pinned)
+    if pinned is not None and sha != pinned.revision:  # another was named
+        pinned = None
+    if pinned is not None:
+        pinned.check_listing({file.name: file.sha256 for file in files})
+    plan = Plan(model, folder, sha, files, consent, endpoint, pinned)
+    _check_room(plan)
+    return plan
+
+
+def _listing(
+    model: KnownModel, models: Path, revision: str | None, endpoint: str | None,
+    pinned: Pinned | None,
+) -> tuple[str, tuple[RemoteFile, ...]]:  # fmt: skip
+    """The commit of the wanted revision and its files; the smallest first.
+
+    With the index there, a stopped pull is known to be incomplete.
+    """
+    hub = hub_client()
+    asked = revision or (pinned.revision if pinned else None)
+    try:
+        with hub_errors(model, models):
+            info = hub.HfApi(endpoint=endpoint).model_info(
+                model.repo, revision=asked, files_metadata=True, timeout=_TIMEOUT_S
+            )
+    except InputError as error:
+        raise (error if revision or pinned is None else pinned.gone()) from error
+    wanted = [remote_file(entry) for entry in info.siblings or () if model.wants(entry.rfilename)]
+    if not wanted or not info.sha:
         raise EnvironmentProblem(
             f"{model.repo} holds none of the files {', '.join(model.needed)} at "
             f"{revision or 'its newest revision'}; look at {model.licence.page}"
         )
-    plan = Plan(model, models / model.name, info.sha, files, consent, endpoint)
-    _check_room(plan)
-    return plan
+    return info.sha, tuple(sorted(wanted, key=lambda file: file.size))
 
 
 def pull(
@@ -128,8 +134,9 @@ def pull(
     """Complete all files of `plan`, then write the receipt.
 
     report: called at each step. bars: draw progress bars of large files on a terminal. Raises
-    EnvironmentProblem for a hub that can't be reached or sends something else than it states; what
-    was downloaded stays, and the next pull resumes there.
+    EnvironmentProblem for a hub that can't be reached or sends something else than it states, and
+    InputError for a file that differs from the pinned one; what was downloaded stays, and the next
+    pull resumes there.
     """
     with _alone_in(plan):
         done = _make_whole(plan, report, bars=bars)
@@ -145,12 +152,14 @@ def _make_whole(plan: Plan, report: Callable[[Step], None], *, bars: bool) -> Pu
         path = plan.folder / file.name
         if path.is_file():
             report(Step("check", number, len(plan.files), file))
-        with _hub_errors(plan.model, plan.folder):
+        with hub_errors(plan.model, plan.folder):
             sha256 = file.is_at(path)
         report(Step("keep" if sha256 else "fetch", number, len(plan.files), file))
         if sha256 is None:
             sha256 = _fetch(plan, file, bar=bars and file.size >= _BAR_FROM)
             fetched.append(file.name)
+        elif plan.pinned:
+            plan.pinned.check_file(file.name, sha256)
         receipt[file.name] = (file.size, sha256)
     for name in old - receipt.keys():  # an older revision's shards would be loaded with the new
         (plan.folder / name).unlink(missing_ok=True)
@@ -174,12 +183,12 @@ def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
 
     hf_hub_download would throw away what it has when it is stopped; a shard is gigabytes.
     """
-    hub = _hub()
+    hub = hub_client()
     (hub.utils.enable_progress_bars if bar else hub.utils.disable_progress_bars)()
     path = plan.folder / file.name
     part = plan.folder / PARTIAL / f"{file.sha256 or file.git_sha1}.part"
     for _ in range(2):
-        with _hub_errors(plan.model, plan.folder):
+        with hub_errors(plan.model, plan.folder):
             if part.exists() and part.stat().st_size > file.size:
                 part.unlink()
             with open(part, "ab") as handle:
@@ -196,6 +205,8 @@ def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
                 handle.flush()
                 os.fsync(handle.fileno())
             if sha256 := file.is_at(part):
+                if plan.pinned:
+                    plan.pinned.check_file(file.name, sha256)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(part, path)
                 return sha256
@@ -209,8 +220,8 @@ def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
 @contextmanager
 def _alone_in(plan: Plan) -> Iterator[None]:
     """Lock the folder; EnvironmentProblem if another pull is running there."""
-    lock = _hub().utils.WeakFileLock(plan.folder / PARTIAL / "lock", timeout=0.2)
-    with _hub_errors(plan.model, plan.folder):
+    lock = hub_client().utils.WeakFileLock(plan.folder / PARTIAL / "lock", timeout=0.2)
+    with hub_errors(plan.model, plan.folder):
         (plan.folder / PARTIAL).mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
@@ -220,27 +231,6 @@ def _alone_in(plan: Plan) -> Iterator[None]:
                 f"another pull is running in {plan.folder}; wait for it to end"
             ) from error
         yield
-
-
-def git_sha1(path: Path) -> str:
-    """Git's hash of a file's contents, which the hub states for small files."""
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
-
-
-def _remote_file(entry: Any) -> RemoteFile:
-    """A file of the hub's answer; its name may not lead out of the model's folder."""
-    name = PurePosixPath(entry.rfilename)
-    if name.is_absolute() or ".." in name.parts or "\\" in entry.rfilename or not name.parts:
-        raise EnvironmentProblem(f"the hub names a file {entry.rfilename!r}; don't use that hub")
-    lfs = entry.lfs
-    size, sha256 = (lfs.size, lfs.sha256) if lfs else (entry.size, None)
-    if size is None or not (sha256 or entry.blob_id):
-        raise EnvironmentProblem(
-            f"the hub states no size or no hash of {entry.rfilename}, so it can't be checked; "
-            "unset HF_ENDPOINT to use the real hub"
-        )
-    return RemoteFile(entry.rfilename, int(size), sha256, entry.blob_id)
 
 
 def _check_room(plan: Plan) -> None:
@@ -266,61 +256,3 @@ def _old_files(folder: Path) -> set[str]:
     except InputError:  # it is replaced by this pull
         return set()
     return set(receipt.files) if receipt else set()
-
-
-def _hub() -> Any:
-    try:
-        import huggingface_hub
-        import huggingface_hub.file_download
-        import huggingface_hub.utils
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "downloading models needs huggingface_hub; in this project's folder: "
-            "pip install '.[omni]'"
-        ) from error
-    return huggingface_hub
-
-
-@contextmanager
-def _hub_errors(model: KnownModel, folder: Path) -> Iterator[None]:
-    """Turn what goes wrong with the hub or the disk into one sentence."""
-    from huggingface_hub import errors
-
-    # Releases of the hub's client differ in their network library; its errors have no base in ours.
-    libraries = (sys.modules.get(name) for name in ("httpx2", "httpx"))
-    network = tuple(library.HTTPError for library in libraries if library is not None)
-    go_on = "then run the same command again to resume"
-    try:
-        yield
-    except errors.OfflineModeIsEnabled as error:
-        raise EnvironmentProblem("HF_HUB_OFFLINE is set; unset it to download models") from error
-    except errors.GatedRepoError as error:
-        raise EnvironmentProblem(
-            f"{model.repo} is only given to users who agreed to its terms: do so at "
-            f"{model.licence.page}, log in with 'hf auth login', {go_on}"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise InputError(
-            f"{model.repo} has no such revision; look at {model.licence.page}", field="revision"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise EnvironmentProblem(
-            f"the hub doesn't give out {model.repo}: it was moved, or asks for a login "
-            f"('hf auth login'); look at {model.licence.page}"
-        ) from error
-    except (OSError, ValueError, RuntimeError, *network) as error:
-        raise _explained(error, model, folder, go_on) from error
-
-
-def _explained(error: Exception, model: KnownModel, folder: Path, go_on: str) -> EnvironmentProblem:
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC:
-            return EnvironmentProblem(f"the disk of {folder} is full; make room, {go_on}")
-        if error.errno in _UNWRITABLE:
-            return EnvironmentProblem(
-                f"{folder} can't be written ({error.strerror}); choose another folder with --models"
-            )
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return EnvironmentProblem(
-        f"the download of {model.repo} failed ({reason}); check the network, {go_on}"
-    )

@@ -20,11 +20,15 @@ LARGE = 100  # bytes from which a file counts as stored in LFS
 
 @dataclass
 class Repo:
-    """The files of one revision. served: what is really sent, where that differs."""
+    """The files of one revision. served: what is really sent, where that differs.
+
+    older: the files of earlier commits, by commit.
+    """
 
     files: dict[str, bytes]
     commit: str = "c" * 40
     served: dict[str, bytes] = field(default_factory=dict)
+    older: dict[str, dict[str, bytes]] = field(default_factory=dict)
     status: int = 200
     error_code: str = ""
 
@@ -89,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         if repo.status != 200:
             return self._send(repo.status, b"", {"X-Error-Code": repo.error_code})
         revision = parts[5] if is_list and len(parts) > 5 else "main" if is_list else parts[3]
-        if revision not in ("main", repo.commit):
+        if revision in repo.older:
+            repo = Repo(repo.older[revision], commit=revision)
+        elif revision not in ("main", repo.commit):
             return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
         if is_list:
             return self._send(200, json.dumps(_listing(name, repo)).encode(), {})

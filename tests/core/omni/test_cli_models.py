@@ -77,6 +77,7 @@ def test_from_nothing_to_ready(run, models, hub):
         f"glm-4-voice-tokenizer is ready in {models / 'glm-4-voice-tokenizer'} (2 fetched)",
     ]
     assert "[1/4] fetching" in progress
+    assert progress.count("the receipt now pins revision cccccccccccc") == 3
     facts = json.loads(run("list", "--json")[0])
     assert [one["state"] for one in facts["models"]] == ["ready", "ready", "ready"]
     assert facts["models"][0]["bytes"] == sum(map(len, OMNI.values()))
@@ -85,6 +86,20 @@ def test_from_nothing_to_ready(run, models, hub):
     assert "All 4 files are as they were downloaded." in checked
     again = json.loads(run("pull", "--json")[0])["models"]
     assert [(one["fetched"], len(one["kept"])) for one in again] == [([], 4), ([], 3), ([], 2)]
+    assert {one["pinned_by"] for one in again} == {"receipt"}
+
+
+def test_files_that_changed_are_refused_until_they_are_accepted(run, hub, monkeypatch):
+    run("pull", "glm-4-voice-decoder")
+    _, notes = run("pull", "glm-4-voice-decoder")
+    assert "Note:" not in notes
+    changed = Repo(DECODER | {"config.yaml": b"a: 2\n"})
+    monkeypatch.setitem(hub.repos, "THUDM/glm-4-voice-decoder", changed)
+    _, error = run("pull", "glm-4-voice-decoder", "--quiet", code=2)
+    assert "config.yaml has another hash" in error
+    assert error.count("\n") == 1
+    done = json.loads(run("pull", "glm-4-voice-decoder", "--accept-new", "--json")[0])
+    assert done["models"][0]["fetched"] == ["config.yaml"]
 
 
 def test_damage_is_found_and_mended(run, models):
@@ -211,6 +226,7 @@ def test_a_stopped_pull_goes_on(environment, run, models, hub):
     [
         (("pull", "whisper"), 2, "the choice is ex-omni"),
         (("pull", "--revision", "v1"), 2, "--revision needs exactly one MODEL"),
+        (("pull", "ex-omni", "--revision", "v1", "--accept-new"), 2, "exclude each other"),
         (("check",), 3, "exorender models pull"),
         (("check", "ex-omni"), 3, "exorender models pull ex-omni"),
         (("check", "nowhere"), 2, "there is no folder 'nowhere'"),

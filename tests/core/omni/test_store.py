@@ -351,7 +351,9 @@ def test_a_new_revision_leaves_nothing_of_the_old(get, hub, models):
     fill(models / OMNI, {"notes.txt": b"mine"})
     newer = {n: d for n, d in FILES.items() if n not in SHARDS and not n.endswith("index.json")}
     hub.repos[REPO] = Repo(newer | {"model.safetensors": safetensors(500)}, commit="d" * 40)
-    assert get().fetched == ("model.safetensors",)
+    with pytest.raises(InputError, match=r"has revision c{12} of .* no more.*--accept-new"):
+        get()
+    assert get(accept_new=True).fetched == ("model.safetensors",)
     assert not any((models / OMNI / name).exists() for name in SHARDS)
     assert (models / OMNI / "notes.txt").exists()
     assert states(models / OMNI)["notes.txt"] == "unknown"

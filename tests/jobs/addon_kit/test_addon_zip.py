@@ -182,9 +182,10 @@ def test_the_engine_wheel_is_the_product(unpacked, repo):
         (about,) = {n.partition("/")[0] for n in names if ".dist-info/" in n}
         archive.extractall(unpacked / "product")
     for name in ("exomni_core/omni/engine.py", "exomni_core/phonetics/visemes.csv",
-                 "render_jobs/cli/commands.py",
-                 "render_jobs/addon_kit/addon_wheels.txt"):  # fmt: skip
+                 "render_jobs/cli/commands.py"):  # fmt: skip
         assert name in names
+    pins = {path.name for path in (unpacked / "engine").iterdir()} - {wheel.name}
+    assert pins == {"install.py", "base.txt", "omni.txt", "torch.txt", "torch-cpu.txt"}
     product = PathDistribution(unpacked / "product" / about)
     assert product.metadata["Name"] == "exomni-blender"
     assert product.version.startswith(f"{__version__}+")
