@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
-from render_jobs.video.pipe import AUDIO_BITRATE, AUDIO_RATE_HZ
 
+AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
+AUDIO_BITRATE: Final = "192k"
 _TIMEOUT_S: Final = 600.0
 
 

@@ -21,10 +21,8 @@ from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
-from render_jobs.video.encode import quiet_command
+from render_jobs.video.encode import AUDIO_BITRATE, AUDIO_RATE_HZ, quiet_command
 
-AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
-AUDIO_BITRATE: Final = "192k"
 BUFFERS: Final = 3  # frames between the engine and ffmpeg: one drawn, one written, one in hand
 _PIPE_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 600.0
