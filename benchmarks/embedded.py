@@ -246,8 +246,9 @@ def one(
     from exomni_core.embedded.make_face import make_face
     from exomni_core.embedded.opening import FULL_OPENING_MM, lip_opening
     from exomni_core.listening.listen import listen
-    from exomni_core.metrics.sync.mouth import measure_mouth, shifted, smoothness
+    from exomni_core.metrics.sync.mouth import measure_mouth, shifted
     from exomni_core.metrics.sync.offset import correlations
+    from exomni_core.metrics.sync.smoothness import smoothness
     from exomni_core.metrics.sync.table import Measured
     from exomni_core.phonetics.track import Track
     from exomni_core.voices import espeak

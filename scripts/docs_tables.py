@@ -15,6 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from exomni_core.matching.stand_ins import VISEME_INSTEAD, VISEME_SUMS, Clamp
+from exomni_core.metrics.faces.dynamics import LIVELINESS
+from exomni_core.metrics.faces.registry import METRICS
+from exomni_core.metrics.latency import MEASURES
+from exomni_core.metrics.sync.smoothness import SMOOTHNESS
 from exomni_core.retime import CLOSED_GAP
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,6 +37,26 @@ def visemes_instead() -> str:
         for name, choices in VISEME_INSTEAD.items()
     ]
     return table(("viseme", "replaced by"), rows)
+
+
+def face_metrics() -> str:
+    """Every metric against a reference."""
+    return table(("metric", "formula"), [(f"`{m.name}`", m.formula) for m in METRICS])
+
+
+def liveliness() -> str:
+    """Every measure of one side alone."""
+    return table(("measure", "formula"), [(f"`{m.name}`", m.formula) for m in LIVELINESS])
+
+
+def smoothness() -> str:
+    """Every measure of smoothness."""
+    return table(("measure", "formula"), [(f"`{m.name}`", m.formula) for m in SMOOTHNESS])
+
+
+def times() -> str:
+    """Every measure of a request's time."""
+    return table(("measure", "formula"), [(f"`{m.name}`", m.formula) for m in MEASURES])
 
 
 def _sum(weights: Mapping[str, float]) -> str:
@@ -80,6 +104,10 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("docs/matching.md", "visemes"): viseme_sums,
     ("docs/matching.md", "instead"): visemes_instead,
+    ("docs/evaluation.md", "face metrics"): face_metrics,
+    ("docs/evaluation.md", "liveliness"): liveliness,
+    ("docs/evaluation.md", "smoothness"): smoothness,
+    ("docs/evaluation.md", "latency"): times,
 }
 
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from exomni_core.metrics.record import Line, Metric
+
 STAMPS: Final = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9")
 # Which moment of the engine a stamp is, and whether its first or its last time counts.
 _MOMENTS: Final = {
@@ -29,10 +31,6 @@ _MOMENTS: Final = {
     "t8": ("face_begin", "first"),
     "t9": ("face_done", "last"),
 }
-MEASURES: Final = (
-    "rtf", "ttft", "text_time", "ttfu_component", "ttfu_e2e", "unit_time", "ttfa", "face_latency",
-    "face_busy", "face_fps", "done", "delivered",
-)  # fmt: skip
 PERCENTILES: Final = (50, 90, 95)
 
 
@@ -98,24 +96,85 @@ class Stamps:
         return max(ends) if ends else self.delivered_s
 
 
+@dataclass(frozen=True)
+class Request:
+    """One finished request. duration_s: of its sound. frames: of its face."""
+
+    stamps: Stamps
+    duration_s: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class TimeMetric(Metric[Request]):
+    """in_seconds: the number is a time, which tables show in ms."""
+
+    in_seconds: bool = True
+
+
+def _at(stamp: str) -> Callable[[Request], float | None]:
+    return lambda request: request.stamps.times[stamp]
+
+
+def _between(begin: str, end: str) -> Callable[[Request], float | None]:
+    def measure(request: Request) -> float | None:
+        first, last = request.stamps.times[begin], request.stamps.times[end]
+        return None if first is None or last is None else last - first
+
+    return measure
+
+
+def _rtf(request: Request) -> float | None:
+    return request.stamps.done_s / request.duration_s if request.duration_s > 0 else None
+
+
+def _face_fps(request: Request) -> float | None:
+    busy_s = request.stamps.face_busy_s
+    return request.frames / busy_s if busy_s else None
+
+
+# In the order of rows and results.
+MEASURES: Final = (
+    TimeMetric("rtf", _rtf,
+               "the later of t7 and t9, divided by the duration. The result's `rtf_sum` divides "
+               "the sum of these times by the sum of durations; `rtf_mean` is the mean of the "
+               "ratios",
+               (Line("rtf", "time by speech time"),), in_seconds=False),
+    TimeMetric("ttft", _at("t1"), "t1 − t0", (Line("ttft", "first text token (ms)"),)),
+    TimeMetric("text_time", _at("t2"), "t2 − t0", (Line("text_time", "text done (ms)"),)),
+    TimeMetric("ttfu_component", _between("t3", "t4"),
+               "t4 − t3 (probably the paper's \"speech TTFT\": its 0.029 s is too short to include "
+               "the text)",
+               (Line("ttfu_component", "first unit, from the speech generator's start (ms)",
+                     "first speech unit, from its generator's start (ms)"),)),
+    TimeMetric("ttfu_e2e", _at("t4"), "t4 − t0",
+               (Line("ttfu_e2e", "first unit, from the request (ms)"),)),
+    TimeMetric("unit_time", _between("t3", "t5"), "t5 − t3",
+               (Line("unit_time", "all units, from the speech generator's start (ms)"),)),
+    TimeMetric("ttfa", _at("t6"),
+               "t6 − t0. In a stream: when the first piece with sound is returned. Otherwise: when "
+               "the first samples exist; the caller gets them with the whole clip (`delivered`)",
+               (Line("ttfa", "first audio, from the request (ms)",
+                     "first audio from the request (ms)"),)),
+    TimeMetric("face_latency", _between("t8", "t9"), "t9 − t8",
+               (Line("face_latency", "face, from its start to its end (ms)",
+                     "face, from its start to its end (ms)"),)),
+    TimeMetric("face_busy", lambda request: request.stamps.face_busy_s,
+               "time spent on the face; less than t9 − t8 in a stream, which makes it in pieces",
+               (Line("face_busy", "face, time spent on it (ms)"),)),
+    TimeMetric("face_fps", _face_fps, "frames divided by the time spent on the face",
+               (Line("face_fps", "face frames per second"),), in_seconds=False),
+    TimeMetric("done", lambda request: request.stamps.done_s, "the later of t7 and t9",
+               (Line("done", "sound and face done (ms)", "all done (ms)"),)),
+    TimeMetric("delivered", lambda request: request.stamps.delivered_s,
+               "when the caller has the whole clip", (Line("delivered", "delivered (ms)"),)),
+)  # fmt: skip
+
+
 def measures(stamps: Stamps, *, duration_s: float, frames: int) -> dict[str, float | None]:
-    """All measures of one request, by the names of MEASURES; None where a stamp is missing."""
-    t = stamps.times
-    busy = stamps.face_busy_s
-    return {
-        "rtf": stamps.done_s / duration_s if duration_s > 0 else None,
-        "ttft": t["t1"],
-        "text_time": t["t2"],
-        "ttfu_component": _between(t["t3"], t["t4"]),
-        "ttfu_e2e": t["t4"],
-        "unit_time": _between(t["t3"], t["t5"]),
-        "ttfa": t["t6"],
-        "face_latency": _between(t["t8"], t["t9"]),
-        "face_busy": busy,
-        "face_fps": frames / busy if busy else None,
-        "done": stamps.done_s,
-        "delivered": stamps.delivered_s,
-    }
+    """All MEASURES of one request by name; None where a stamp is missing."""
+    request = Request(stamps, duration_s, frames)
+    return {metric.name: metric.measure(request) for metric in MEASURES}
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -131,7 +190,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "speech_s": speech_s,
         "rtf_sum": math.fsum(row["done"] for row in rows) / speech_s if speech_s else None,
         "rtf_mean": math.fsum(ratios) / len(ratios) if ratios else None,
-        "measures": {name: _spread([row[name] for row in rows]) for name in MEASURES},
+        "measures": {m.name: _spread([row[m.name] for row in rows]) for m in MEASURES},
     }
 
 
@@ -145,7 +204,3 @@ def _spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
         "mean": float(known.mean()),
         **{f"p{p}": float(cut) for p, cut in zip(PERCENTILES, cuts, strict=True)},
     }
-
-
-def _between(begin: float | None, end: float | None) -> float | None:
-    return None if begin is None or end is None else end - begin

@@ -7,37 +7,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, Final
 
+from exomni_core.metrics.faces import dynamics, registry
 from render_jobs.evaluation.output import markdown_table, shown, with_interval
 
-_ROWS: Final = (
-    ("LVE, L2 (mm)", "lve_l2_mm"),
-    ("LVE, L2, all frames pooled (mm)", "lve_l2_mm_frame_pooled"),
-    ("LVE, squared (mm²)", "lve_sq_mm2"),
-    ("LVE, squared, all frames pooled (mm²)", "lve_sq_mm2_frame_pooled"),
-    ("LVE, L2, failures as a neutral face (mm)", "lve_with_failures_l2_mm"),
-    ("lip mean error (mm)", "lip_mean_error_mm"),
-    ("mean vertex error (mm)", "mve_mm"),
-    ("mean vertex error, all frames pooled (mm)", "mve_mm_frame_pooled"),
-    ("upper face error (mm)", "upper_vertex_error_mm"),
-    ("FDD, squared, signed (mm²)", "fdd_sq_mm2"),
-    ("FDD, squared, absolute (mm²)", "fdd_sq_mm2_abs"),
-    ("FDD, L2, signed (mm)", "fdd_l2_mm"),
-    ("FDD, L2, absolute (mm)", "fdd_l2_mm_abs"),
-    ("lip velocity error (mm/s)", "lip_velocity_error_mm_s"),
-    ("lip jerk, ratio to the reference", "lip_jerk_ratio"),
-    ("lip opening, mean error (mm)", "lip_opening_mae_mm"),
-    ("lip opening, Pearson", "lip_opening_pearson"),
-    ("lip opening, ratio of deviations", "lip_opening_std_ratio"),
-    ("closure precision", "closure_precision"),
-    ("closure recall", "closure_recall"),
-    ("closure F1", "closure_f1"),
-    ("p, b, m closed", "bilabial_hit_pred"),
-    ("p, b, m closed by the reference", "bilabial_hit_ref"),
-    ("lag behind the reference (frames of 1/30 s)", "av_lag_frames"),
-    ("weights, mean error, all", "coef_mae_all52"),
-    ("weights, mean error, jaw and mouth", "coef_mae_mouth"),
-    ("weights, RMS error, jaw and mouth", "coef_rmse_mouth"),
-)
 BASELINE_TITLES: Final = {
     "neutral": "face that never moves",
     "meanpose": "frozen mean pose of the reference",
@@ -58,7 +30,7 @@ def face_markdown(result: Mapping[str, Any]) -> str:
             ("metric", "mean [95 % interval]", "clips"),
             [
                 (name, with_interval(metrics[key]), metrics[key].get("n", counts["n_scored"]))
-                for name, key in _ROWS
+                for name, key in _rows()
             ],
         )
     )
@@ -78,6 +50,11 @@ def face_markdown(result: Mapping[str, Any]) -> str:
     parts.append(markdown_table(("", "system", "reference"), _dynamics(result)))
     parts += _lists(result)
     return "\n".join(parts)
+
+
+def _rows() -> list[tuple[str, str]]:
+    """Title and key of every line of the table."""
+    return [(line.title, line.key) for metric in registry.METRICS for line in metric.lines]
 
 
 def caption(result: Mapping[str, Any]) -> str:
@@ -114,7 +91,7 @@ def face_lines(result: Mapping[str, Any]) -> list[str]:
         tail = f"  {with_interval(metrics['lve_l2_mm'])}" if mark == "> " else ""
         lines.append(f"{mark}{name:42} {shown(value):>8}{tail}")
     lines.append("")
-    lines += [f"{name:44} {with_interval(metrics[key])}" for name, key in _ROWS[1:]]
+    lines += [f"{name:44} {with_interval(metrics[key])}" for name, key in _rows()[1:]]
     return lines
 
 
@@ -130,12 +107,8 @@ def _buckets(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
 
 def _dynamics(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
     values = result["dynamics"]
-    names = {
-        "std_jaw": "deviation of the jaw's weights", "std_lips": "of the lips'",
-        "std_brows": "of the brows'", "std_lids": "of the lids'",
-        "blinks_per_min": "blinks per minute", "frozen_share": "share of frozen frames",
-    }  # fmt: skip
-    return [(t, values[f"{n}_pred"], values[f"{n}_ref"]) for n, t in names.items()]
+    lines = [line for metric in dynamics.LIVELINESS for line in metric.lines]
+    return [(line.title, values[f"{line.key}_pred"], values[f"{line.key}_ref"]) for line in lines]
 
 
 def _lists(result: Mapping[str, Any]) -> list[str]:

@@ -6,21 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from exomni_core.metrics import latency
 from render_jobs.evaluation.output import markdown_table, shown
 from render_jobs.evaluation.speech_text import aligned
 
-_TITLES: Final = {
-    "ttft": "first text token (ms)",
-    "text_time": "text done (ms)",
-    "ttfu_component": "first unit, from the speech generator's start (ms)",
-    "ttfu_e2e": "first unit, from the request (ms)",
-    "unit_time": "all units, from the speech generator's start (ms)",
-    "ttfa": "first audio, from the request (ms)",
-    "face_latency": "face, from its start to its end (ms)",
-    "face_busy": "face, time spent on it (ms)",
-    "done": "sound and face done (ms)",
-    "delivered": "delivered (ms)",
-}
 _HEADER: Final = ("", "items", "mean", "p50", "p90", "p95")
 _METHOD: Final = (
     "One prompt at a time, warm-up and model loading left out, the device waited for before every "
@@ -70,13 +59,12 @@ def _headline(result: Mapping[str, Any]) -> str:
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    for name, title in _TITLES.items():
-        spread = summary["measures"][name]
-        values = [spread[key] for key in ("mean", "p50", "p90", "p95")]
-        rows.append((title, spread["n"], *(None if v is None else 1000.0 * v for v in values)))
-    for name, title in (("rtf", "time by speech time"), ("face_fps", "face frames per second")):
-        spread = summary["measures"][name]
-        rows.append((title, *(spread[key] for key in ("n", "mean", "p50", "p90", "p95"))))
+    for metric in sorted(latency.MEASURES, key=lambda metric: not metric.in_seconds):
+        unit = 1000.0 if metric.in_seconds else 1.0
+        for line in metric.lines:
+            spread = summary["measures"][line.key]
+            values = [spread[key] for key in ("mean", "p50", "p90", "p95")]
+            rows.append((line.title, spread["n"], *(v if v is None else unit * v for v in values)))
     return rows
 
 

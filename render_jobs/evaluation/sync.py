@@ -24,8 +24,9 @@ from exomni_core.errors import ExOmniError, InputError
 from exomni_core.metrics.phone_files import find_phones, read_phones
 from exomni_core.metrics.series import read_series
 from exomni_core.metrics.sources import Item, read_items
-from exomni_core.metrics.sync.mouth import Mouth, measure_mouth, shifted, smoothness
+from exomni_core.metrics.sync.mouth import Mouth, measure_mouth, shifted
 from exomni_core.metrics.sync.offset import correlations
+from exomni_core.metrics.sync.smoothness import smoothness
 from exomni_core.metrics.sync.table import Measured, row_of, summarise
 from exomni_core.metrics.sync.truth import align_text
 from exomni_core.storage.files import is_file_name

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from exomni_core.metrics.sync.smoothness import SMOOTHNESS
 from render_jobs.evaluation.output import markdown_table, shown
 
 SHARES: Final = {
@@ -93,13 +94,10 @@ def table_rows(groups: list[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         ("lag, quartiles of clips (ms)", *(_quartiles(g["offset"]) for g in groups)),
         ("correlation at the peak", *(shown(g["offset"]["r"]) for g in groups)),
     ]
-    names = {
-        "largest_step": "largest step", "largest_third_difference": "largest third difference",
-        "aperture_jerk": "jerk of the opening (1/s³)", "outside": "share outside 0 to 1",
-        "asymmetry": "left against right, mouth",
-    }  # fmt: skip
     rows += [
-        (title, *(shown(g["smoothness"][name]) for g in groups)) for name, title in names.items()
+        (line.title, *(shown(g["smoothness"][line.key]) for g in groups))
+        for metric in SMOOTHNESS
+        for line in metric.lines
     ]
     return rows
 

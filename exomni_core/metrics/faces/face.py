@@ -25,44 +25,6 @@ _STILL: Final = 1e-9  # mm: a curve that moves less than rounding does has no co
 _MOUTH: Final = np.array([n.startswith(("jaw", "mouth")) for n in ARKIT_52])
 
 
-_OPENING_KEYS: Final = (
-    "lip_opening_mae_mm", "lip_opening_pearson", "lip_opening_std_ratio", "neutral_opening_mm",
-    "closure_threshold_mm", "closure_precision", "closure_recall", "closure_f1",
-    "bilabial_intervals_used", "bilabial_closed_pred", "bilabial_closed_ref", "av_lag_frames",
-    "av_lag_pearson",
-)  # fmt: skip
-# What a clip's row holds, in the golden files' order.
-METRICS: Final = (
-    "lve_l2_mm", "lve_sq_mm2", "lip_mean_error_mm", "mve_mm", "upper_vertex_error_mm", "fdd_sq_mm2",
-    "fdd_l2_mm", "lip_velocity_error_mm_s", "lip_jerk_pred_mm_s3", "lip_jerk_ref_mm_s3",
-    "lip_jerk_ratio", *_OPENING_KEYS, "coef_mae_all52", "coef_mae_mouth", "coef_rmse_mouth",
-    "baseline_neutral_lve_l2_mm", "baseline_meanpose_lve_l2_mm",
-)  # fmt: skip
-
-
-def clip_metrics(
-    pred: Array, ref: Array, basis: FaceBasis, fps: float, bilabials: npt.ArrayLike | None = None
-) -> Values:
-    """All metrics of one clip.
-
-    pred, ref: (T, 52) weights in ARKIT_52 order at `fps`, T >= 1. bilabials: (n, 2) seconds in
-    which a p, b or m is spoken, or None. Distances are mm; the keys are those of the golden files.
-    """
-    error = pred - ref
-    lip_error = offsets(error, basis.lips)
-    values: Values = dict(zip(("lve_l2_mm", "lve_sq_mm2"), lve(lip_error), strict=True))
-    values["lip_mean_error_mm"] = float(np.sqrt(square(lip_error)).mean(dtype=np.float64))
-    values["mve_mm"] = mean_vertex_error(error, basis)
-    values |= upper_metrics(pred, ref, basis)
-    ref_lips = offsets(ref, basis.lips)
-    values |= lip_motion(lip_error, ref_lips, fps)
-    values |= opening_metrics(opening(pred, basis), opening(ref, basis), basis, fps, bilabials)
-    values |= coefficient_errors(error)
-    values["baseline_neutral_lve_l2_mm"] = lve(ref_lips)[0]
-    values["baseline_meanpose_lve_l2_mm"] = lve(ref_lips - ref_lips.mean(axis=0))[0]
-    return values
-
-
 def offsets(weights: Array, rows: npt.NDArray[Any]) -> Array:
     """(T, 52) weights by (52, 3 n) offsets -> (T, 3, n) mm from the neutral face."""
     moved: Array = (weights.astype(rows.dtype, copy=False) @ rows).reshape(len(weights), 3, -1)
@@ -165,9 +127,7 @@ def opening(weights: Array, basis: FaceBasis) -> Array:
 def opening_metrics(
     pred: Array, ref: Array, basis: FaceBasis, fps: float, bilabials: npt.ArrayLike | None
 ) -> Values:
-    """Opening, closure and lag of two (T,) openings in mm; all None where the head has no pairs."""
-    if not basis.has_opening:
-        return dict.fromkeys(_OPENING_KEYS)
+    """Opening, closure and lag of two (T,) openings in mm, of a head with inner-lip pairs."""
     neutral = float(np.sqrt(square(basis.neutral_gap)).mean())
     tau = neutral + CLOSED_SHARE * (float(np.percentile(ref, 95)) - neutral)
     lag, lag_r = best_lag(pred, ref)

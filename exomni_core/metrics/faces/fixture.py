@@ -19,7 +19,8 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
 from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
-from exomni_core.metrics.faces.face import METRICS, Values, clip_metrics
+from exomni_core.metrics.faces.face import Values
+from exomni_core.metrics.faces.registry import clip_metrics, row_keys
 from exomni_core.metrics.resample import align
 from exomni_core.metrics.series import by_name
 from exomni_core.storage.npz import read_arrays
@@ -45,7 +46,7 @@ def score_fixture(path: Path) -> dict[str, Any]:
 def aggregate(rows: Sequence[Values]) -> dict[str, float | int | None]:
     """Means over the samples, and over all frames of all samples, under the golden names."""
     result: dict[str, float | int | None] = {
-        f"mean_{name}": mean_of(row[name] for row in rows) for name in METRICS
+        f"mean_{name}": mean_of(row[name] for row in rows) for name in row_keys()
     }
     for name in ("lve_l2_mm", "lve_sq_mm2"):
         result[f"{name}_sample_mean"] = mean_of(row[name] for row in rows)
@@ -99,7 +100,7 @@ def _sample(arrays: Arrays, number: int, basis: FaceBasis, fps: float, path: Pat
         rates = [float(arrays.get(f"{side}_fps_{tail}", fps)) for side in ("pred", "ref")]
         both = align(pred, rates[0], ref, rates[1], to_fps=fps, allow_mismatch=True)
     except InputError as error:
-        return row | {"frames_used": 0} | dict.fromkeys(METRICS) | {"error": str(error)}
+        return row | {"frames_used": 0} | dict.fromkeys(row_keys()) | {"error": str(error)}
     row |= {"frames_pred": both.frames_pred, "frames_ref": both.frames_ref}
     row["frames_used"] = len(both.pred)
     return row | clip_metrics(both.pred, both.ref, basis, fps, arrays.get(f"bilabial_{tail}"))

@@ -19,7 +19,8 @@ from exomni_core.errors import InputError
 from exomni_core.metrics.faces.baselines import baselines
 from exomni_core.metrics.faces.basis import FaceBasis
 from exomni_core.metrics.faces.dynamics import dynamics
-from exomni_core.metrics.faces.face import clip_metrics, lve, offsets
+from exomni_core.metrics.faces.face import lve, offsets
+from exomni_core.metrics.faces.registry import clip_metrics
 from exomni_core.metrics.phone_files import (
     bilabial_intervals,
     find_phones,

@@ -10,26 +10,11 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.metrics.aggregate import mean_of, pooled_mean
 from exomni_core.metrics.bootstrap import LEVEL, RESAMPLES, intervals
+from exomni_core.metrics.faces import dynamics, registry
 from exomni_core.metrics.faces.baselines import BASELINES
-from exomni_core.metrics.faces.face import METRICS
 
 Row = Mapping[str, Any]
 BUCKETS_S: Final = ((0, 10), (10, 20), (20, 40), (40, 60), (60, None))
-_POOLED: Final = ("lve_l2_mm", "lve_sq_mm2", "mve_mm")
-_WITH_INTERVAL: Final = (
-    "lve_l2_mm", "lve_sq_mm2", "lip_mean_error_mm", "mve_mm", "upper_vertex_error_mm",
-    "fdd_sq_mm2", "lip_velocity_error_mm_s", "lip_jerk_ratio", "lip_opening_mae_mm",
-    "lip_opening_pearson", "lip_opening_std_ratio", "closure_f1", "av_lag_frames",
-    "coef_mae_mouth",
-)  # fmt: skip
-_DYNAMICS: Final = (
-    "std_jaw",
-    "std_lips",
-    "std_brows",
-    "std_lids",
-    "blinks_per_min",
-    "frozen_share",
-)
 
 
 def summarise(rows: Sequence[Row], *, seed: int) -> dict[str, Any]:
@@ -47,7 +32,7 @@ def summarise(rows: Sequence[Row], *, seed: int) -> dict[str, Any]:
         "buckets": [_bucket(scored, *edges) for edges in BUCKETS_S],
         "dynamics": {
             f"{name}_{side}": mean_of(row[f"{name}_{side}"] for row in scored)
-            for name in _DYNAMICS
+            for name in (metric.name for metric in dynamics.LIVELINESS)
             for side in ("pred", "ref")
         },
         "outside_0_1": {
@@ -75,21 +60,25 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 def _metrics(rows: Sequence[Row], scored: Sequence[Row], seed: int) -> dict[str, Any]:
     """Every metric's mean over clips, with its interval where one is asked for."""
-    single, pooled = intervals(scored, _WITH_INTERVAL, seed=seed, pooled=_POOLED)
+    metrics = registry.METRICS
+    single, pooled = intervals(
+        scored, [m.name for m in metrics if m.interval], seed=seed,
+        pooled=[m.name for m in metrics if m.pooled],
+    )  # fmt: skip
     table: dict[str, Any] = {}
-    for name in METRICS:
-        if name.startswith("baseline_"):
-            continue
+    for metric in metrics:
+        name = metric.name
         values = [row[name] for row in scored]
         entry = {"mean": mean_of(values), "n": sum(value is not None for value in values)}
         if name in single:
             entry |= vars(single[name])
         table[name] = entry
-        if name in _POOLED:
+        if metric.pooled:
             bounds = vars(pooled[name])
             table[f"{name}_frame_pooled"] = {"mean": pooled_mean(scored, name)} | bounds
-    for name in ("fdd_sq_mm2", "fdd_l2_mm"):
-        table[f"{name}_abs"] = {"mean": mean_of(abs(row[name]) for row in scored)}
+    for name in (m.name for m in metrics if m.absolute):
+        there = (row[name] for row in scored if row[name] is not None)
+        table[f"{name}_abs"] = {"mean": mean_of(abs(value) for value in there)}
     used = sum(row["bilabial_intervals_used"] or 0 for row in scored)
     for side in ("pred", "ref"):
         hits = sum(row[f"bilabial_closed_{side}"] or 0 for row in scored)

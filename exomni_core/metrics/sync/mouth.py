@@ -15,10 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, mirror_of
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.arrays import Array
 from exomni_core.clip import Phone
-from exomni_core.metrics.resample import to_rate
 from exomni_core.phonetics.phones import is_closure, is_vowel, poses_of, viseme_table
 from exomni_core.retime import CLOSED_GAP, lip_gap
 
@@ -190,37 +189,6 @@ def aperture_order(apertures: dict[str, list[float]]) -> dict[str, Any]:
         "in_order": sum(means[a] > means[b] for a, b in pairs),
         "order": " > ".join(sorted(names, key=lambda v: -means[v])),
     }
-
-
-@dataclass(frozen=True)
-class Smoothness:
-    """At 30 frames per second, over all channels.
-
-    largest_step: between two frames. largest_third_difference. aperture_jerk: mean absolute third
-    difference of the lip gap, per s^3; None below four frames. outside: share of values outside
-    [0, 1]. asymmetry: mean difference of left and right, of the mouth.
-    """
-
-    largest_step: float
-    largest_third_difference: float
-    aperture_jerk: float | None
-    outside: float
-    asymmetry: float
-
-
-def smoothness(weights: npt.NDArray[Any], fps: float) -> Smoothness:
-    """How smooth (T, 52) weights at `fps` are."""
-    even = to_rate(np.asarray(weights, np.float64), fps)
-    third = np.diff(even, 3, axis=0)
-    gap_third = np.abs(np.diff(even[:, _JAW] - even[:, _CLOSE], 3))
-    mirrored = [CHANNEL_INDEX[mirror_of(ARKIT_52[i])] for i in _SIDED]
-    return Smoothness(
-        largest_step=float(np.abs(np.diff(even, axis=0)).max(initial=0.0)),
-        largest_third_difference=float(np.abs(third).max(initial=0.0)),
-        aperture_jerk=float(gap_third.mean()) * 30.0**3 if len(gap_third) else None,
-        outside=float(((weights < 0.0) | (weights > 1.0)).mean()),
-        asymmetry=float(np.abs(even[:, list(_SIDED)] - even[:, mirrored]).mean()),
-    )
 
 
 def shifted(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.metrics.aggregate import mean_of
-from exomni_core.metrics.sync.mouth import COUNTS, Mouth, Smoothness, aperture_order, merged
+from exomni_core.metrics.record import Value
+from exomni_core.metrics.sync.mouth import COUNTS, Mouth, aperture_order, merged
 from exomni_core.metrics.sync.offset import Offset, peak_ms, pooled_offset
+from exomni_core.metrics.sync.smoothness import of_clips
 
 ALL = "all"
 
@@ -33,7 +34,7 @@ class Measured:
     truth: str
     duration_s: float
     fps: float
-    smoothness: Smoothness
+    smoothness: Mapping[str, Value]
     mouth: Mouth | None = None
     shifted: Mouth | None = None
     correlations: npt.NDArray[np.float64] | None = field(default=None, repr=False)
@@ -51,7 +52,7 @@ def row_of(clip: Measured) -> dict[str, Any]:
         share = clip.mouth.shares[name] if clip.mouth else None
         row[name], row[f"{name}_of"] = (share.value, share.of) if share else (None, 0)
     row["offset_ms"] = None if clip.correlations is None else peak_ms(clip.correlations)
-    return row | asdict(clip.smoothness)
+    return row | dict(clip.smoothness)
 
 
 def summarise(clips: Sequence[Measured], *, seed: int) -> list[dict[str, Any]]:
@@ -88,15 +89,7 @@ def _group(language: str, route: str, clips: Sequence[Measured], seed: int) -> d
         "viseme_groups": {g: {"value": s.value, "of": s.of} for g, s in mouth.groups.items()},
         "aperture": aperture_order(mouth.apertures),
         "offset": _plain(offset),
-        "smoothness": {
-            "largest_step": max(c.smoothness.largest_step for c in clips),
-            "largest_third_difference": max(
-                c.smoothness.largest_third_difference for c in clips
-            ),
-            "aperture_jerk": mean_of(c.smoothness.aperture_jerk for c in clips),
-            "outside": mean_of(c.smoothness.outside for c in clips),
-            "asymmetry": mean_of(c.smoothness.asymmetry for c in clips),
-        },
+        "smoothness": of_clips(c.smoothness for c in clips),
     }  # fmt: skip
 
 

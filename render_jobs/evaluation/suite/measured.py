@@ -7,12 +7,12 @@ So the sums of a table can be made again from its rows, and a killed run need no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from exomni_core.metrics.sync.mouth import Mouth, Share, Smoothness
+from exomni_core.metrics.sync.mouth import Mouth, Share
+from exomni_core.metrics.sync.smoothness import SMOOTHNESS
 from exomni_core.metrics.sync.table import Measured
 
 _PLAIN = ("id", "language", "route", "engine", "truth", "duration_s", "fps", "note")
@@ -22,7 +22,7 @@ def to_plain(clip: Measured) -> dict[str, Any]:
     """All of it as JSON can hold it."""
     return {
         **{name: getattr(clip, name) for name in _PLAIN},
-        "smoothness": asdict(clip.smoothness),
+        "smoothness": dict(clip.smoothness),
         "mouth": _mouth(clip.mouth),
         "shifted": _mouth(clip.shifted),
         "correlations": None if clip.correlations is None else clip.correlations.tolist(),
@@ -34,7 +34,7 @@ def from_plain(data: Mapping[str, Any]) -> Measured:
     curve = data["correlations"]
     return Measured(
         **{name: data[name] for name in _PLAIN},
-        smoothness=Smoothness(**data["smoothness"]),
+        smoothness={m.name: data["smoothness"][m.name] for m in SMOOTHNESS},
         mouth=_mouth_again(data["mouth"]),
         shifted=_mouth_again(data["shifted"]),
         correlations=None if curve is None else np.array(curve),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from exomni_core.metrics.faces import dynamics, registry
 from render_jobs.evaluation.face_text import BASELINE_TITLES, caption
 from render_jobs.evaluation.output import shown, with_interval
 from render_jobs.evaluation.suite import literature, plots
@@ -14,26 +15,6 @@ from render_jobs.evaluation.suite.run import Suite
 from render_jobs.evaluation.suite.scoring import Scored
 from render_jobs.reporting.document import Block, Cell, Figure, Link, Section, Table, Text
 
-_COMPANIONS: Final = (
-    ("LVE, L2, clip mean (mm)", "lve_l2_mm"),
-    ("LVE, L2, frames pooled (mm)", "lve_l2_mm_frame_pooled"),
-    ("LVE, squared (mm²)", "lve_sq_mm2"),
-    ("LVE, failures as a still face (mm)", "lve_with_failures_l2_mm"),
-    ("lip mean error (mm)", "lip_mean_error_mm"),
-    ("mean vertex error (mm)", "mve_mm"),
-    ("upper face error (mm)", "upper_vertex_error_mm"),
-    ("FDD, squared, signed (mm²)", "fdd_sq_mm2"),
-    ("lip velocity error (mm/s)", "lip_velocity_error_mm_s"),
-    ("lip jerk, ratio to the reference", "lip_jerk_ratio"),
-    ("opening, mean error (mm)", "lip_opening_mae_mm"),
-    ("opening, Pearson", "lip_opening_pearson"),
-    ("opening, ratio of deviations", "lip_opening_std_ratio"),
-    ("closure F1", "closure_f1"),
-    ("p, b, m closed", "bilabial_hit_pred"),
-    ("p, b, m closed by the reference", "bilabial_hit_ref"),
-    ("lag (frames of 1/30 s)", "av_lag_frames"),
-    ("weights of jaw and mouth, mean error", "coef_mae_mouth"),
-)
 _SAME: Final = 1e-9
 
 
@@ -182,16 +163,22 @@ def _cases(suite: Suite, names: Sequence[str]) -> list[Block]:
 
 def _companions(suite: Suite, names: Sequence[str]) -> list[Block]:
     blocks: list[Block] = []
+    companions = [
+        (line.report, line.key)
+        for metric in registry.METRICS
+        for line in metric.lines
+        if line.report
+    ]
+    lively = [
+        line for metric in reversed(dynamics.LIVELINESS) for line in metric.lines if line.report
+    ]
     for name in names:
         results = suite.of("face", name)
         rows: list[Sequence[Cell]] = [
             [words, *(Link(with_interval(one.result["metrics"][key]), one.rows) for one in results)]
-            for words, key in _COMPANIONS
+            for words, key in companions
         ]
-        rows.append(["share of frozen frames (reference)", *(_pair(one, "frozen_share")
-                                                           for one in results)])  # fmt: skip
-        rows.append(["blinks per minute (reference)", *(_pair(one, "blinks_per_min")
-                                                      for one in results)])  # fmt: skip
+        rows += [[line.report, *(_pair(one, line.key) for one in results)] for line in lively]
         counts = [one.result["counts"] for one in results]
         rows.append(["clips scored", *(f"{c['n_scored']} of {c['n']}" for c in counts)])
         rows.append(["failed", *(str(c["n_failed"]) for c in counts)])

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from exomni_core.metrics import latency
 from render_jobs.evaluation.latency_text import latency_markdown
 from render_jobs.evaluation.output import shown
 from render_jobs.evaluation.suite import literature, plots
@@ -24,12 +25,7 @@ _SHARES: Final = (
 )  # fmt: skip
 _WIDTHS_S, _MOST_BINS = (0.5, 1.0, 2.0, 5.0, 10.0), 12
 _BUCKETS: Final = ("0-20", "20-40", "40-60", "0-60")
-_MEASURES: Final = (
-    ("first audio from the request (ms)", "ttfa"),
-    ("first speech unit, from its generator's start (ms)", "ttfu_component"),
-    ("face, from its start to its end (ms)", "face_latency"),
-    ("all done (ms)", "done"),
-)
+_FIRST: Final = "ttfa"  # what a listener waits for
 
 
 def sync_sections(suite: Suite) -> list[Section]:
@@ -278,12 +274,14 @@ def _latency_row(one: Scored) -> Sequence[Cell]:
 
 def _percentiles(results: Sequence[Scored]) -> Table:
     rows: list[Sequence[Cell]] = []
+    lines = [line for metric in latency.MEASURES for line in metric.lines if line.report]
+    lines.sort(key=lambda line: line.key != _FIRST)
     for one in results:
         summary = one.result["summary"]
-        for words, name in _MEASURES if summary else ():
-            spread = summary["measures"][name]
+        for line in lines if summary else ():
+            spread = summary["measures"][line.key]
             if spread["n"]:
-                rows.append([one.system, one.set_name, words, *(
+                rows.append([one.system, one.set_name, line.report, *(
                     shown(1000.0 * spread[k]) for k in ("mean", "p50", "p90", "p95"))])  # fmt: skip
     return Table(["system", "set", "measure", "mean", "p50", "p90", "p95"], rows, names=3)
 

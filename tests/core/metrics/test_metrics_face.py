@@ -12,7 +12,8 @@ from exomni_core.head_regions import find_lip_pair, find_lips, ids_hash
 from exomni_core.metrics.bootstrap import intervals, paired_difference
 from exomni_core.metrics.faces.baselines import BASELINES, baselines
 from exomni_core.metrics.faces.dynamics import dynamics
-from exomni_core.metrics.faces.face import best_lag, bilabial_hits, clip_metrics, lve, offsets
+from exomni_core.metrics.faces.face import best_lag, bilabial_hits, lve, offsets
+from exomni_core.metrics.faces.registry import clip_metrics
 from exomni_core.metrics.resample import align, to_rate
 from exomni_core.metrics.series import Series, by_name, measured, with_mouth_close
 

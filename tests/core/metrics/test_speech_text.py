@@ -10,8 +10,8 @@ import string
 import pytest
 
 from exomni_core.errors import InputError
+from exomni_core.metrics.speech import error_rates as speech
 from exomni_core.metrics.speech.error_rates import Spoken, bucket_of, score_consistency, score_tts
-from exomni_core.metrics.speech.error_rates import error_rates as speech
 from exomni_core.metrics.speech.normalise import (
     DELETED,
     HANZI_PUNCTUATION,
