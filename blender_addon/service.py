@@ -37,12 +37,13 @@ def log_path() -> Path:
 class Request:
     """What to make. prompt: the fields of exomni_core.prompt.Prompt as plain data.
 
-    audio: a recording on this machine, or None. log: where the service writes its log.
+    engine: its name; '' for a recording, which needs none. audio: a recording on this machine, or
+    None. log: where the service writes its log.
     """
 
     place: Place
     prompt: Mapping[str, Any]
-    engine: str = "embedded"
+    engine: str = ""
     audio: Path | None = None
     stream: bool = True
     idle_s: float = 1200.0
