@@ -248,7 +248,7 @@ def test_wrong_unit_works_when_it_is_said(files, library, reader, original):
     assert "as you said" in report.unit
     mesh = load_mesh(find_template("wrong_unit-npz"))
     assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(np.ptp(original.vertices[:, 1]), rel=1e-4)
-    with pytest.raises(InputError, match="no head: choose another --unit"):
+    with pytest.raises(InputError, match="not a head; choose another --unit"):
         add(files, "claire.npz", reader, unit_m=1.0)
 
 
