@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,8 +19,8 @@ from typing import Any, Final
 
 from exomni_core.clip import frame_count
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError
-from exomni_core.storage.files import remove_leftovers, replacing
-from render_jobs.batch.folder import BatchFolder, Journal, Row, lock_folder, write_run
+from exomni_core.storage.files import replacing
+from render_jobs.batch.folder import BatchFolder, Journal, Row, lock_folder, work_folder, write_run
 from render_jobs.batch.generate_worker import order_for
 from render_jobs.batch.plan import BatchOptions, Item, Plan, make_plan, place_of, relative_to
 from render_jobs.workers.pool import Pool, Worker, WorkerCommand, rebuilt
@@ -64,7 +63,7 @@ def run_batch(options: BatchOptions, observer: Observer) -> Summary:
     no ffmpeg, no bpy) before any work, and KeyboardInterrupt after putting things in order.
     """
     folder = BatchFolder(options.out, ".mov" if options.settings.alpha else ".mp4")
-    with lock_folder(folder), _work_folder(folder):
+    with lock_folder(folder), work_folder(folder):
         plan = make_plan(options, folder)
         with _pools(options, plan, folder.work) as pools:
             observer.planned(plan, options)
@@ -312,16 +311,3 @@ def _generate_worker(options: BatchOptions, plan: Plan, work: Path) -> WorkerCom
     module = "render_jobs.batch.generate_worker"
     argv = (sys.executable, "-m", module, options.engine, json.dumps(chosen))
     return WorkerCommand("generate worker", argv, {"TMPDIR": str(work.resolve())})
-
-
-@contextlib.contextmanager
-def _work_folder(folder: BatchFolder) -> Iterator[None]:
-    """A place for unfinished files, empty at the start and gone at the end; old leftovers swept."""
-    shutil.rmtree(folder.work, ignore_errors=True)
-    for part in (folder.root, folder.clip("x").parent, folder.video("x").parent):
-        remove_leftovers(part)
-    folder.work.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder.work, ignore_errors=True)

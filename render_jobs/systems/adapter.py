@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 from exomni_core.errors import Cancelled, InputError
 from exomni_core.storage.files import write_text
 from render_jobs.systems.config import ORDERS, AdapterSystem
+from render_jobs.workers.groups import Group
 from render_jobs.workers.programs import Running, environment, last_words
 
 JOB_VERSION: Final = 1
@@ -96,7 +97,7 @@ class _Session:
         self._words: IO[bytes] = open(self.log, "ab")  # noqa: SIM115 (closed in end)
         argv = [_program(system), str(system.script.resolve()), str(job_file.resolve())]
         try:
-            self._process = subprocess.Popen(
+            self._group = Group(
                 argv,
                 cwd=system.checkout,
                 # Their scripts must find their own modules; ours prints lines at once.
@@ -104,7 +105,6 @@ class _Session:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
-                start_new_session=True,
             )
         except OSError as error:
             self._words.close()
@@ -113,7 +113,8 @@ class _Session:
                 f"and checkout of {system.name}",
                 field="python",
             ) from error
-        running.add(self._process)
+        self._process = self._group.process
+        running.add(self._group)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -147,7 +148,7 @@ class _Session:
         """Give it a moment to write its provenance, then end it and all it has started."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace_s)
-        self._running.end(self._process)
+        self._running.end(self._group)
         self._words.close()
 
     def _read(self) -> None:

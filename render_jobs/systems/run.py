@@ -21,8 +21,8 @@ from exomni_core.clip import Clip, load_clip, load_face, save_clip
 from exomni_core.errors import ClipError, ExOmniError, InputError, WorkerError
 from exomni_core.formats.convert import clip_from_face
 from exomni_core.prompt import BadLine
-from exomni_core.storage.files import content_key, remove_leftovers, sha256_file
-from render_jobs.batch.folder import BatchFolder, Journal, Row, lock_folder, write_run
+from exomni_core.storage.files import content_key, sha256_file
+from render_jobs.batch.folder import BatchFolder, Journal, Row, lock_folder, work_folder, write_run
 from render_jobs.batch.render_clips import RenderJob, render_clips
 from render_jobs.systems.config import (
     AdapterSystem,
@@ -56,7 +56,7 @@ def run_system(
     items, bad = read_items(options.prompts, options.audio_from)
     if options.limit:
         items = items[: options.limit]
-    with lock_folder(folder), _work(folder):
+    with lock_folder(folder), work_folder(folder):
         run = _Run(system, options, folder, on_row or (lambda _: None))
         state = "stopped"
         try:
@@ -297,15 +297,3 @@ def _clip_notes(clip: Clip) -> list[str]:
         if facts.get(name, 0) > 3:
             notes.append(f"the last {facts[name]} frames are {word} to fit the sound")
     return notes
-
-
-@contextlib.contextmanager
-def _work(folder: BatchFolder) -> Iterator[None]:
-    shutil.rmtree(folder.work, ignore_errors=True)
-    for part in (folder.root, folder.clip("x").parent, folder.video("x").parent):
-        remove_leftovers(part)
-    folder.work.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder.work, ignore_errors=True)

@@ -28,6 +28,7 @@ from exomni_core.errors import (
     WorkerError,
 )
 from render_jobs.workers.cores import Share, bound_to, share_of
+from render_jobs.workers.groups import Group
 from render_jobs.workers.wire import MARK, Message
 
 Task = Callable[["Worker"], Any]
@@ -71,18 +72,19 @@ class Worker:
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         try:
             with bound_to(share):
-                self._process = subprocess.Popen(
+                # In a session of its own: Ctrl-C is ours to handle, in our order.
+                self._group = Group(
                     command.argv,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._log,
                     env=env,
-                    start_new_session=True,  # Ctrl-C is ours to handle, in our order
                 )
         except OSError as error:
             raise EnvironmentProblem(
                 f"{command.argv[0]} can't be started ({error.strerror}); check the path"
             ) from error
+        self._process = self._group.process
         threading.Thread(target=self._read, daemon=True, name=command.name).start()
 
     @property
@@ -135,15 +137,14 @@ class Worker:
                 on_event(message)
 
     def stop(self, *, now: bool = False) -> None:
-        """End the process: politely by closing its stdin, or at once."""
+        """End the process and all it has started: politely by closing its stdin, or at once."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
         if not now:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=10)
-        self._process.kill()
-        self._process.wait()
+        self._group.end()
         self._log.close()
 
     def _read(self) -> None:
@@ -167,8 +168,10 @@ class Worker:
         return message
 
     def _obituary(self) -> str:
+        """How it ended. What it had started is gone, too, and can write no file any more."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
+        self._group.end()
         code = self._process.returncode
         how = f"was ended by signal {-code}" if code is not None and code < 0 else "ended early"
         last = self._last_words()
