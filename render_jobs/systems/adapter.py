@@ -25,11 +25,12 @@ from render_jobs.workers.programs import Running, environment, last_words
 
 JOB_VERSION: Final = 1
 PROVENANCE: Final = "provenance.json"
+DRIVER_LOG: Final = "driver.log"
 _MAX_LINE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class AdapterJob:
+class DriverInput:
     """One item: the wav it gets (mono, 16 kHz, 16 bit) and the npz it shall write."""
 
     item_id: str
@@ -44,7 +45,7 @@ ItemCallback = Callable[[str, str], None]  # item id, error or empty
 
 def run_adapter(
     system: AdapterSystem,
-    jobs: Sequence[AdapterJob],
+    jobs: Sequence[DriverInput],
     work: Path,
     on_item: ItemCallback,
     running: Running,
@@ -88,10 +89,10 @@ class _Session:
     """One start of the driver."""
 
     def __init__(
-        self, system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path, running: Running
+        self, system: AdapterSystem, jobs: Sequence[DriverInput], work: Path, running: Running
     ) -> None:
         self.system, self.got_ready, self._running = system, False, running
-        self.log = work / "driver.log"
+        self.log = work / DRIVER_LOG
         job_file = work / "job.json"
         write_text(job_file, json.dumps(_job(system, jobs, work), ensure_ascii=False, indent=1))
         self._words: IO[bytes] = open(self.log, "ab")  # noqa: SIM115 (closed in end)
@@ -118,7 +119,7 @@ class _Session:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def run(self, left: dict[str, AdapterJob], on_item: ItemCallback) -> str:
+    def run(self, left: dict[str, DriverInput], on_item: ItemCallback) -> str:
         """Take results off `left` until the driver ends or hangs; why it stopped, or nothing."""
         limit_s = self.system.start_s
         while left:
@@ -166,7 +167,7 @@ def _program(system: AdapterSystem) -> str:
         system.checkout.resolve() / python)  # fmt: skip
 
 
-def _job(system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path) -> dict[str, Any]:
+def _job(system: AdapterSystem, jobs: Sequence[DriverInput], work: Path) -> dict[str, Any]:
     return {
         "version": JOB_VERSION,
         "checkout": str(system.checkout.resolve()),

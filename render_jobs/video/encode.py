@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
+from exomni_core.storage.logs import last_line
 from render_jobs.video.ffmpeg_command import file_argument, find_ffmpeg, quiet_command
 from render_jobs.video.pipe import AUDIO_BITRATE, AUDIO_RATE_HZ
 from render_jobs.workers.groups import attended
@@ -131,9 +132,8 @@ def run_ffmpeg(command: list[str], doing: str, timeout_s: float = _TIMEOUT_S) ->
             f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
         ) from error
     if ffmpeg.returncode != 0:
-        lines = complaints.decode("utf-8", "replace").strip().splitlines()
         raise WorkerError(
-            f"ffmpeg failed at {doing}: {lines[-1].strip() if lines else 'it printed nothing'}"
+            f"ffmpeg failed at {doing}: {last_line(complaints) or 'it printed nothing'}"
         )
     return printed.decode("utf-8", "replace")
 

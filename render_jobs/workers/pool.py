@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tasks in, results out, through helper processes that may crash, hang or leak without harm to us.
 
-A worker speaks the protocol of `wire.py`. A pool keeps some workers, gives each task to a free one,
-replaces a worker that dies, and tries the task it held once more.
+A worker speaks the protocol of `wire.py`. A pool keeps some workers, gives each task to a free one
+and replaces a worker that dies; whether the task it held is tried again is for others to say.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import IO, Any
 
 from exomni_core.errors import (
     Cancelled,
-    ClipError,
     EnvironmentProblem,
     ExOmniError,
-    InputError,
     WorkerError,
+    error_from_json,
 )
+from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.cores import Share, bound_to, share_of
 from render_jobs.workers.groups import Group
 from render_jobs.workers.wire import MARK, Message
@@ -132,7 +132,7 @@ class Worker:
                 self.tasks_done += 1
                 return message
             if message["event"] == "failed":
-                raise rebuilt(message)
+                raise _told(message)
             if on_event is not None:
                 on_event(message)
 
@@ -180,11 +180,10 @@ class Worker:
     def _last_words(self) -> str:
         try:
             size = self._log.seek(0, os.SEEK_END)
-            self._log.seek(max(0, size - 4000))
-            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+            self._log.seek(max(0, size - LOG_TAIL_BYTES))
+            return last_line(self._log.read())
         except ValueError:  # `stop` closed it, on another thread
             return ""
-        return lines[-1].strip()[:300] if lines else ""
 
 
 class Pool:
@@ -248,35 +247,24 @@ class Pool:
     def _serve(self, slot: int, worker: Worker | None) -> None:
         while (item := self._tasks.get()) is not None:
             task, future = item
-            for attempt in (1, 2):
-                try:
-                    if self._stopping.is_set():
-                        raise Cancelled("stopped at your request")
-                    worker = worker or self._start(slot)
-                    future.set_result(task(worker))
-                    break
-                except WorkerError as error:
+            try:
+                if self._stopping.is_set():
+                    raise Cancelled("stopped at your request")
+                worker = worker or self._start(slot)
+                future.set_result(task(worker))
+            except BaseException as error:  # noqa: BLE001 (the future carries it to the caller)
+                if isinstance(error, WorkerError):  # the next task gets a fresh one
                     self._discard(worker, now=True)
                     worker = None
-                    if attempt == 2:
-                        future.set_exception(error)
-                except BaseException as error:  # noqa: BLE001 (the future carries it to the caller)
-                    future.set_exception(error)
-                    break
+                stopped = self._stopping.is_set()
+                future.set_exception(Cancelled("stopped at your request") if stopped else error)
             if worker is not None and worker.tasks_done >= self.command.recycle_after:
                 self._discard(worker, now=False)
                 worker = None
         self._discard(worker, now=False)
 
 
-def rebuilt(message: Message) -> ExOmniError:
-    """The worker's error, as the same kind of error on this side (or the nearest that we know)."""
-    kinds, text, culprit = message["kinds"], str(message.get("error")), message.get("field")
-    for kind in kinds:
-        if kind in ("ClipError", "InputError"):
-            return (ClipError if kind == "ClipError" else InputError)(text, field=culprit)
-        if kind in ("EnvironmentProblem", "Cancelled"):
-            return (EnvironmentProblem if kind == "EnvironmentProblem" else Cancelled)(text)
-    if "ExOmniError" in kinds:
-        return ExOmniError(text)  # its sentence is for the user; the worker itself is well
-    return ExOmniError(f"an unexpected fault ({kinds[0]}: {text}); please report it")
+def _told(message: Message) -> ExOmniError:
+    """The error that a living worker tells of; what failed there is no fault of the worker's."""
+    error = error_from_json(message)
+    return ExOmniError(str(error)) if isinstance(error, WorkerError) else error

@@ -7,11 +7,9 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
+from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.groups import Group
-
-_LOG_TAIL_BYTES: Final = 4096
 
 
 class Running:
@@ -49,13 +47,11 @@ def last_words(log: Path) -> str:
     """The last line that a program wrote, for the end of a sentence."""
     try:
         with open(log, "rb") as handle:
-            handle.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            text = handle.read().decode("utf-8", "replace")
+            handle.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            line = last_line(handle.read())
     except OSError:
         return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    printable = "".join(c for c in lines[-1] if c.isprintable()) if lines else ""
-    return f"; it said: {printable[:200]}" if printable else ""
+    return f"; it said: {line[:200]}" if line else ""
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

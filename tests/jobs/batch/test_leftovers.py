@@ -14,7 +14,7 @@ from fake_render_worker import LATE_S
 from exomni_core.clip import save_clip
 from exomni_core.storage.files import TEMPORARY_MARK
 from render_jobs.batch import plan as batch_plan
-from render_jobs.batch import run as batch
+from render_jobs.batch import steps
 from render_jobs.batch.folder import BatchFolder, work_folder
 from render_jobs.batch.plan import BatchOptions
 from render_jobs.batch.run import Observer, run_batch
@@ -54,7 +54,9 @@ def write_prompts(folder: Path, *texts: str) -> Path:
 @pytest.fixture
 def render_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = (sys.executable, str(HERE / "fake_render_worker.py"), str(tmp_path / "died"))
-    monkeypatch.setattr(make, "render_worker", lambda *_: WorkerCommand("render worker", fake))
+    command = WorkerCommand("render worker", fake)
+    monkeypatch.setitem(steps.COMMANDS, steps.RENDERERS, lambda *_: command)
+    monkeypatch.setattr(make, "render_worker", lambda *_: command)
 
 
 def test_a_clip_that_a_dead_worker_had_begun(
@@ -62,7 +64,7 @@ def test_a_clip_that_a_dead_worker_had_begun(
 ) -> None:
     fake = (sys.executable, str(HERE / "fake_generate_worker.py"), str(tmp_path / "log"))
     command = WorkerCommand("generate worker", fake)
-    monkeypatch.setattr(batch, "_generate_worker", lambda *_: command)
+    monkeypatch.setitem(steps.COMMANDS, steps.GENERATORS, lambda *_: command)
     monkeypatch.setattr(batch_plan, "_engine_facts", lambda _: ("fake-1", 1))
     prompts = write_prompts(tmp_path, "a", "half")
     summary = run_batch(BatchOptions(prompts, tmp_path / "out", video=False), Observer())
