@@ -148,6 +148,12 @@ def load_clip(path: Path | str) -> Clip:
     return clip_from_bytes(_read_file(Path(path)), where=str(path))
 
 
+def load_hashed_clip(path: Path | str) -> tuple[Clip, str]:
+    """A `.clip` file and the hex SHA-256 of its bytes, read once; ClipError as in `load_clip`."""
+    data = _read_file(Path(path))
+    return clip_from_bytes(data, where=str(path)), hashlib.sha256(data).hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class ClipFace:
     """What a renderer needs of a clip.

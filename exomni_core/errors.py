@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one family of errors: each carries one sentence that a user can act on."""
+"""The one family of errors, each one sentence that a user can act on; errors <-> plain data."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
 
 
 class ExOmniError(Exception):
@@ -33,3 +36,35 @@ class WorkerError(ExOmniError):
 
 class Cancelled(ExOmniError):  # noqa: N818 (no error of anybody's)
     """The user asked to stop; nothing unfinished is left behind."""
+
+
+_KINDS: Final[Mapping[str, type[ExOmniError]]] = {
+    kind.__name__: kind
+    for kind in (ClipError, InputError, EnvironmentProblem, WorkerError, Cancelled, ExOmniError)
+}
+
+
+def error_to_json(error: BaseException) -> dict[str, Any]:
+    """An error as it travels: `error`, its sentence; `kind`, the nearest of ours; maybe `field`.
+
+    An exception that is none of ours is a fault of the program, and the sentence says so.
+    """
+    names = [kind.__name__ for kind in type(error).__mro__]
+    if not isinstance(error, ExOmniError):
+        text = f"an unexpected fault ({names[0]}: {error}); please report it"
+        return {"error": text, "kind": ExOmniError.__name__}
+    data: dict[str, Any] = {"error": str(error), "kind": next(n for n in names if n in _KINDS)}
+    field = getattr(error, "field", None)
+    return data | {"field": field} if field else data
+
+
+def error_from_json(
+    data: Mapping[str, Any], fallback: type[ExOmniError] = ExOmniError
+) -> ExOmniError:
+    """The inverse of `error_to_json`; `fallback` where the data names no kind that we know."""
+    sentence = str(data.get("error") or "it failed and said nothing; try again")
+    kind = _KINDS.get(str(data.get("kind")), fallback)
+    field = data.get("field")
+    if issubclass(kind, InputError):
+        return kind(sentence, field=field if isinstance(field, str) else None)
+    return kind(sentence)

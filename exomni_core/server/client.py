@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from exomni_core.errors import Cancelled, EnvironmentProblem, InputError
+from exomni_core.errors import (
+    Cancelled,
+    EnvironmentProblem,
+    InputError,
+    WorkerError,
+    error_from_json,
+)
 from exomni_core.server import protocol
 from exomni_core.server.bundle import ClipData, read_bundle
 from exomni_core.server.job_events import JobEvents, cancel_job, fetch_clip
@@ -130,7 +136,7 @@ class ServiceClient(Transport):
                         data: ClipData = event["data"]
                         return data
                     if event["event"] == "failed":
-                        raise protocol.rebuilt_error(event)
+                        raise error_from_json(event, WorkerError)
                     if event["event"] == "cancelled":
                         raise Cancelled("stopped at your request; nothing unfinished was kept")
                 if is_cancelled is not None and is_cancelled():

@@ -12,14 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from exomni_core.errors import (
-    Cancelled,
-    ClipError,
-    EnvironmentProblem,
-    ExOmniError,
-    InputError,
-    WorkerError,
-)
+from exomni_core.errors import ExOmniError, InputError, WorkerError, error_to_json
 from exomni_core.storage.documents import json_bytes
 
 SERVICE: Final = "exomni"
@@ -35,10 +28,6 @@ MIN_TOKEN_CHARACTERS: Final = 16
 
 ENDINGS: Final = ("done", "failed", "cancelled")  # each job ends with exactly one of them
 UPLOAD_ID: Final = re.compile(r"upload-[0-9a-f]{32}")
-_KINDS: Final[dict[str, type[ExOmniError]]] = {
-    kind.__name__: kind
-    for kind in (Cancelled, ClipError, EnvironmentProblem, InputError, WorkerError)
-}
 
 Event = dict[str, Any]
 
@@ -84,25 +73,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def error_fields(error: ExOmniError) -> dict[str, Any]:
-    """An error as it travels: its sentence, its kind and the field it is about."""
-    kind = type(error).__name__
-    known = kind if kind in _KINDS else _kind_of(error)
-    fields: dict[str, Any] = {"error": str(error), "kind": known}
-    if getattr(error, "field", None):
-        fields["field"] = error.field  # type: ignore[attr-defined]
-    return fields
+    """An error as it travels: its sentence, its kind and the field it is about.
 
-
-def rebuilt_error(
-    data: Mapping[str, Any], fallback: type[ExOmniError] = WorkerError
-) -> ExOmniError:
-    """The error that `error_fields` described; `fallback` where it names no kind that we know."""
-    sentence = str(data.get("error") or "the engine process failed without a word; try again")
-    kind = _KINDS.get(str(data.get("kind")), fallback)
-    field = data.get("field")
-    if issubclass(kind, InputError):
-        return kind(sentence, field=field if isinstance(field, str) else None)
-    return kind(sentence)
+    Clients know the finer kinds only; an error of no such kind goes as a WorkerError.
+    """
+    fields = error_to_json(error)
+    return fields | {"kind": WorkerError.__name__} if fields["kind"] == "ExOmniError" else fields
 
 
 def unreadable() -> WorkerError:
@@ -115,12 +91,6 @@ def slices(data: bytes | memoryview, size: int = 1 << 20) -> Iterator[memoryview
     view = memoryview(data)
     for start in range(0, len(view), size):
         yield view[start : start + size]
-
-
-def _kind_of(error: ExOmniError) -> str:
-    """The nearest kind that clients know."""
-    found = next((name for name, kind in _KINDS.items() if isinstance(error, kind)), None)
-    return "InputError" if isinstance(error, InputError) else found or "WorkerError"
 
 
 def _refuse_constant(constant: str) -> None:

@@ -8,7 +8,13 @@ import http.client
 import json
 from typing import Any, Final
 
-from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.errors import (
+    EnvironmentProblem,
+    ExOmniError,
+    InputError,
+    WorkerError,
+    error_from_json,
+)
 from exomni_core.server import protocol
 
 _MAX_ANSWER_BYTES: Final = 2 << 30
@@ -106,7 +112,7 @@ class Transport:
             return self._stranger()
         status = response.status
         usual = WorkerError if status == 429 or status >= 500 else InputError
-        return protocol.rebuilt_error(data, usual)
+        return error_from_json(data, usual)
 
     def _stranger(self) -> EnvironmentProblem:
         return EnvironmentProblem(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import json
@@ -28,10 +29,13 @@ def is_file_name(name: str) -> bool:
 
 def temporary_name(final: Path) -> Path:
     """A new name beside `final` for unfinished work, with its extension, which writers go by."""
-    stem = final.stem.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore")
     # Process and serial number: two writers of one process never meet, even in equal stems.
     mark = f".{os.getpid()}-{next(_serial)}{TEMPORARY_MARK}"
-    return final.with_name(f".{stem}{mark}{final.suffix}")
+    return final.with_name(f".{_short(final.stem)}{mark}{final.suffix}")
+
+
+def _short(stem: str) -> str:
+    return stem.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore")
 
 
 @contextlib.contextmanager
@@ -74,7 +78,7 @@ def replace_folder(built: Path, final: Path) -> None:
 
     Raises OSError; `final` is then as it was.
     """
-    old = temporary_name(final)
+    old = temporary_name(final.with_name(f"{final.name}.old"))
     there = final.exists()
     if there:
         os.replace(final, old)
@@ -109,19 +113,46 @@ def check_writable(final: Path) -> None:
         ) from error
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Delete the unfinished files that a killed run left in `folder`; returns how many.
+def remove_leftovers(folder: Path, *, deep: bool = False, of: str = "*") -> int:
+    """Delete what a killed run left unfinished in `folder`; returns how many files and folders.
 
-    Files of another process that still runs on this machine are left alone.
+    deep: also in its subfolders. of: only those of files with this name, without its ending.
+    What another process works on that still runs on this machine is left alone, and so is a
+    finished folder that `replace_folder` had only put aside.
     """
-    leftovers = [
-        path
-        for path in folder.glob(f".*{TEMPORARY_MARK}*")
-        if path.is_file() and not _is_in_use(path)
-    ]
+    stem = of if of == "*" else glob.escape(_short(of))
+    pattern = f".{stem}.*{TEMPORARY_MARK[1:]}*"
+    found = list(folder.rglob(pattern) if deep else folder.glob(pattern))
+    leftovers = [path for path in found if not _is_in_use(path) and not _is_put_aside(path)]
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):  # it lay in one of the folders, or is held open
+                path.unlink(missing_ok=True)
     return len(leftovers)
+
+
+@contextlib.contextmanager
+def swept(*folders: Path, deep: bool = False, of: str = "*") -> Iterator[None]:
+    """Remove leftovers from `folders` before the block and after it, also when it fails.
+
+    deep, of: see `remove_leftovers`.
+    Before: those of an earlier run that was killed. After: those of a helper process that died.
+    """
+    for folder in folders:
+        remove_leftovers(folder, deep=deep, of=of)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            remove_leftovers(folder, deep=deep, of=of)
+
+
+def _is_put_aside(path: Path) -> bool:
+    """Whether it is an old folder whose successor never came."""
+    name = re.sub(r"^\.(.*)\.\d+-\d+" + re.escape(TEMPORARY_MARK) + r"\.old$", r"\1", path.name)
+    return name != path.name and not path.with_name(name).exists()
 
 
 def _is_in_use(temporary: Path) -> bool:

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from typing import IO, Any, Final, Literal
 
 from exomni_core import __version__
 from exomni_core.errors import InputError
-from exomni_core.storage.files import write_text
+from exomni_core.storage.files import swept, write_text
 
 # Whose versions a run records and the doctor reports.
 PACKAGES: Final = (
@@ -88,6 +89,12 @@ class BatchFolder:
     def work(self) -> Path:
         """Unfinished files; removed when the run ends, swept when the next one starts."""
         return self.root / ".work"
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """Every folder that a run writes results to."""
+        results = (self.clip("x"), self.video("x"), self.sheet("x"))
+        return (self.root, self.root / "audio", *(path.parent for path in results))
 
     def clip(self, prompt_id: str) -> Path:
         """Where the clip of that prompt lies."""
@@ -169,6 +176,21 @@ def installed_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+@contextlib.contextmanager
+def work_folder(folder: BatchFolder) -> Iterator[None]:
+    """A place for unfinished files, empty at the start and gone at the end of a run.
+
+    What dead runs and dead workers left beside the results is swept at both ends.
+    """
+    shutil.rmtree(folder.work, ignore_errors=True)
+    with swept(*folder.parts):
+        folder.work.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder.work, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 Started as `python -m render_jobs.batch.generate_worker ENGINE OPTIONS`, OPTIONS being a JSON
 object; speaks the protocol of `wire.py`.
 
-Request: {"job", "prompts": [{"prompt", "clip", "key"}, ...]}. Events: {"event": "progress"} now and
+Request: {"job", "prompts": [{"prompt", "clip", "key"}, ...]}; an order may have "files", which says
+of some paths in its prompt where those files really lie. Events: {"event": "progress"} now and
 then; for each prompt {"event": "made", "id", ...} with the clip's facts, or {"event": "bad", "id",
 ...} with its error; at last {"event": "done"}.
 """
@@ -14,16 +15,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import Clip, save_clip
 from exomni_core.engine import Engine, Progress, load_engine
+from exomni_core.errors import error_to_json
 from exomni_core.prompt import Prompt, parse_prompt
 from render_jobs.batch.single import clip_notes
-from render_jobs.workers.wire import Message, Send, error_fields, serve
+from render_jobs.workers.wire import Message, Send, serve
 
 _BEAT_S: Final = 5.0
 
@@ -62,11 +64,7 @@ class GenerateWorker:
 
     def handle(self, request: Message, send: Send) -> Message:
         """Make each clip that is asked for; a prompt that fails harms no other."""
-        orders = [
-            _Order(parse_prompt(order["prompt"], Path()), Path(order["clip"]), order["key"])
-            for order in request["prompts"]
-        ]
-        self._serve(orders, send)
+        self._serve([_read_order(order) for order in request["prompts"]], send)
         return {}
 
     def _serve(self, orders: Sequence[_Order], send: Send) -> None:
@@ -76,7 +74,7 @@ class GenerateWorker:
             clips = self._make([order.prompt for order in orders], send)
         except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
             if len(orders) == 1:
-                send({"event": "bad", "id": orders[0].prompt.id, **error_fields(error)})
+                send({"event": "bad", "id": orders[0].prompt.id, **error_to_json(error)})
                 return
             middle = len(orders) // 2
             self._serve(orders[:middle], send)
@@ -87,7 +85,7 @@ class GenerateWorker:
             try:
                 event = {"event": "made", **_save(clip, order), "seconds": round(seconds, 4)}
             except Exception as error:  # noqa: BLE001 (such as a full disk)
-                event = {"event": "bad", **error_fields(error)}
+                event = {"event": "bad", **error_to_json(error)}
             send({"id": order.prompt.id, **event})
 
     def _make(self, prompts: list[Prompt], send: Send) -> list[Clip]:
@@ -112,6 +110,18 @@ class GenerateWorker:
         many: Any = self._engine  # who sends several has looked whether it takes several
         clips: list[Clip] = many.generate_many(prompts, progress=progress, cancel=beat)
         return clips
+
+
+def _read_order(data: Mapping[str, Any]) -> _Order:
+    files = data.get("files", {})
+
+    def moved(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: files.get(v, v) if key == "audio" else v for key, v in part.items()}
+
+    prompt = moved(data["prompt"])
+    if "history" in prompt:
+        prompt["history"] = [moved(message) for message in prompt["history"]]
+    return _Order(parse_prompt(prompt, Path()), Path(data["clip"]), data["key"])
 
 
 def _save(clip: Clip, order: _Order) -> Message:

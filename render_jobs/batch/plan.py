@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from exomni_core.clip import frame_count, load_clip
+from exomni_core.clip import frame_count, load_hashed_clip
 from exomni_core.engine import load_engine
 from exomni_core.errors import ClipError, InputError
 from exomni_core.prompt import BadLine, Prompt, PromptLine, read_prompts
@@ -20,6 +20,8 @@ from exomni_core.storage.files import content_key, sha256_file
 from render_jobs.batch.folder import BatchFolder, Row, read_rows
 from render_jobs.batch.single import clip_notes
 from render_jobs.settings import RenderSettings
+from render_jobs.video.make import carries_key, video_key
+from templates.library import find_template, template_hash
 
 # Raise it when clips must be made anew although prompt and engine are the same.
 CLIP_KEY_VERSION: Final = 1
@@ -56,17 +58,24 @@ class Item:
     """One good prompt and what is to be made of it.
 
     clip_sha256: of the finished clip, or None if it must be made. video_done: nothing to render.
-    row: the row so far, with what an earlier run knew. again: an earlier run had finished it, but
-    its prompt, engine, head or picture is another now, or its file is lost.
+    row: the row as it will be if all goes well, as far as it is known. recordings: the sound files
+    that the prompt names, path -> hex SHA-256. again: an earlier run had finished it, but its
+    prompt, engine, head or picture is another now, or its file is lost.
     """
 
     line: int
     prompt: Prompt
     clip_key: str
     row: Row
+    recordings: Mapping[str, str] = field(default_factory=dict)
     clip_sha256: str | None = None
     video_done: bool = False
     again: bool = False
+
+    @property
+    def item_id(self) -> str:
+        """The prompt's id."""
+        return self.prompt.id
 
 
 @dataclass(frozen=True)
@@ -140,13 +149,17 @@ def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
         "engine": [options.engine, version],
         "version": CLIP_KEY_VERSION,
     }
+    recordings = {}
     if prompt.audio is not None:
-        facts["audio"] = _hash_of(prompt.audio, "audio")
+        facts["audio"] = recordings[str(prompt.audio.resolve())] = _hash_of(prompt.audio, "audio")
     heard = [message.audio for message in prompt.history if message.audio is not None]
     if heard:
         facts["history_audio"] = [_hash_of(path, "history") for path in heard]
-    row = Row(id=prompt.id, line=entry.line, status="failed", engine=options.engine)
-    return Item(entry.line, prompt, content_key(facts), row)
+        recordings |= {
+            str(p.resolve()): h for p, h in zip(heard, facts["history_audio"], strict=True)
+        }
+    row = Row(id=prompt.id, line=entry.line, status="done", engine=options.engine)
+    return Item(entry.line, prompt, content_key(facts), row, recordings)
 
 
 def _hash_of(recording: Path, culprit: str) -> str:
@@ -166,14 +179,13 @@ def _resume(
     """Find what of `item` is finished: the clip by the key inside it, then its video."""
     clip = folder.clip(item.prompt.id)
     try:
-        loaded = load_clip(clip)
+        loaded, sha256 = load_hashed_clip(clip)
     except ClipError:  # not there, or damaged
         return item
     if loaded.provenance.get("key") != item.clip_key:
         return item
     if old is None or old.key.get("clip") != item.clip_key:
         old = item.row  # that row tells of another clip
-    sha256 = sha256_file(clip)
     row = replace(
         item.row,
         clip=relative_to(clip, folder),
@@ -195,8 +207,6 @@ def _resume_video(
 ) -> Item:
     if not options.video:
         return replace(item, video_done=True, row=replace(item.row, status="skipped"))
-    from render_jobs.video.make import carries_key, video_key
-
     assert item.clip_sha256 is not None
     key = video_key(item.clip_sha256, template_sha256, options.settings)
     video, sheet = folder.video(item.prompt.id), folder.sheet(item.prompt.id)
@@ -225,8 +235,6 @@ def _resume_video(
 def _template_hash(options: BatchOptions) -> str:
     if not options.video:
         return ""
-    from templates.library import find_template, template_hash
-
     return template_hash(find_template(options.settings.template), options.settings.look)
 
 

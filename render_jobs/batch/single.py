@@ -16,7 +16,7 @@ from exomni_core.clip import Clip, save_clip
 from exomni_core.engine import Engine, ProgressCallback, load_engine
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.prompt import Prompt
-from exomni_core.storage.files import check_writable, sha256_file
+from exomni_core.storage.files import check_writable, sha256_file, swept
 from render_jobs.settings import RenderSettings
 from render_jobs.video.pipe import ALPHA_ENDINGS
 from render_jobs.workers.pool import Worker
@@ -56,8 +56,10 @@ def make(
         if video.sheet:
             raise InputError("a contact sheet needs a video; write an .mp4", field="contact-sheet")
         clip = _speak(engine, prompt, progress, on_text)
-        return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
-    with _renderer(video) as (worker, work):  # Blender starts while the engine speaks
+        with swept(output.parent, of=output.stem):
+            return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
+    # Blender starts while the engine speaks.
+    with swept(output.parent, of=output.stem), _renderer(video) as (worker, work):
         clip = _speak(engine, prompt, progress, on_text)
         path = work / "speech.clip"
         save_clip(clip, path)
@@ -94,7 +96,7 @@ def render_clip(
 ) -> dict[str, Any]:
     """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
     check_output(output, video.settings, clip=False)
-    with _renderer(video) as (worker, work):
+    with swept(output.parent, of=output.stem), _renderer(video) as (worker, work):
         return _render(worker, clip, output, video, work, on_frames)
 
 

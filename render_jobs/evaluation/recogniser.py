@@ -25,7 +25,8 @@ from typing import IO, Any, Final
 from exomni_core.errors import InputError
 from exomni_core.storage.files import sha256_file, write_text
 from exomni_core.storage.json_lines import whole_lines
-from render_jobs.workers.programs import end_group, environment, last_words
+from render_jobs.workers.groups import Group
+from render_jobs.workers.programs import environment, last_words
 
 PLACEHOLDERS: Final = ("audio", "list", "language", "id", "python")
 _PLACEHOLDER: Final = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
@@ -195,13 +196,13 @@ def _run_for_one(
     values = {"audio": str(sound.path.resolve()), "id": sound.id, "language": sound.language}
     log, out = work / "log", work / "out"
     with open(out, "wb") as words, open(log, "wb") as complaints:
-        process = _start(_filled(argv, values), words, complaints)
+        program = _start(_filled(argv, values), words, complaints)
         try:
-            code = process.wait(recogniser.timeout_s)
+            code = program.process.wait(recogniser.timeout_s)
         except subprocess.TimeoutExpired:
             return "", f"the recogniser took more than {recogniser.timeout_s:g} s"
         finally:
-            end_group(process)
+            program.end()
     if code:
         return "", f"the recogniser ended with code {code}{last_words(log)}"
     with open(out, "rb") as handle:
@@ -241,9 +242,9 @@ def _run_once_for_all(
     log = work / "log"
     reason, limit_s = "", recogniser.start_s
     with open(log, "wb") as complaints:
-        process = _start(_filled(argv, values), subprocess.PIPE, complaints)
+        program = _start(_filled(argv, values), subprocess.PIPE, complaints)
         lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        threading.Thread(target=_pump, args=(process, lines), daemon=True).start()
+        threading.Thread(target=_pump, args=(program.process, lines), daemon=True).start()
         try:
             while left:
                 try:
@@ -252,7 +253,7 @@ def _run_once_for_all(
                     reason = f"the recogniser gave nothing for {limit_s:g} s"
                     break
                 if line is None:
-                    code = process.wait()
+                    code = program.process.wait()
                     reason = f"the recogniser ended with code {code} before this file"
                     break
                 row = _json(line.decode("utf-8", "replace"))
@@ -262,7 +263,7 @@ def _run_once_for_all(
                     error = row.get("error") or (None if "text" in row else "it gave no text")
                     done(sound, str(row.get("text") or ""), str(error or ""))
         finally:
-            end_group(process)
+            program.end()
     for sound in left.values():
         done(sound, "", f"{reason}{last_words(log)}")
 
@@ -275,12 +276,11 @@ def _pump(process: subprocess.Popen[bytes], lines: queue.SimpleQueue[bytes | Non
     lines.put(None)
 
 
-def _start(argv: list[str], out: Any, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(argv: list[str], out: Any, complaints: IO[bytes]) -> Group:
     try:
-        return subprocess.Popen(
-            argv, env=environment({}), stdin=subprocess.DEVNULL, stdout=out, stderr=complaints,
-            start_new_session=True,
-        )  # fmt: skip
+        return Group(
+            argv, env=environment({}), stdin=subprocess.DEVNULL, stdout=out, stderr=complaints
+        )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(

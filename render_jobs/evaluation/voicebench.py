@@ -24,7 +24,8 @@ from exomni_core.storage.json_lines import read_json_lines
 from render_jobs.evaluation.imports.voicebench import SUBSETS
 from render_jobs.evaluation.output import markdown_table
 from render_jobs.evaluation.responses import Answer, read_answers
-from render_jobs.workers.programs import end_group, environment, last_words
+from render_jobs.workers.groups import Group
+from render_jobs.workers.programs import environment, last_words
 
 Modality = Literal["audio", "text"]
 # Fields that their scripts need, by subset, beside prompt and response.
@@ -225,18 +226,18 @@ def _script(run: VoiceBenchRun, arguments: list[str], folder: Path) -> str:
     argv = [run.python, str(script), *arguments[1:]]
     with open(log, "wb") as complaints, open(out, "wb") as words:
         try:
-            process = subprocess.Popen(
+            program = Group(
                 argv, cwd=folder, env=environment({}), stdin=subprocess.DEVNULL, stdout=words,
-                stderr=complaints, start_new_session=True,
+                stderr=complaints,
             )  # fmt: skip
         except OSError as error:
             raise EnvironmentProblem(f"{run.python} can't be started ({error.strerror})") from error
         try:
-            code = process.wait(run.timeout_s)
+            code = program.process.wait(run.timeout_s)
         except subprocess.TimeoutExpired as error:
             raise WorkerError(f"{script.name} took more than {run.timeout_s:g} s") from error
         finally:
-            end_group(process)
+            program.end()
     if code:
         raise WorkerError(f"{script.name} ended with code {code}{last_words(log)}")
     return out.read_text(encoding="utf-8", errors="replace")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from exomni_core.arkit import canonical_name
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
-from exomni_core.storage.files import sha256_file, write_text
+from exomni_core.storage.files import sha256_file, swept, write_text
 from render_jobs.workers.pool import Worker, WorkerCommand
 from templates.descriptor import DESCRIPTOR, Template
 from templates.importing import store
@@ -108,6 +108,11 @@ def add_template(path: Path, label: Label, wishes: Wishes, reader: BlenderReader
     Raises InputError in one sentence where the head or the name is unusable, and what `reader`
     raises.
     """
+    with swept(label.folder.parent, label.folder):
+        return _add(path, label, wishes, reader)
+
+
+def _add(path: Path, label: Label, wishes: Wishes, reader: BlenderReader) -> Added:
     store.check_free(label)
     raw, keep_blend = read_head(path, reader)
     ready = prepare(raw, wishes, name=label.name, path=path)
@@ -182,7 +187,7 @@ def import_worker(scratch: Path, blender: Path | None = None) -> WorkerCommand:
     argv: tuple[str, ...] = (sys.executable, "-m", "render_jobs.heads.worker")
     if blender is not None:
         argv = (str(blender), "--background", "--factory-startup", "--python", str(script))
-    root = str(script.parent.parent)
+    root = str(script.parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     env = {"TMPDIR": str(scratch.resolve()), "PYTHONPATH": path}
     return WorkerCommand("import worker", argv, env)
@@ -236,7 +241,8 @@ def draw_sheet(
     except ImportError as error:
         return None, f"no contact sheet: {error}"
     try:
-        shape_sheet(str(folder), folder / SHEET, on_cells=on_cells)
+        with swept(folder):
+            shape_sheet(str(folder), folder / SHEET, on_cells=on_cells)
     except (ExOmniError, OSError, RuntimeError, ImportError) as error:
         return None, f"no contact sheet: {error}"
     return folder / SHEET, ""

@@ -20,15 +20,17 @@ from typing import IO, Any, Final
 from exomni_core.errors import Cancelled, InputError
 from exomni_core.storage.files import write_text
 from render_jobs.systems.config import ORDERS, AdapterSystem
+from render_jobs.workers.groups import Group
 from render_jobs.workers.programs import Running, environment, last_words
 
 JOB_VERSION: Final = 1
 PROVENANCE: Final = "provenance.json"
+DRIVER_LOG: Final = "driver.log"
 _MAX_LINE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class AdapterJob:
+class DriverInput:
     """One item: the wav it gets (mono, 16 kHz, 16 bit) and the npz it shall write."""
 
     item_id: str
@@ -43,7 +45,7 @@ ItemCallback = Callable[[str, str], None]  # item id, error or empty
 
 def run_adapter(
     system: AdapterSystem,
-    jobs: Sequence[AdapterJob],
+    jobs: Sequence[DriverInput],
     work: Path,
     on_item: ItemCallback,
     running: Running,
@@ -87,16 +89,16 @@ class _Session:
     """One start of the driver."""
 
     def __init__(
-        self, system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path, running: Running
+        self, system: AdapterSystem, jobs: Sequence[DriverInput], work: Path, running: Running
     ) -> None:
         self.system, self.got_ready, self._running = system, False, running
-        self.log = work / "driver.log"
+        self.log = work / DRIVER_LOG
         job_file = work / "job.json"
         write_text(job_file, json.dumps(_job(system, jobs, work), ensure_ascii=False, indent=1))
         self._words: IO[bytes] = open(self.log, "ab")  # noqa: SIM115 (closed in end)
         argv = [_program(system), str(system.script.resolve()), str(job_file.resolve())]
         try:
-            self._process = subprocess.Popen(
+            self._group = Group(
                 argv,
                 cwd=system.checkout,
                 # Their scripts must find their own modules; ours prints lines at once.
@@ -104,7 +106,6 @@ class _Session:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
-                start_new_session=True,
             )
         except OSError as error:
             self._words.close()
@@ -113,11 +114,12 @@ class _Session:
                 f"and checkout of {system.name}",
                 field="python",
             ) from error
-        running.add(self._process)
+        self._process = self._group.process
+        running.add(self._group)
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def run(self, left: dict[str, AdapterJob], on_item: ItemCallback) -> str:
+    def run(self, left: dict[str, DriverInput], on_item: ItemCallback) -> str:
         """Take results off `left` until the driver ends or hangs; why it stopped, or nothing."""
         limit_s = self.system.start_s
         while left:
@@ -147,7 +149,7 @@ class _Session:
         """Give it a moment to write its provenance, then end it and all it has started."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace_s)
-        self._running.end(self._process)
+        self._running.end(self._group)
         self._words.close()
 
     def _read(self) -> None:
@@ -165,7 +167,7 @@ def _program(system: AdapterSystem) -> str:
         system.checkout.resolve() / python)  # fmt: skip
 
 
-def _job(system: AdapterSystem, jobs: Sequence[AdapterJob], work: Path) -> dict[str, Any]:
+def _job(system: AdapterSystem, jobs: Sequence[DriverInput], work: Path) -> dict[str, Any]:
     return {
         "version": JOB_VERSION,
         "checkout": str(system.checkout.resolve()),

@@ -7,9 +7,10 @@ once per clip, or an adapter that drives the user's own checkout of somebody's m
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Union
 
@@ -153,6 +154,19 @@ KINDS: Final[dict[str, type]] = {
 def kind_of(system: System) -> str:
     """The word for the system's kind in `systems.toml`."""
     return next(kind for kind, made in KINDS.items() if isinstance(system, made))
+
+
+def system_to_json(system: System) -> dict[str, Any]:
+    """A system as plain data, its kind included."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(system), default=str))
+    return {"kind": kind_of(system), **plain}
+
+
+def system_from_json(data: Mapping[str, Any]) -> System:
+    """The inverse of `system_to_json`."""
+    values = {key: value for key, value in data.items() if key not in ("kind", "name")}
+    system: System = read(KINDS[data["kind"]], values, Place("a step"), {"name": data["name"]})
+    return system
 
 
 def read_systems(path: Path) -> dict[str, System]:

@@ -4,29 +4,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from exomni_core.storage.files import write_text
 from render_jobs.batch.folder import Row
+from render_jobs.batch.plan import BatchOptions
+from render_jobs.batch.run import run_batch
+from render_jobs.batch.runner import Observer
 from render_jobs.systems.config import EngineSystem
-from render_jobs.systems.items import SystemItem, read_items, write_item_wav
-
-if TYPE_CHECKING:
-    from render_jobs.systems.items import SystemOptions
+from render_jobs.systems.items import SystemItem, SystemOptions, read_items, write_item_wav
+from render_jobs.workers.executor import ExecutorMaker
 
 
 def run_engine(
-    system: EngineSystem, options: SystemOptions, on_row: Callable[[Row], None]
+    system: EngineSystem, options: SystemOptions, observer: Observer, make_executor: ExecutorMaker
 ) -> list[Row]:
     """Let `batch` do it, on prompts that carry the system's fields and the other run's speech."""
-    from render_jobs.batch.plan import BatchOptions
-    from render_jobs.batch.run import Observer, run_batch
-
-    class Watch(Observer):
-        def row(self, row: Row) -> None:
-            on_row(row)
-
     items, bad = read_items(options.prompts, options.audio_from)
     raw = options.prompts.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     lines = {item.line: _engine_line(system, item, options, raw[item.line - 1]) for item in items}
@@ -47,7 +41,7 @@ def run_engine(
         limit=options.limit,
         blender=options.blender,
     )
-    return list(run_batch(batch, Watch()).rows)
+    return list(run_batch(batch, observer, make_executor).rows)
 
 
 def _engine_line(system: EngineSystem, item: SystemItem, options: SystemOptions, raw: bytes) -> str:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from exomni_core.audio import Audio, read_audio, resample, write_wav
 from exomni_core.clip import MAX_DURATION_S, load_clip
 from exomni_core.errors import InputError
-from exomni_core.prompt import BadLine, Prompt, read_prompts
+from exomni_core.prompt import BadLine, Prompt, parse_prompt, read_prompts
 from exomni_core.storage.files import sha256_file
 from render_jobs.settings import RenderSettings
 from render_jobs.study.making.runs import Run, read_run
@@ -23,6 +24,7 @@ class SystemItem:
     """One prompt as a system gets it. sound: the file that its speech comes from, or None.
 
     from_run: whether the sound is that of another run. text: the words, as far as known.
+    sound_sha256: hex SHA-256 of that file, once it is known.
     """
 
     line: int
@@ -31,11 +33,23 @@ class SystemItem:
     from_run: bool
     text: str
     language: str
+    sound_sha256: str = ""
 
     @property
     def item_id(self) -> str:
         """The prompt's id."""
         return self.prompt.id
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a step."""
+        sound = None if self.sound is None else str(self.sound)
+        return {**vars(self), "prompt": self.prompt.to_json(), "sound": sound}
+
+
+def item_from_json(data: Mapping[str, Any]) -> SystemItem:
+    """The inverse of `SystemItem.to_json`."""
+    sound = None if data["sound"] is None else Path(data["sound"])
+    return SystemItem(**{**data, "prompt": parse_prompt(data["prompt"], Path()), "sound": sound})
 
 
 def read_items(

@@ -6,25 +6,18 @@ Finished files are read, programs run, models driven; a fault stays with its own
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
 import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.clip import Clip, load_clip
-from exomni_core.errors import Cancelled, EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.errors import ExOmniError, InputError, WorkerError
 from exomni_core.formats.convert import read_face
 from exomni_core.formats.face_track import FaceTrack
-from exomni_core.storage.files import write_text
-from render_jobs.batch.folder import BatchFolder
-from render_jobs.systems.adapter import AdapterJob, run_adapter
+from render_jobs.systems.adapter import DriverInput, run_adapter
 from render_jobs.systems.config import (
     AdapterSystem,
     ClipsSystem,
@@ -49,123 +42,73 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-Result = tuple[SystemItem, "Made | ExOmniError", float]
+def make_face(system: System, item: SystemItem, work: Path, log: Path, running: Running) -> Made:
+    """What the system has or makes of one item; not for adapters.
+
+    work: a folder for unfinished files. log: where a program's words go. Raises InputError,
+    WorkerError, and Cancelled after `running.stop()`.
+    """
+    if isinstance(system, ClipsSystem):
+        path = system.folder / f"{item.item_id}.clip"
+        return Made(clip=load_clip(path), name=path.name, sound=item.sound)
+    if isinstance(system, CoefficientsSystem):
+        return _from_files(system, item)
+    assert isinstance(system, ProgramSystem)
+    return _by_program(system, item, work / item.item_id, log, running)
 
 
-class Maker:
-    """Has one system make things. Logs and provenance go beside the manifest of `folder`."""
+def make_by_adapter(
+    system: AdapterSystem,
+    items: Sequence[SystemItem],
+    work: Path,
+    on_made: Callable[[SystemItem, Made | ExOmniError, float], None],
+    running: Running,
+) -> dict[str, Any]:
+    """Have a model's driver make all items; on_made hears of each at once, with its seconds.
 
-    def __init__(self, system: System, folder: BatchFolder) -> None:
-        self._system, self._folder = system, folder
-        self._running = Running()
-
-    def make(self, items: Sequence[SystemItem]) -> Generator[Result]:
-        """Each item with what was made of it, or the error about it, and the seconds it took."""
-        system = self._system
-        if isinstance(system, AdapterSystem):
-            yield from self._make_by_adapter(system, items)
-            return
-        workers = system.workers if isinstance(system, ProgramSystem) else 1
-        with ThreadPoolExecutor(max(1, workers)) as threads:
-            try:
-                for item, (made, seconds) in zip(
-                    items, threads.map(self._make_one, items), strict=True
-                ):
-                    yield item, made, seconds
-            except BaseException:
-                self._running.stop()
-                threads.shutdown(wait=True, cancel_futures=True)
-                raise
-
-    def _make_one(self, item: SystemItem) -> tuple[Made | ExOmniError, float]:
-        started = time.perf_counter()
+    Returns the driver's provenance; its log is `work`/driver.log. Raises InputError when it can't
+    be started, and Cancelled after `running.stop()`.
+    """
+    inputs, by_id = [], {}
+    for item in items:
         try:
-            made: Made | ExOmniError = self._made(item)
-        except (Cancelled, EnvironmentProblem):
-            raise
-        except ExOmniError as error:
-            made = error
-        return made, round(time.perf_counter() - started, 3)
+            wav = write_item_wav(item, work / "wav", MODEL_RATE_HZ)
+        except InputError as error:
+            on_made(item, error, 0.0)
+            continue
+        by_id[item.item_id] = item
+        out = work / "out" / f"{item.item_id}.npz"
+        inputs.append(DriverInput(item.item_id, wav, out, item.text, item.language))
+    (work / "out").mkdir(parents=True, exist_ok=True)
+    outs = {one.item_id: one.out for one in inputs}
+    began = time.perf_counter()
 
-    def _made(self, item: SystemItem) -> Made:
-        if isinstance(self._system, ClipsSystem):
-            path = self._system.folder / f"{item.item_id}.clip"
-            return Made(clip=load_clip(path), name=path.name, sound=item.sound)
-        if isinstance(self._system, CoefficientsSystem):
-            return _from_files(self._system, item)
-        assert isinstance(self._system, ProgramSystem)
-        return self._by_program(self._system, item)
+    def on_item(item_id: str, error: str) -> None:
+        nonlocal began
+        seconds, began = round(time.perf_counter() - began, 3), time.perf_counter()
+        item = by_id[item_id]
+        on_made(item, _adapter_result(outs[item_id], item, error), seconds)
 
-    def _by_program(self, system: ProgramSystem, item: SystemItem) -> Made:
-        work = self._folder.work / item.item_id
-        values = {"id": item.item_id, "text": item.text, "language": item.language, "audio": ""}
-        if any("{audio}" in part for part in system.command):
-            values["audio"] = str(write_item_wav(item, work, None).resolve())
-        log = self._folder.root / "logs" / f"{item.item_id}.log"
-        result = run_program(system, values, work.resolve(), log, self._running)
-        notes = (f"it took {result.attempts} attempts",) if result.attempts > 1 else ()
-        # What it was heard to speak; asked to move lips to a given sound, it keeps to that.
-        sound = result.audio or item.sound
-        name = f"{item.item_id}{system.output}"
-        if system.output == ".clip":
-            return Made(clip=load_clip(result.out), name=name, sound=sound, notes=notes)
-        if system.output == ".mp4":
-            return Made(video=result.out, name=name, notes=notes)
-        track = read_face(result.out, fps=system.fps, names=system.names or None)
-        return Made(track=track, name=name, sound=sound, notes=notes)
+    return run_adapter(system, inputs, work, on_item, running) if inputs else {}
 
-    def _make_by_adapter(
-        self, system: AdapterSystem, items: Sequence[SystemItem]
-    ) -> Generator[Result]:
-        work = self._folder.work / "adapter"
-        jobs, by_id = [], {}
-        for item in items:
-            try:
-                wav = write_item_wav(item, work / "wav", MODEL_RATE_HZ)
-            except InputError as error:
-                yield item, error, 0.0
-                continue
-            by_id[item.item_id] = item
-            jobs.append(AdapterJob(item.item_id, wav, work / "out" / f"{item.item_id}.npz",
-                                   item.text, item.language))  # fmt: skip
-        (work / "out").mkdir(parents=True, exist_ok=True)
-        yield from self._heard(system, jobs, by_id, work)
 
-    def _heard(
-        self,
-        system: AdapterSystem,
-        jobs: Sequence[AdapterJob],
-        items: Mapping[str, SystemItem],
-        work: Path,
-    ) -> Generator[Result]:
-        """Results as the driver has them, so that a run that is stopped keeps what it has."""
-        if not jobs:
-            return
-        results: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        outs = {job.item_id: job.out for job in jobs}
-        with ThreadPoolExecutor(1) as thread:
-            future = thread.submit(
-                run_adapter, system, jobs, work,
-                lambda item_id, error: results.put((item_id, error)), self._running,
-            )  # fmt: skip
-            future.add_done_callback(lambda _: results.put(None))
-            began = time.perf_counter()
-            try:
-                while (heard := results.get()) is not None:
-                    item = items[heard[0]]
-                    seconds, began = round(time.perf_counter() - began, 3), time.perf_counter()
-                    yield item, _adapter_result(outs[heard[0]], item, heard[1]), seconds
-            except BaseException:
-                self._running.stop()
-                raise
-            self._keep_books(work, future.result())
-
-    def _keep_books(self, work: Path, facts: Mapping[str, Any]) -> None:
-        """The driver's log and provenance, beside the manifest."""
-        with contextlib.suppress(OSError):
-            shutil.copyfile(work / "driver.log", self._folder.root / "driver.log")
-        text = json.dumps(dict(facts), ensure_ascii=False, indent=1)
-        write_text(self._folder.root / "provenance.json", text + "\n")
+def _by_program(
+    system: ProgramSystem, item: SystemItem, work: Path, log: Path, running: Running
+) -> Made:
+    values = {"id": item.item_id, "text": item.text, "language": item.language, "audio": ""}
+    if any("{audio}" in part for part in system.command):
+        values["audio"] = str(write_item_wav(item, work, None).resolve())
+    result = run_program(system, values, work.resolve(), log, running)
+    notes = (f"it took {result.attempts} attempts",) if result.attempts > 1 else ()
+    # What it was heard to speak; asked to move lips to a given sound, it keeps to that.
+    sound = result.audio or item.sound
+    name = f"{item.item_id}{system.output}"
+    if system.output == ".clip":
+        return Made(clip=load_clip(result.out), name=name, sound=sound, notes=notes)
+    if system.output == ".mp4":
+        return Made(video=result.out, name=name, notes=notes)
+    track = read_face(result.out, fps=system.fps, names=system.names or None)
+    return Made(track=track, name=name, sound=sound, notes=notes)
 
 
 def _from_files(system: CoefficientsSystem, item: SystemItem) -> Made:

@@ -16,6 +16,7 @@ from typing import Final
 
 from exomni_core.errors import Cancelled, InputError, WorkerError
 from render_jobs.systems.config import ProgramSystem
+from render_jobs.workers.groups import Group
 from render_jobs.workers.programs import Running, environment, last_words
 
 MAX_OUTPUT_BYTES: Final = 1 << 30
@@ -69,14 +70,13 @@ def _once(argv: Sequence[str], system: ProgramSystem, log: Path, running: Runnin
     """Run it; why it counts as failed, or nothing."""
     with open(log, "wb") as words:
         try:
-            process = subprocess.Popen(
+            program = Group(
                 argv,
                 cwd=system.cwd,
                 env=environment(system.env),
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -85,13 +85,13 @@ def _once(argv: Sequence[str], system: ProgramSystem, log: Path, running: Runnin
                 f"python of {system.name}",
                 field="command",
             ) from error
-        running.add(process)
+        running.add(program)
         try:
-            code = process.wait(system.timeout_s)
+            code = program.process.wait(system.timeout_s)
         except subprocess.TimeoutExpired:
             return f"it took more than {system.timeout_s:g} s"
         finally:
-            running.end(process)  # also what it left running
+            running.end(program)  # also what it left running
     if code < 0:
         return f"it was ended by signal {-code}"
     return f"it ended with code {code}" if code else ""

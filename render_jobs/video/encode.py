@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
+from exomni_core.storage.logs import last_line
 from render_jobs.video.ffmpeg_command import file_argument, find_ffmpeg, quiet_command
 from render_jobs.video.pipe import AUDIO_BITRATE, AUDIO_RATE_HZ
+from render_jobs.workers.groups import attended
 
 _TIMEOUT_S: Final = 600.0
 
@@ -119,21 +121,21 @@ def count_frames(video: Path) -> int:
 def run_ffmpeg(command: list[str], doing: str, timeout_s: float = _TIMEOUT_S) -> str:
     """Run an ffmpeg command line and return what it printed; WorkerError in one sentence."""
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
-        )
+        with attended(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as ffmpeg:
+            printed, complaints = ffmpeg.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"ffmpeg took more than {timeout_s:.0f} s for {doing}") from error
     except OSError as error:
         raise EnvironmentProblem(
             f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
         ) from error
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if ffmpeg.returncode != 0:
         raise WorkerError(
-            f"ffmpeg failed at {doing}: {lines[-1].strip() if lines else 'it printed nothing'}"
+            f"ffmpeg failed at {doing}: {last_line(complaints) or 'it printed nothing'}"
         )
-    return done.stdout.decode("utf-8", "replace")
+    return printed.decode("utf-8", "replace")
 
 
 def _read_packets(table: str, video: Path) -> VideoInfo:

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.clip import frame_count, load_clip, load_face
-from exomni_core.storage.files import content_key, replacing, sha256_file
+from exomni_core.clip import frame_count, load_clip
+from exomni_core.storage.files import content_key, replacing, sha256_file, temporary_name
 from render_jobs.settings import SYSTEM_LIBRARIES, RenderSettings
 from render_jobs.stage.head_motion import plan_head_motion
 from render_jobs.video.encode import contact_sheet, mux
@@ -88,8 +88,9 @@ def render_video(
     the number of new frames.
     Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
     """
-    silent, speech = work / f"{key[:16]}.silent.mp4", work / f"{key[:16]}.flac"
-    motion = work / f"{key[:16]}.motion.npy"
+    silent, speech, motion = (
+        temporary_name(work / f"{key[:16]}{ending}") for ending in (".mp4", ".flac", ".npy")
+    )
     drawn = 0
 
     def heard(message: dict[str, Any]) -> None:
@@ -100,11 +101,11 @@ def render_video(
 
     try:
         started = time.perf_counter()
-        speech.write_bytes(load_face(clip).flac)
         request: dict[str, Any] = {
             "job": video.stem,
             "clip": str(clip),
             "video": str(silent),
+            "speech": str(speech),
             "settings": settings.to_json(),
         }
         if settings.head_motion:

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
+from exomni_core.storage.logs import last_line
 from render_jobs.video.ffmpeg_command import quiet_command
 
 AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
@@ -212,10 +213,10 @@ class VideoPipe:
     def _fail(self) -> None:
         self._process.kill()
         self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        word = lines[-1].strip()[:300] if lines else "no word"
-        if "No space left" in "".join(lines):
+        written = self._log.read()
+        if b"No space left" in written:
             raise EnvironmentProblem(f"the disk is full ({self._doing}): free some space")
+        word = last_line(written) or "it printed nothing"
         raise WorkerError(f"ffmpeg failed at {self._doing}: {word}")
 
 

@@ -6,8 +6,8 @@ with `blender --background --factory-startup --python render_jobs/video/worker.p
 standard library, numpy and bpy may be needed here.
 
 Request: {"job", "clip": path, "video": path, "settings": RenderSettings.to_json()}, and perhaps
-"encoder": Encoder.to_json(), with which the fast engine puts the speech in, and "head_motion", an
-.npy of (n, 3) radians.
+"speech": where the clip's sound is written as FLAC; "encoder": Encoder.to_json(), with which the
+fast engine puts that in; and "head_motion", an .npy of (n, 3) radians.
 Events: {"event": "progress", "done", "of"} now and then, at last {"event": "done", "frames",
 "duration_s", "engine", "notes", "finished", "seconds": {"load", "render"}}; `finished` says that
 the speech is in the video, which else is a silent mp4.
@@ -71,6 +71,8 @@ class RenderWorker:
         settings = settings_from_json(request["settings"])
         began = time.perf_counter()
         face = load_face(request["clip"])
+        if "speech" in request:
+            Path(request["speech"]).write_bytes(face.flac)
         stage = self._stage_for(settings.template, settings.look)
         fps = settings.frame_rate.fps
         count = frame_count(face.duration_s, fps)

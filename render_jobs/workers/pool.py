@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tasks in, results out, through helper processes that may crash, hang or leak without harm to us.
 
-A worker speaks the protocol of `wire.py`. A pool keeps some workers, gives each task to a free one,
-replaces a worker that dies, and tries the task it held once more.
+A worker speaks the protocol of `wire.py`. A pool keeps some workers, gives each task to a free one
+and replaces a worker that dies; whether the task it held is tried again is for others to say.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from typing import IO, Any
 
 from exomni_core.errors import (
     Cancelled,
-    ClipError,
     EnvironmentProblem,
     ExOmniError,
-    InputError,
     WorkerError,
+    error_from_json,
 )
+from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.cores import Share, bound_to, share_of
+from render_jobs.workers.groups import Group
 from render_jobs.workers.wire import MARK, Message
 
 Task = Callable[["Worker"], Any]
@@ -71,18 +72,19 @@ class Worker:
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         try:
             with bound_to(share):
-                self._process = subprocess.Popen(
+                # In a session of its own: Ctrl-C is ours to handle, in our order.
+                self._group = Group(
                     command.argv,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._log,
                     env=env,
-                    start_new_session=True,  # Ctrl-C is ours to handle, in our order
                 )
         except OSError as error:
             raise EnvironmentProblem(
                 f"{command.argv[0]} can't be started ({error.strerror}); check the path"
             ) from error
+        self._process = self._group.process
         threading.Thread(target=self._read, daemon=True, name=command.name).start()
 
     @property
@@ -130,20 +132,19 @@ class Worker:
                 self.tasks_done += 1
                 return message
             if message["event"] == "failed":
-                raise rebuilt(message)
+                raise _told(message)
             if on_event is not None:
                 on_event(message)
 
     def stop(self, *, now: bool = False) -> None:
-        """End the process: politely by closing its stdin, or at once."""
+        """End the process and all it has started: politely by closing its stdin, or at once."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
         if not now:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=10)
-        self._process.kill()
-        self._process.wait()
+        self._group.end()
         self._log.close()
 
     def _read(self) -> None:
@@ -167,8 +168,10 @@ class Worker:
         return message
 
     def _obituary(self) -> str:
+        """How it ended. What it had started is gone, too, and can write no file any more."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
+        self._group.end()
         code = self._process.returncode
         how = f"was ended by signal {-code}" if code is not None and code < 0 else "ended early"
         last = self._last_words()
@@ -177,11 +180,10 @@ class Worker:
     def _last_words(self) -> str:
         try:
             size = self._log.seek(0, os.SEEK_END)
-            self._log.seek(max(0, size - 4000))
-            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+            self._log.seek(max(0, size - LOG_TAIL_BYTES))
+            return last_line(self._log.read())
         except ValueError:  # `stop` closed it, on another thread
             return ""
-        return lines[-1].strip()[:300] if lines else ""
 
 
 class Pool:
@@ -245,35 +247,24 @@ class Pool:
     def _serve(self, slot: int, worker: Worker | None) -> None:
         while (item := self._tasks.get()) is not None:
             task, future = item
-            for attempt in (1, 2):
-                try:
-                    if self._stopping.is_set():
-                        raise Cancelled("stopped at your request")
-                    worker = worker or self._start(slot)
-                    future.set_result(task(worker))
-                    break
-                except WorkerError as error:
+            try:
+                if self._stopping.is_set():
+                    raise Cancelled("stopped at your request")
+                worker = worker or self._start(slot)
+                future.set_result(task(worker))
+            except BaseException as error:  # noqa: BLE001 (the future carries it to the caller)
+                if isinstance(error, WorkerError):  # the next task gets a fresh one
                     self._discard(worker, now=True)
                     worker = None
-                    if attempt == 2:
-                        future.set_exception(error)
-                except BaseException as error:  # noqa: BLE001 (the future carries it to the caller)
-                    future.set_exception(error)
-                    break
+                stopped = self._stopping.is_set()
+                future.set_exception(Cancelled("stopped at your request") if stopped else error)
             if worker is not None and worker.tasks_done >= self.command.recycle_after:
                 self._discard(worker, now=False)
                 worker = None
         self._discard(worker, now=False)
 
 
-def rebuilt(message: Message) -> ExOmniError:
-    """The worker's error, as the same kind of error on this side (or the nearest that we know)."""
-    kinds, text, culprit = message["kinds"], str(message.get("error")), message.get("field")
-    for kind in kinds:
-        if kind in ("ClipError", "InputError"):
-            return (ClipError if kind == "ClipError" else InputError)(text, field=culprit)
-        if kind in ("EnvironmentProblem", "Cancelled"):
-            return (EnvironmentProblem if kind == "EnvironmentProblem" else Cancelled)(text)
-    if "ExOmniError" in kinds:
-        return ExOmniError(text)  # its sentence is for the user; the worker itself is well
-    return ExOmniError(f"an unexpected fault ({kinds[0]}: {text}); please report it")
+def _told(message: Message) -> ExOmniError:
+    """The error that a living worker tells of; what failed there is no fault of the worker's."""
+    error = error_from_json(message)
+    return ExOmniError(str(error)) if isinstance(error, WorkerError) else error

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TODO."""
+"""Programs of other people in: what they said last, what they may see, and all of them ended."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
-_LOG_TAIL_BYTES: Final = 4096
+from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
+from render_jobs.workers.groups import Group
 
 
 class Running:
@@ -20,58 +17,41 @@ class Running:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._groups: set[Group] = set()
         self.stopped = False
 
-    def add(self, process: subprocess.Popen[bytes]) -> None:
+    def add(self, group: Group) -> None:
         """It has started."""
         with self._lock:
-            self._processes.add(process)
+            self._groups.add(group)
             stopped = self.stopped
         if stopped:
-            end_group(process)
+            group.end()
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
+    def end(self, group: Group) -> None:
         """End it with all it has started, and forget it."""
-        end_group(process)
+        group.end()
         with self._lock:
-            self._processes.discard(process)
+            self._groups.discard(group)
 
     def stop(self) -> None:
         """End all of them; nothing starts any more."""
         with self._lock:
             self.stopped = True
-            processes = list(self._processes)
-        for process in processes:
-            with contextlib.suppress(OSError):
-                _kill(process)
+            groups = list(self._groups)
+        for group in groups:
+            group.end()
 
 
 def last_words(log: Path) -> str:
     """The last line that a program wrote, for the end of a sentence."""
     try:
         with open(log, "rb") as handle:
-            handle.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            text = handle.read().decode("utf-8", "replace")
+            handle.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            line = last_line(handle.read())
     except OSError:
         return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    printable = "".join(c for c in lines[-1] if c.isprintable()) if lines else ""
-    return f"; it said: {printable[:200]}" if printable else ""
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program that was started in a session of its own, with all that it has started."""
-    with contextlib.suppress(OSError):
-        _kill(process)
-    process.wait()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+    return f"; it said: {line[:200]}" if line else ""
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Requests in on stdin, events out on stdout, one JSON line each: the worker's end of the wire.
 
-Standard library only, because it also runs inside a user's own Blender.
+The standard library and our errors only, because it also runs inside a user's own Blender.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
+
+from exomni_core.errors import error_to_json
 
 # Blender and its libraries write to stdout as they please; only lines with this mark are ours.
 MARK: Final = "@exo "
@@ -46,13 +48,7 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
         try:
             send_for_job({"event": "done", **handle(request, send_for_job)})
         except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
-            send_for_job({"event": "failed", **error_fields(error)})
-
-
-def error_fields(error: Exception) -> Message:
-    """An error as plain data; `pool.rebuilt` makes one of our errors of it."""
-    kinds = [kind.__name__ for kind in type(error).__mro__]
-    return {"error": str(error), "kinds": kinds, "field": getattr(error, "field", None)}
+            send_for_job({"event": "failed", **error_to_json(error)})
 
 
 def die_with_parent() -> None:

@@ -18,7 +18,7 @@ from exomni_core.errors import InputError
 from exomni_core.metrics.bootstrap import paired_difference
 from exomni_core.metrics.faces.table import check_comparable
 from exomni_core.metrics.speech.normalise import require
-from exomni_core.storage.files import sha256_file, write_text
+from exomni_core.storage.files import sha256_file, swept, write_text
 from render_jobs.batch.folder import BatchFolder, installed_version, lock_folder
 from render_jobs.evaluation.head import Head, prepare_head
 from render_jobs.evaluation.output import csv_text
@@ -78,7 +78,7 @@ def run_suite(config: SuiteConfig, options: SuiteOptions, on_step: OnStep | None
     """
     tell = on_step or (lambda _, __: None)
     options.out.mkdir(parents=True, exist_ok=True)
-    with lock_folder(BatchFolder(options.out)):
+    with lock_folder(BatchFolder(options.out)), swept(options.out, deep=True):
         sets = [read_set(one, options.limit) for one in config.sets]
         head = _head(config)
         _check_inputs(config, sets, options.out)

@@ -18,7 +18,7 @@ from exomni_core.arrays import FloatArray
 from exomni_core.audio import Audio
 from exomni_core.errors import ExOmniError, InputError, WorkerError
 from exomni_core.retime import FrameRate, parse_frame_rate
-from render_jobs.batch.render_clips import RenderJob, render_clips
+from render_jobs.batch.render_clips import WantedVideo, render_clips
 from render_jobs.settings import RenderSettings
 from render_jobs.study.making.design import ItemChoice
 from render_jobs.study.making.runs import Run, RunItem, shared_language
@@ -177,14 +177,14 @@ def _videos(
 ) -> dict[tuple[str, str], Path | str]:
     """(run, item) -> its video, rendered if there was none, or why there is none."""
     videos: dict[tuple[str, str], Path | str] = {}
-    jobs: dict[tuple[str, str], RenderJob] = {}
+    jobs: dict[tuple[str, str], WantedVideo] = {}
     for run, item in need:
         key = (run.name, item.item_id)
         if item.video is not None:
             videos[key] = item.video
         elif item.clip is not None:
             target = renderer.folder / run.name / f"{item.item_id}.mp4"
-            jobs[key] = RenderJob("/".join(key), item.clip, target)
+            jobs[key] = WantedVideo("/".join(key), item.clip, target)
     if jobs:
         made = render_clips(
             list(jobs.values()), renderer.settings, renderer.folder / ".work",

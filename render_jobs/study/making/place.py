@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
-from exomni_core.storage.files import replace_folder
+from exomni_core.storage.files import replace_folder, swept
 from render_jobs.batch.folder import BatchFolder, lock_folder
 from render_jobs.study.plan import STUDY_FILE, VIDEO_FOLDER
 
@@ -42,7 +42,7 @@ def check_place(out: Path, *, force: bool) -> None:
 def building(out: Path) -> Iterator[Path]:
     """The folder beside `out` where the study grows; kept when the build is stopped or fails."""
     folder = out.resolve().with_name(f".{out.resolve().name}.building")
-    with lock_folder(BatchFolder(folder)):
+    with lock_folder(BatchFolder(folder)), swept(folder, deep=True):
         shutil.rmtree(folder / VIDEO_FOLDER, ignore_errors=True)
         try:
             yield folder

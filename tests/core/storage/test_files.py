@@ -18,6 +18,7 @@ from exomni_core.storage.files import (
     replace_folder,
     replacing,
     sha256_file,
+    swept,
     temporary_name,
     write_bytes,
     write_text,
@@ -113,3 +114,41 @@ def test_a_folder_replaces_another_whole_or_not_at_all(tmp_path):
 def test_names_that_lead_elsewhere(name):
     assert not is_file_name(name)
     assert is_file_name("..." + "a b.c")
+
+
+def test_a_block_is_swept_at_both_ends_and_to_the_depth_that_is_asked_for(tmp_path):
+    def leave():
+        for folder in (tmp_path, tmp_path / "in"):
+            folder.mkdir(exist_ok=True)
+            (folder / f".a.4194303-0{TEMPORARY_MARK}.mp4").write_bytes(b"x")
+            (folder / f".ab.4194303-0{TEMPORARY_MARK}").mkdir()
+
+    def left():
+        return {p.relative_to(tmp_path).as_posix().partition(".4")[0]
+                for p in tmp_path.rglob("*") if p.name != "in"}  # fmt: skip
+
+    leave()
+    with swept(tmp_path, of="a"):
+        assert left() == {".ab", "in/.a", "in/.ab"}
+    with swept(tmp_path, tmp_path / "missing"):
+        assert left() == {"in/.a", "in/.ab"}
+    with swept(tmp_path, deep=True):
+        assert left() == set()
+        leave()
+    assert left() == set()
+
+
+def test_an_old_folder_stays_until_its_successor_is_there(tmp_path, monkeypatch):
+    final, built = tmp_path / "final.x", tmp_path / ".built"
+    for folder in (final, built):
+        folder.mkdir()
+    renames = iter([os.replace])  # we are killed after the first
+    monkeypatch.setattr(os, "replace", lambda *names: next(renames)(*names))
+    with pytest.raises(StopIteration):
+        replace_folder(built, final)
+    aside = next(path for path in tmp_path.iterdir() if TEMPORARY_MARK in path.name)
+    remove_leftovers(tmp_path)
+    assert aside.is_dir()
+    final.mkdir()
+    remove_leftovers(tmp_path)
+    assert not aside.exists()

@@ -18,12 +18,13 @@ import numpy as np
 from exomni_core.clip import Clip, frame_count
 from exomni_core.errors import InputError
 from exomni_core.prompt import Prompt
+from exomni_core.storage.files import temporary_name
 from render_jobs.batch.generate_worker import GenerateWorker
 from render_jobs.workers.wire import Message, serve
 
 
 class FakeEngine:
-    """Texts: "bad" is refused, "bug" hits a fault of ours, "crash" ends the process."""
+    """Texts: "bad" is refused, "bug" hits a fault of ours, "crash" and "half" end the process."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -35,7 +36,9 @@ class FakeEngine:
         with open(self.log, "a") as log:
             log.write(" ".join(prompt.id for prompt in prompts) + "\n")
         texts = [prompt.text for prompt in prompts]
-        if "crash" in texts:
+        if "half" in texts:  # killed in the middle of writing
+            temporary_name(self.log.parent / "out" / "clips" / "x.clip").write_bytes(b"half")
+        if "crash" in texts or "half" in texts:
             os.kill(os.getpid(), signal.SIGKILL)
         if "bug" in texts:
             raise ZeroDivisionError("oops")

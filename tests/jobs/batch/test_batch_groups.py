@@ -12,7 +12,7 @@ import pytest
 
 from exomni_core.clip import load_clip
 from render_jobs.batch import plan as batch_plan
-from render_jobs.batch import run as batch
+from render_jobs.batch import steps
 from render_jobs.batch.plan import BatchOptions
 from render_jobs.batch.run import Observer, Summary, run_batch
 from render_jobs.workers.pool import WorkerCommand
@@ -26,7 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A function that makes clips of some texts, and gives the rows and the groups asked for."""
     log = tmp_path / "groups"
     command = WorkerCommand("generate worker", (sys.executable, FAKE, str(log)))
-    monkeypatch.setattr(batch, "_generate_worker", lambda *_: command)
+    monkeypatch.setitem(steps.COMMANDS, steps.GENERATORS, lambda *_: command)
 
     def run(*texts: str, rows: int | None = 4) -> tuple[Summary, list[list[str]]]:
         log.write_text("")

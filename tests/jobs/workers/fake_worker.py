@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,12 @@ def handle(request: Message, send: Send) -> Message:
             if not mark.exists():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+        case "crash with a child":  # which would write the file a little later
+            code = 'echo $$ > "$0.pid"; sleep 0.5; touch "$0"; sleep 60'
+            subprocess.Popen(["/bin/sh", "-c", code, request["late"]])
+            while not Path(request["late"] + ".pid").exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
             time.sleep(600)
         case "fail":

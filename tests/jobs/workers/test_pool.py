@@ -60,9 +60,13 @@ def test_a_bug_in_the_worker_is_told_and_the_worker_lives_on(pool: Pool) -> None
     assert pool.submit(lambda w: w.ask({"do": "echo", "say": 1})).result(30)["said"] == 1
 
 
-def test_a_crashed_task_is_tried_once_more(pool: Pool, tmp_path: Path) -> None:
+def test_after_a_crash_the_next_task_gets_a_fresh_worker(tmp_path: Path) -> None:
+    pool = Pool(command(), 1)
     request = {"do": "crash once", "mark": str(tmp_path / "mark"), "say": "again"}
+    with pytest.raises(WorkerError, match="ended by signal 9"):
+        pool.submit(lambda w: w.ask(request)).result(60)
     assert pool.submit(lambda w: w.ask(request)).result(60)["said"] == "again"
+    pool.close()
 
 
 def test_a_task_that_always_crashes_fails_alone(pool: Pool) -> None:
