@@ -195,7 +195,7 @@ def test_the_engine_wheel_is_the_product(unpacked, repo):
     assert any(n.startswith("torch") and 'extra == "omni"' in n for n in needs)
     assert any("python_version" in n and 'extra == "render"' in n for n in needs)
     assert [(e.name, e.value) for e in product.entry_points] == [
-        ("exorender", "render_jobs.cli.commands:main")
+        ("exorender", "render_jobs.cli:main")
     ]
 
 
