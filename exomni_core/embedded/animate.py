@@ -3,8 +3,9 @@
 
 Each sound pulls the jaw, the lips and the rounding towards its pose, strongest while it sounds,
 fading before and after (Cohen and Massaro's dominance functions). Blending alone never closes the
-lips at normal rates, so p, b, m (and f, v) get hard rules on top. Every sound only reaches about
-half a second, so the work grows with the length of the speech, not with its square.
+lips at normal rates, so p, b, m get a hard rule on top, and so do the sounds that have limits in
+the viseme table (f, v, th). Every sound only reaches about half a second, so the work grows with
+the length of the speech, not with its square.
 """
 
 from __future__ import annotations
@@ -17,15 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import Array
 from exomni_core.clip import Phone
 from exomni_core.embedded.holds import held_frames, hold_spans, make_room_for_vowels
+from exomni_core.embedded.limits import lower_to_limits, raise_to_limits
 from exomni_core.embedded.opening import (
     LARGEST_JOLT,
     limit_opening_speed,
     part_for_vowels,
     soften_jolts,
 )
-from exomni_core.phonetics.phones import SILENCE, is_closure, is_vowel, poses_of, viseme_table
+from exomni_core.phonetics.phones import (
+    SILENCE,
+    Viseme,
+    VisemeTable,
+    is_closure,
+    is_vowel,
+    poses_of,
+    viseme_table,
+)
 
 MAX_STEP: Final = 0.33  # the largest change between frames at 30 fps (the promise is 0.35)
 _JAW_STEP: Final = 0.20  # more makes the jaw flap in "mama"
@@ -35,8 +46,7 @@ _JOLT_ROUNDS: Final = 3
 _STEEPNESS: Final = 1.3
 _TAU_PER_REACH: Final = 1.0 / 2.2  # the table's attack and release times are 2.2 time constants
 _ROUNDING_LEAD: Final = 0.6  # share of the table's lead times that is used
-_CLOSED_JAW, _TUCKED_JAW = 0.14, 0.14  # how far the jaw may hang open behind closed lips
-_TUCKED_CLOSE: Final = 0.05  # mouthClose of f and v
+_CLOSED_JAW: Final = 0.14  # how far the jaw may hang open behind closed lips
 _CLOSE_ATTACK_S, _CLOSE_RELEASE_S = 0.06, 0.05
 _REST_HOLD_S: Final = 0.35  # the lips touch for as long between rest and a closure
 _REST_MARGIN_S: Final = 0.08  # but not in the last part of a rest
@@ -57,21 +67,19 @@ _PRESSED_LIPS: Final = (
     ("mouthRollUpper", 0.10),
 )  # fmt: skip
 
-_TUCKED_LIPS: Final = (
-    ("mouthRollLower", 0.40), ("mouthUpperUpLeft", 0.14), ("mouthUpperUpRight", 0.14),
-)  # fmt: skip
-_TONGUE_OUT: Final = 0.30
-
-FloatArray = npt.NDArray[np.float64]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Poses:
-    """Poses in time: (N,) arrays of start_s and end_s, and the (N,) row in the viseme table."""
+    """Poses in time: (N,) arrays of start_s and end_s, and the (N,) row in `visemes`."""
 
-    start_s: FloatArray
-    end_s: FloatArray
+    start_s: Array
+    end_s: Array
     row: npt.NDArray[np.intp]
+    visemes: tuple[Viseme, ...]
+
+    def under(self, rule: str) -> npt.NDArray[np.bool_]:
+        """(N,) True for the poses under a hard rule."""
+        return np.array([v.constraint == rule for v in self.visemes])[self.row]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,16 +101,17 @@ def animate_mouth(
     articulation: float = 1.0,
     jaw_gain: npt.NDArray[np.floating[Any]] | None = None,
     slack_s: tuple[float, float] = (0.0, 0.0),
+    table: VisemeTable | None = None,
 ) -> npt.NDArray[np.float32]:
     """The mouth for `phones`: (frames, 52) float32 in [0, 1]; row k is the face at k / fps.
 
     articulation: scales all but the closures (0.6 mumbles, 1.3 over-acts). jaw_gain: (frames,)
     factors on the jaw, such as loudness. slack_s: how much earlier and later than in `phones` a
-    closure may be, which is held for so much longer. No channel changes by more than 0.35 a frame
-    at 30 fps.
+    closure may be, which is held for so much longer. table: the poses; None is the usual one. No
+    channel changes by more than 0.35 a frame at 30 fps.
     """
     weights = np.zeros((frames, len(ARKIT_52)))
-    poses = _flatten(phones)
+    poses = _flatten(phones, table or viseme_table())
     if len(poses.row):
         weights = _blend(poses, frames, fps)
         weights *= articulation
@@ -117,7 +126,7 @@ def animate_mouth(
     return weights.astype(np.float32)
 
 
-def _move_like_lips(weights: FloatArray, lips: _Lips, fps: float) -> None:
+def _move_like_lips(weights: Array, lips: _Lips, fps: float) -> None:
     """Take out in place what no mouth does: jumps, and changes of speed that look like a twitch."""
     per_frame = 30.0 / fps
     jaw, close, shut = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"], lips.shut
@@ -135,7 +144,7 @@ def _move_like_lips(weights: FloatArray, lips: _Lips, fps: float) -> None:
     soften_steps(weights, MAX_STEP * per_frame)
 
 
-def soften_steps(weights: FloatArray, limit: float) -> None:
+def soften_steps(weights: Array, limit: float) -> None:
     """Lower peaks in place until no channel changes by more than `limit` between frames.
 
     Only ever lowers, so that closed lips stay closed.
@@ -149,9 +158,9 @@ def soften_steps(weights: FloatArray, limit: float) -> None:
             curve[k] = min(curve[k], curve[k + 1] + limit)
 
 
-def _flatten(phones: Sequence[Phone]) -> _Poses:
+def _flatten(phones: Sequence[Phone], table: VisemeTable) -> _Poses:
     """Split the phones into poses, at rest where there are none; neighbours of one pose are one."""
-    rows = {key: row for row, key in enumerate(viseme_table().visemes)}
+    rows = {key: row for row, key in enumerate(table.visemes)}
     spans: list[list[float]] = []
 
     def add(start_s: float, end_s: float, key: str) -> None:
@@ -165,18 +174,19 @@ def _flatten(phones: Sequence[Phone]) -> _Poses:
         if phone.start_s - heard_until_s > _REST_GAP_S:
             add(heard_until_s, phone.start_s, SILENCE)
         length = phone.end_s - phone.start_s
-        for key, first, last in poses_of(phone.symbol):
+        for key, first, last in poses_of(phone.symbol, table):
             add(phone.start_s + length * first, phone.start_s + length * last, key)
         heard_until_s = phone.end_s
     if phones:
         add(heard_until_s, heard_until_s + 1.0, SILENCE)
-    table = np.array(spans, np.float64).reshape(-1, 3)
-    return _Poses(table[:, 0], table[:, 1], table[:, 2].astype(np.intp))
+    columns = np.array(spans, np.float64).reshape(-1, 3)
+    row = columns[:, 2].astype(np.intp)
+    return _Poses(columns[:, 0], columns[:, 1], row, tuple(table.visemes.values()))
 
 
-def _blend(poses: _Poses, frames: int, fps: float) -> FloatArray:
+def _blend(poses: _Poses, frames: int, fps: float) -> Array:
     """The dominance-weighted mean of the targets, for each group of channels with its own pull."""
-    visemes = tuple(viseme_table().visemes.values())
+    visemes = poses.visemes
     targets = np.array([v.target for v in visemes], np.float64)
     dominance = np.array([v.dominance for v in visemes])
     attack_s = np.array([v.attack_s for v in visemes])[poses.row] * _TAU_PER_REACH
@@ -202,7 +212,7 @@ def _blend(poses: _Poses, frames: int, fps: float) -> FloatArray:
 
 
 def _windows(
-    start_s: FloatArray, end_s: FloatArray, frames: int, fps: float
+    start_s: Array, end_s: Array, frames: int, fps: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """All (span, frame) pairs with the frame's time inside the span, as two flat arrays."""
     first = np.clip(np.ceil(start_s * fps), 0, frames).astype(np.intp)
@@ -235,37 +245,41 @@ def _middle_frames(
 
 
 def _obey_hard_rules(
-    weights: FloatArray,
+    weights: Array,
     poses: _Poses,
     vowels: Sequence[tuple[float, float]],
     fps: float,
     slack_s: tuple[float, float],
 ) -> _Lips:
-    """Close the lips for p, b, m; tuck the lower lip for f, v; show the tongue for th; in place."""
+    """Close the lips for p, b, m; keep the limits of f, v, th (see the viseme table); in place."""
     frames = len(weights)
     middles = _middle_frames(vowels, frames, fps)
     lips = _plan_lips(poses, vowels, middles, frames, fps, slack_s)
-    pressed = np.where(
-        lips.pressed, 1.0, _rule_strength("lips_closed", poses, middles, frames, fps)
-    )
-    tucked = _rule_strength("lower_lip_tuck", poses, middles, frames, fps)
+    fading = _rule_strength(poses.under("lips_closed"), poses, middles, frames, fps)
+    pressed = np.where(lips.pressed, 1.0, fading)
+    limited = _limited_sounds(poses, middles, frames, fps)
     jaw, close, shut = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"], lips.shut
     weights[shut, jaw] = np.minimum(weights[shut, jaw], _CLOSED_JAW)
-    limited = np.minimum(weights[:, jaw], _TUCKED_JAW)
-    weights[:, jaw] = weights[:, jaw] * (1.0 - tucked) + limited * tucked
+    lower_to_limits(weights, limited)
     # Only a rule may close the lips: what blending lends to the neighbours would shut short vowels.
-    weights[:, close] = np.where(shut, weights[:, jaw], tucked * _TUCKED_CLOSE)
+    weights[:, close] = np.where(shut, weights[:, jaw], 0.0)
     weights[np.ix_(shut, np.array(_OPEN_LIPS))] = 0.0
     for name, least in _PRESSED_LIPS:
         channel = CHANNEL_INDEX[name]
         weights[:, channel] = np.maximum(weights[:, channel], pressed * least)
-    for name, least in _TUCKED_LIPS:
-        channel = CHANNEL_INDEX[name]
-        weights[:, channel] = np.maximum(weights[:, channel], tucked * (~shut) * least)
-    tongue = CHANNEL_INDEX["tongueOut"]
-    shown = _rule_strength("tongue", poses, middles, frames, fps)
-    weights[:, tongue] = np.maximum(weights[:, tongue], shown * _TONGUE_OUT)
+    raise_to_limits(weights, limited, shut)
     return lips
+
+
+def _limited_sounds(
+    poses: _Poses, middles: npt.NDArray[np.intp], frames: int, fps: float
+) -> list[tuple[Viseme, Array]]:
+    """The sounds in `poses` that have limits, each with how strongly it holds, (T,) in [0, 1]."""
+    return [
+        (viseme, _rule_strength(poses.row == row, poses, middles, frames, fps))
+        for row, viseme in enumerate(poses.visemes)
+        if (viseme.least or viseme.most) and (poses.row == row).any()
+    ]
 
 
 def _plan_lips(
@@ -277,7 +291,7 @@ def _plan_lips(
     slack_s: tuple[float, float],
 ) -> _Lips:
     """In which frames p, b, m hold the lips together, and in which a vowel parts them."""
-    under_rule = _under_rule("lips_closed", poses)
+    under_rule = poses.under("lips_closed")
     spans = hold_spans(
         poses.start_s[under_rule] - slack_s[0], poses.end_s[under_rule] + slack_s[1], fps
     )
@@ -290,26 +304,24 @@ def _plan_lips(
     held = held_frames(spans, frames)
     # Lips that come from rest and are about to close need not part, nor those that go to rest.
     length_s = poses.end_s - poses.start_s - _REST_MARGIN_S
-    length_s[poses.row != list(viseme_table().visemes).index(SILENCE)] = 0.0
+    length_s[np.array([v.key != SILENCE for v in poses.visemes])[poses.row]] = 0.0
     beside_s = np.pad(length_s, 1)[np.flatnonzero(under_rule)[:, None] + (0, 2)]
     reach = np.round(np.clip(beside_s, 0.0, _REST_HOLD_S) * fps).astype(np.intp)
     return _Lips(held, held_frames(spans + reach * (-1, 1), frames), held_frames(seen, frames))
 
 
-def _under_rule(rule: str, poses: _Poses) -> npt.NDArray[np.bool_]:
-    visemes = tuple(viseme_table().visemes.values())
-    return np.array([v.constraint == rule for v in visemes])[poses.row]
-
-
 def _rule_strength(
-    rule: str, poses: _Poses, vowels: npt.NDArray[np.intp], frames: int, fps: float
-) -> FloatArray:
-    """How strongly a hard rule holds at each frame, (T,) in [0, 1].
+    under_rule: npt.NDArray[np.bool_],
+    poses: _Poses,
+    vowels: npt.NDArray[np.intp],
+    frames: int,
+    fps: float,
+) -> Array:
+    """How strongly the rule of the (N,) poses `under_rule` holds at each frame, (T,) in [0, 1].
 
     1 over the sound and at least over one frame's time, so that a frame always lands in it; beyond
     the sound it fades, but not into the middle frame of a neighbouring vowel.
     """
-    under_rule = _under_rule(rule, poses)
     start_s, end_s = poses.start_s[under_rule], poses.end_s[under_rule]
     frame_s = 1.0 / fps
     first_s = start_s - 0.4 * frame_s

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import Array
 from exomni_core.clip import Phone
 from exomni_core.embedded.animate import MAX_STEP, soften_steps
 from exomni_core.phonetics.phones import is_vowel
@@ -37,8 +38,6 @@ _PAUSE_S: Final = 0.35  # a pause long enough to breathe in
 _BLINK_TIMES_S: Final = np.arange(9) / 30.0
 _WITH_BLINK: Final = (("browDown", 0.07), ("cheekSquint", 0.06))
 _BLINK_SHAPE: Final = (0.0, 0.33, 0.66, 0.98, 1.0, 0.7, 0.4, 0.12, 0.0)
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ def enliven(
     rng: np.random.Generator,
     *,
     phones: Sequence[Phone],
-    level_db: FloatArray,
+    level_db: Array,
     amount: float = 1.0,
     question: bool = False,
 ) -> npt.NDArray[np.float32]:
@@ -140,7 +139,7 @@ def _glances(
 
 
 def _move_eyes(
-    face: FloatArray,
+    face: Array,
     fps: float,
     rng: np.random.Generator,
     blinks: Sequence[float],
@@ -175,7 +174,7 @@ def _move_eyes(
     return sorted(blinks)
 
 
-def _blink(face: FloatArray, fps: float, starts_s: Sequence[float]) -> None:
+def _blink(face: Array, fps: float, starts_s: Sequence[float]) -> None:
     lids = np.zeros(len(face))
     for start_s in starts_s:
         # Begin on a frame, so that one frame shows the lids shut.
@@ -198,11 +197,11 @@ def _blink(face: FloatArray, fps: float, starts_s: Sequence[float]) -> None:
 
 
 def _raise_brows(
-    face: FloatArray,
+    face: Array,
     fps: float,
     rng: np.random.Generator,
     phones: Sequence[Phone],
-    level_db: FloatArray,
+    level_db: Array,
     amount: float,
     question: bool,
 ) -> None:
@@ -223,12 +222,12 @@ def _raise_brows(
         _lift(face, fps, vowels[-1].end_s - 0.5, 0.9, 0.25 * amount)
 
 
-def _level_at(level_db: FloatArray, phone: Phone, fps: float) -> float:
+def _level_at(level_db: Array, phone: Phone, fps: float) -> float:
     middle = round((phone.start_s + phone.end_s) / 2 * fps)
     return float(level_db[min(middle, len(level_db) - 1)])
 
 
-def _lift(face: FloatArray, fps: float, start_s: float, length_s: float, height: float) -> None:
+def _lift(face: Array, fps: float, start_s: float, length_s: float, height: float) -> None:
     """One raised-cosine movement of both brows; overlapping ones take the higher."""
     first, last = max(0, round(start_s * fps)), min(len(face), round((start_s + length_s) * fps))
     phase = (np.arange(first, last) / fps - start_s) / length_s
@@ -238,9 +237,7 @@ def _lift(face: FloatArray, fps: float, start_s: float, length_s: float, height:
         np.maximum(column, bump * share, out=column)
 
 
-def _breathe(
-    face: FloatArray, fps: float, pauses: Sequence[tuple[float, float]], amount: float
-) -> None:
+def _breathe(face: Array, fps: float, pauses: Sequence[tuple[float, float]], amount: float) -> None:
     """Part the lips a little and widen the nose before speech goes on after a pause."""
     for start_s, end_s in pauses:
         if start_s <= 0.0 or end_s - start_s < _PAUSE_S or end_s >= len(face) / fps - 1e-6:

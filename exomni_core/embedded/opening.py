@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
+from exomni_core.arrays import Array
 
 FULL_OPENING_MM: Final = 31.0
 # Lips part at up to 220 mm/s and meet at up to 250 mm/s.
@@ -33,19 +34,18 @@ _LIPS: Final = {
 _LIP_CHANNELS: Final = tuple(_LIPS)
 _LIP_SHARES: Final = np.array(tuple(_LIPS.values()))
 
-FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def lip_opening(weights: npt.NDArray[np.floating[Any]]) -> FloatArray:
+def lip_opening(weights: npt.NDArray[np.floating[Any]]) -> Array:
     """(T,) how far the lips of (T, 52) weights are apart, in units of jawOpen at 1; 0 is shut."""
     net = np.asarray(weights[:, _JAW] - weights[:, _CLOSE], np.float64)
     lips = np.asarray(weights[:, _LIP_CHANNELS], np.float64) @ _LIP_SHARES
-    opening: FloatArray = np.maximum(net + lips, 0.0)
+    opening: Array = np.maximum(net + lips, 0.0)
     return opening
 
 
-def limit_opening_speed(weights: FloatArray, shut: BoolArray, fps: float) -> None:
+def limit_opening_speed(weights: Array, shut: BoolArray, fps: float) -> None:
     """Let the lips of (T, 52) `weights` part and meet at people's speed, in place.
 
     shut: (T,) the frames in which the lips are held together. Only ever lowers the opening; beside
@@ -68,13 +68,13 @@ def limit_opening_speed(weights: FloatArray, shut: BoolArray, fps: float) -> Non
     weights[touched, _JAW] = (net + close)[touched]
 
 
-def part_for_vowels(weights: FloatArray, parted: BoolArray) -> None:
+def part_for_vowels(weights: Array, parted: BoolArray) -> None:
     """Open the jaw of (T, 52) `weights` in place, until the lips are seen apart where `parted`."""
     missing = np.maximum(LEAST_OPENING - lip_opening(weights), 0.0)
     weights[parted, _JAW] += missing[parted]
 
 
-def _room_for_close(shut: BoolArray, fps: float) -> FloatArray:
+def _room_for_close(shut: BoolArray, fps: float) -> Array:
     """(T,) the most that mouthClose may hold back in each frame."""
     room = np.zeros(len(shut))
     for distance, most in enumerate(_CLOSE_BESIDE, 1):
@@ -86,7 +86,7 @@ def _room_for_close(shut: BoolArray, fps: float) -> FloatArray:
     return room
 
 
-def soften_jolts(curves: FloatArray, limit: float) -> None:
+def soften_jolts(curves: Array, limit: float) -> None:
     """Smooth (T, C) `curves` in place where a third difference exceeds `limit`, and only there."""
     for channel in range(curves.shape[1]):
         curve = curves[:, channel]

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import Array
 from exomni_core.clip import Phone
 from exomni_core.phonetics.phones import is_closure
 
@@ -32,11 +33,10 @@ _NEUTRAL_VOWEL: Final = "ə"
 _NEUTRAL_CONSONANT: Final = "t"
 _SHORTEST_S: Final = 0.005
 
-FloatArray = npt.NDArray[np.float64]
 Span = tuple[float, float]
 
 
-def band_level_db(samples: npt.NDArray[np.int16]) -> FloatArray:
+def band_level_db(samples: npt.NDArray[np.int16]) -> Array:
     """Level from 0.4 to 5 kHz of 16 kHz samples, (T,) in dB at 100 rows a second."""
     hop = 16000 // RATE_FPS
     rows = max(1, len(samples) // hop)
@@ -52,7 +52,7 @@ def band_level_db(samples: npt.NDArray[np.int16]) -> FloatArray:
     return np.asarray(10.0 * np.log10(power + 1e-9), np.float64)
 
 
-def confirmed_closures(phones: Iterable[Phone], level_db: FloatArray) -> list[Phone]:
+def confirmed_closures(phones: Iterable[Phone], level_db: Array) -> list[Phone]:
     """The p, b, m among `phones` at which the sound dips, each moved onto its dip."""
     confirmed = []
     for phone in phones:
@@ -65,7 +65,7 @@ def confirmed_closures(phones: Iterable[Phone], level_db: FloatArray) -> list[Ph
     return confirmed
 
 
-def tightened_closures(phones: Sequence[Phone], level_db: FloatArray) -> tuple[Phone, ...]:
+def tightened_closures(phones: Sequence[Phone], level_db: Array) -> tuple[Phone, ...]:
     """`phones` with each p, b, m begun no earlier than its dip; the sound before lasts longer.
 
     Aligners place a closure up to 45 ms early, in the end of a fading vowel.
@@ -111,7 +111,7 @@ def with_closures(phones: Sequence[Phone], closures: Sequence[Phone]) -> tuple[P
     return tuple(sorted([*outside(plain, spans), *closures], key=lambda phone: phone.start_s))
 
 
-def open_where_loud(phones: Sequence[Phone], level_db: FloatArray) -> tuple[Phone, ...]:
+def open_where_loud(phones: Sequence[Phone], level_db: Array) -> tuple[Phone, ...]:
     """Turn silence and closures that lie mostly in loud sound, which can't be, into vowels."""
     width = 25
     padded = np.pad(level_db, width, mode="edge")
@@ -169,7 +169,7 @@ def _meetings(
             k += 1
 
 
-def _dip_near(level_db: FloatArray, start_s: float, end_s: float) -> Span | None:
+def _dip_near(level_db: Array, start_s: float, end_s: float) -> Span | None:
     """The stretch around the quietest row near a sound, or None if it is not quiet enough."""
     first = max(0, int((start_s - _REACH_S) * RATE_FPS))
     last = min(len(level_db), int(np.ceil((end_s + _REACH_S) * RATE_FPS)) + 1)

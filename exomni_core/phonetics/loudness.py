@@ -8,18 +8,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.arrays import Array
+
 FLOOR_DB: Final = -100.0
 _GATE_BELOW_PEAK_DB: Final = 45.0
 _GATE_FLOOR_DB: Final = -60.0  # below this a recording holds no speech, whatever its peak
 _WINDOW_S: Final = 0.04
 _GAIN_SMOOTHING_S: Final = 0.12
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def loudness_db(
     samples: npt.NDArray[np.floating[Any]], sample_rate_hz: int, frames: int, fps: float
-) -> FloatArray:
+) -> Array:
     """Level around each frame's time k / fps in dB of full scale, (frames,), at least -100."""
     squares = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))
     centre = np.arange(frames) / fps * sample_rate_hz
@@ -30,9 +30,7 @@ def loudness_db(
     return np.asarray(10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10)), np.float64)
 
 
-def speech_gate(
-    level_db: FloatArray, fps: float, *, hangover_s: float = 0.06
-) -> npt.NDArray[np.bool_]:
+def speech_gate(level_db: Array, fps: float, *, hangover_s: float = 0.06) -> npt.NDArray[np.bool_]:
     """Which frames are loud enough to be speech, (T,): within 45 dB of the peak, and shortly after.
 
     The threshold also keeps 6 dB above the noise floor, where there is that much room.
@@ -50,7 +48,7 @@ def speech_gate(
     return held
 
 
-def jaw_gain(level_db: FloatArray, gate: npt.NDArray[np.bool_], fps: float) -> FloatArray:
+def jaw_gain(level_db: Array, gate: npt.NDArray[np.bool_], fps: float) -> Array:
     """How much wider (up to 1.4) or less wide (down to 0.6) the jaw opens, (T,), by loudness."""
     if not gate.any():
         return np.ones(len(level_db))

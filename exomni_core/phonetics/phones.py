@@ -17,17 +17,25 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from exomni_core.arkit import ARKIT_52
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
+from exomni_core.arrays import FloatArray
+from exomni_core.errors import InputError
 
 _TABLE: Final = Path(__file__).with_name("visemes.csv")
+# A table is known by the hash of the first file that held it: engine versions and clips carry that
+# name, and a file that gives the same faces must not make finished clips out of date. This file
+# took numbers over that had stood in the code (column `limits`); it moves the face as the one
+# before it did. Any further change of the file gives it a hash of its own: then delete the line.
+_SAME_TABLE: Final = {
+    "4574d8557e7f0f20809904c63815354e87f516187f437d290aedbbe003528b37": (
+        "25196917fe8300a0fc2cb717ec07fa55b07f9d03c6b26eedecefc75e0c1e7ca9"
+    ),
+}
 SILENCE: Final = "sil"
 # Stress, length, diacritics and tie bars do not change the mouth; U+0329 and U+032A may (apical i).
 _IGNORED: Final = re.compile("[ˈˌːˑ\u0303\u031e\u032f\u0308ʲᵝ\\-0-9\u0361;|_ ]")
 _IGNORED_LATE: Final = re.compile("[\u0329\u032a\u030d\u0325\u0320\u031f\u0306ˤˠʷʰ.:]")
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +45,8 @@ class Viseme:
     target: (52,) float32 in [0, 1], by ARKIT_52. dominance: for (jaw, lips, rounding), 0 to 1.
     attack_s, release_s: how far the pull reaches before and after the sound. lead_s: how much
     earlier the rounding starts. constraint: "", lips_closed, lower_lip_tuck, jaw_low, ...
+    least, most: what a channel reaches at least, or may reach at most, while the sound lasts,
+    whatever blending gives; by index in ARKIT_52.
     group: one of 13 viseme groups (PP, FF, TH, DD, KK, CH, SS, RR, AA, EE, II, OO, UU) or "sil".
     """
 
@@ -48,11 +58,16 @@ class Viseme:
     release_s: float
     lead_s: float
     constraint: str
+    least: Mapping[int, float]
+    most: Mapping[int, float]
 
 
 @dataclass(frozen=True, eq=False)
 class VisemeTable:
-    """All poses by key, chains of poses by IPA symbol, and the hash of the file they came from."""
+    """All poses by key, and chains of poses by IPA symbol.
+
+    sha256: the table's name: the hash of the first file that gave these faces.
+    """
 
     visemes: Mapping[str, Viseme]
     chains: Mapping[str, tuple[tuple[str, float, float], ...]]
@@ -61,8 +76,13 @@ class VisemeTable:
 
 @functools.cache
 def viseme_table() -> VisemeTable:
-    """Read visemes.csv (once in a process)."""
-    raw = _TABLE.read_bytes()
+    """The table that moves the face: visemes.csv, read once in a process."""
+    return read_viseme_table(_TABLE)
+
+
+def read_viseme_table(path: Path) -> VisemeTable:
+    """Read a table; raises InputError if a row's limits can't be read."""
+    raw = path.read_bytes()
     visemes: dict[str, Viseme] = {}
     chains: dict[str, tuple[tuple[str, float, float], ...]] = {}
     for row in csv.DictReader(raw.decode("utf-8").splitlines()):
@@ -79,22 +99,25 @@ def viseme_table() -> VisemeTable:
             chains[symbol] = chain
     chains["r"] = chains["l"]  # the trilled r of Spanish or Russian is not the English one
     chains["g"] = chains["ɡ"]
-    return VisemeTable(visemes, chains, hashlib.sha256(raw).hexdigest())
+    sha256 = hashlib.sha256(raw).hexdigest()
+    return VisemeTable(visemes, chains, _SAME_TABLE.get(sha256, sha256))
 
 
-def poses_of(symbol: str) -> tuple[tuple[str, float, float], ...]:
+def poses_of(symbol: str, table: VisemeTable | None = None) -> tuple[tuple[str, float, float], ...]:
     """The poses of an IPA symbol: (viseme key, from, to) with from and to in [0, 1] of its time.
+
+    table: None is the usual one.
 
     Takes espeak-ng's spellings: stress and length marks, the ASCII `h` of Mandarin aspiration
     (`th`, `tɕh`), its retroflex dot (`s.`) and fused finals (`iɛ`, `onɡ`). An unknown symbol is
     read sign by sign; one of which nothing is known counts as a neutral vowel.
     """
-    return _poses(symbol)
+    return _poses(symbol, table or viseme_table())
 
 
 @functools.lru_cache(maxsize=2048)
-def _poses(symbol: str) -> tuple[tuple[str, float, float], ...]:
-    chains = viseme_table().chains
+def _poses(symbol: str, table: VisemeTable) -> tuple[tuple[str, float, float], ...]:
+    chains = table.chains
     bare = _IGNORED.sub("", symbol)
     if not bare.strip("_:."):
         return ((SILENCE, 0.0, 1.0),)
@@ -133,6 +156,7 @@ def is_vowel(symbol: str) -> bool:
 def _viseme(row: Mapping[str, str]) -> Viseme:
     target = np.array([float(row[name]) for name in ARKIT_52], np.float32)
     target.flags.writeable = False
+    least, most = _limits(row)
     return Viseme(
         key=row["key"],
         group=row["viseme14"],
@@ -142,7 +166,25 @@ def _viseme(row: Mapping[str, str]) -> Viseme:
         release_s=float(row["release_ms"]) / 1000.0,
         lead_s=float(row["lead_ms"]) / 1000.0,
         constraint=row["hard_constraint"],
+        least=least,
+        most=most,
     )
+
+
+def _limits(row: Mapping[str, str]) -> tuple[dict[int, float], dict[int, float]]:
+    """`mouthRollLower>=0.4 jawOpen<=0.14` -> what channels reach at least, and at most."""
+    least: dict[int, float] = {}
+    most: dict[int, float] = {}
+    for limit in row["limits"].split():
+        found = re.fullmatch(r"(\w+)([<>])=(\d*\.?\d+)", limit)
+        if found is None or found[1] not in CHANNEL_INDEX:
+            raise InputError(
+                f"the row {row['key']} of the viseme table has the limit {limit!r}; write limits "
+                "such as mouthRollLower>=0.4, with a blank between two",
+                field="limits",
+            )
+        (least if found[2] == ">" else most)[CHANNEL_INDEX[found[1]]] = float(found[3])
+    return least, most
 
 
 # The 39 phones of the CMU dictionary -> IPA.

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,16 @@ from exomni_core.embedded.opening import (
     lip_opening,
     soften_jolts,
 )
-from exomni_core.phonetics.phones import is_closure, is_vowel, poses_of, to_arpabet, viseme_table
+from exomni_core.errors import InputError
+from exomni_core.phonetics import phones as phones_module
+from exomni_core.phonetics.phones import (
+    is_closure,
+    is_vowel,
+    poses_of,
+    read_viseme_table,
+    to_arpabet,
+    viseme_table,
+)
 from exomni_core.retime import lip_gap
 
 FPS = 30
@@ -313,3 +324,40 @@ def test_a_still_face_keeps_its_mouth_shut() -> None:
     for name in ARKIT_52:
         if name.startswith(("jaw", "mouth")):
             assert weights[:, CHANNEL_INDEX[name]].max() == 0.0, name
+
+
+def test_the_row_of_f_rules(tmp_path: Path) -> None:
+    """A changed row of the viseme table, nothing else, and the face follows."""
+    usual = Path(phones_module.__file__).with_name("visemes.csv")
+    rows = usual.read_text(encoding="utf-8").splitlines()
+    f = next(k for k, row in enumerate(rows) if row.startswith("f,"))
+    tucked = "mouthRollLower>=0.40"
+    assert tucked in rows[f]
+    rows[f] = rows[f].replace(tucked, "mouthRollLower>=0.75").replace("jawOpen<=0.14 ", "")
+    (tmp_path / "visemes.csv").write_text("\n".join(rows), encoding="utf-8")
+    changed = read_viseme_table(tmp_path / "visemes.csv")
+    assert changed.sha256 != viseme_table().sha256, "finished clips must not count as made by it"
+    spoken = [Phone("ɑ", 0.1, 0.25), Phone("f", 0.25, 0.33), Phone("ɑ", 0.33, 0.5),
+              Phone("v", 0.5, 0.58), Phone("ɑ", 0.58, 0.7)]  # fmt: skip
+    before = animate_mouth(spoken, 30, FPS)
+    after = animate_mouth(spoken, 30, FPS, table=changed)
+    roll, jaw = CHANNEL_INDEX["mouthRollLower"], CHANNEL_INDEX["jawOpen"]
+    in_f, in_v = 9, 16  # frames
+    assert before[in_f, roll] == pytest.approx(0.40, abs=0.02)
+    assert after[in_f, roll] > 0.65
+    assert after[in_f, jaw] > before[in_f, jaw] + 0.05
+    assert np.array_equal(after[in_v], before[in_v]), "v has a row of its own"
+
+
+def test_a_limit_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    usual = Path(phones_module.__file__).with_name("visemes.csv")
+    text = usual.read_text(encoding="utf-8").replace("tongueOut>=0.30", "tongueOut>0.30")
+    (tmp_path / "visemes.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"row th of the viseme table has the limit 'tongueOut>0"):
+        read_viseme_table(tmp_path / "visemes.csv")
+
+
+def test_the_table_keeps_the_name_that_finished_clips_carry() -> None:
+    """Batches of before must be recognised: the file's bytes changed, the faces did not."""
+    known = "25196917fe8300a0fc2cb717ec07fa55b07f9d03c6b26eedecefc75e0c1e7ca9"
+    assert viseme_table().sha256 == known
