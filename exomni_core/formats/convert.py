@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Face files of other tools in, weights by channel name out, and back; clips to them and from them.
+"""A face file in, a face file of another format out; clips to them and from them.
 
-By extension: `.json` Omniverse Audio2Face, `.csv` Live Link Face and Audio2Face-3D, `.npy` with
-`.names.json` beside it, `.npz` with names inside, `.clip` ours. Columns are found by name, never by
-place.
+Only finds the formats; each of them is a file of this folder (see `format.py`).
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,25 +15,23 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.arkit import ARKIT_52
-from exomni_core.audio import MAX_DURATION_S, Audio, read_audio, write_wav
-from exomni_core.clip import Clip, frame_count, load_clip, load_face, save_clip
+from exomni_core.audio import MAX_DURATION_S, Audio, read_audio
+from exomni_core.clip import Clip, frame_count, load_clip
 from exomni_core.errors import InputError
-from exomni_core.formats.a2f import _read_a2f, _write_a2f
-from exomni_core.formats.arrays import read_npz
-from exomni_core.formats.face_track import (
-    FaceTrack,
-    FloatArray,
-    _checked_fps,
-    _read_bytes,
-    _read_json,
-    _read_text,
-    _track,
+from exomni_core.formats.clip import FORMAT as CLIP
+from exomni_core.formats.clip import write_clip
+from exomni_core.formats.face_track import FaceTrack, checked_fps
+from exomni_core.formats.format import (
+    Wishes,
+    endings,
+    format_of,
+    known_formats,
+    readable,
+    writable,
 )
-from exomni_core.formats.live_link import csv_text, parse_csv
-from exomni_core.storage.codecs import npy_bytes, read_npy
-from exomni_core.storage.files import replacing, write_text
 
 SILENCE_RATE_HZ: Final = 16_000
+_CLIP_FACTS: Final = ("sound", "clipped_values", "frames_added", "frames_cut")
 
 
 def read_face(
@@ -50,13 +44,12 @@ def read_face(
     """
     path = Path(path)
     if fps is not None:
-        fps = _checked_fps(fps, "the given frame rate")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path} is no known face file; known are {', '.join(_READERS)}")
-    if reader is _read_npy:
-        return _read_npy(path, fps, names)
-    return _read_npz(path, fps, names) if reader is _read_npz else reader(path, fps)
+        fps = checked_fps(fps, "the given frame rate")
+    found = format_of(path, readable())
+    if found is None or found.read is None:
+        known = ", ".join(endings(readable()))
+        raise InputError(f"{path} is no known face file; known are {known}")
+    return found.read(path, Wishes(fps, names))
 
 
 def write_face(path: Path | str, weights: npt.ArrayLike, fps: float) -> None:
@@ -65,15 +58,16 @@ def write_face(path: Path | str, weights: npt.ArrayLike, fps: float) -> None:
     Values are kept exactly. Raises InputError; `.clip` needs sound, so it is `convert`'s work.
     """
     path = Path(path)
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise InputError(f"{path} can't be written as a face; choose {', '.join(_WRITERS)}")
+    found = format_of(path, writable())
+    if found is None or found.write is None:
+        choice = ", ".join(endings(writable()))
+        raise InputError(f"{path} can't be written as a face; choose {choice}")
     table = np.asarray(weights, np.float32)
     if table.ndim != 2 or table.shape[1] != len(ARKIT_52) or len(table) == 0:
         raise InputError(f"weights must have shape (frames, 52), not {table.shape}")
     if not np.isfinite(table).all():
         raise InputError("weights must be finite numbers")
-    writer(path, table, _checked_fps(fps, "the frame rate"))
+    found.write(path, table, checked_fps(fps, "the frame rate"))
 
 
 def convert(
@@ -89,38 +83,36 @@ def convert(
     a foreign face also `sound`, `clipped_values`, `frames_added` and `frames_cut`.
     A clip needs sound: `audio` (any sound file, about as long as the face), else silence of the
     face's length. In a clip, values outside [0, 1] are clipped; its provenance counts them and
-    tells source, sound, missing and ignored channels. To `.wav` goes a clip's sound alone, with
-    `seconds` and `sample_rate_hz`. Raises InputError.
+    tells source, sound, missing and ignored channels. A format that keeps more than the face, such
+    as `.wav`, takes clips alone, and adds facts of its own. Raises InputError.
     """
     source, target = Path(source), Path(target)
-    if target.suffix.lower() != ".clip":
-        if audio is not None:
-            raise InputError("sound can only be kept in a .clip file", field="audio")
-        if target.suffix.lower() == ".wav":
-            return _sound_of(source, target)
-        track = read_face(source, fps=fps)
-        write_face(target, track.weights, track.fps)
-        return _facts(track)
-    if source.suffix.lower() == ".clip" and audio is None and fps is None:
+    if target.suffix.lower() == CLIP.ending:
+        return _to_clip(source, target, audio, fps)
+    if audio is not None:
+        raise InputError("sound can only be kept in a .clip file", field="audio")
+    whole = [f for f in known_formats() if f.write_clip is not None]
+    found = format_of(target, whole)
+    is_clip = source.suffix.lower() == CLIP.ending
+    if found is not None and found.write_clip is not None and (is_clip or found.write is None):
+        if not is_clip:
+            raise InputError(f"{source} holds no sound; only a .clip can become a {found.ending}")
+        return found.write_clip(target, load_clip(source))
+    track = read_face(source, fps=fps)
+    write_face(target, track.weights, track.fps)
+    return _facts(track)
+
+
+def _to_clip(source: Path, target: Path, audio: Path | None, fps: float | None) -> dict[str, Any]:
+    if source.suffix.lower() == CLIP.ending and audio is None and fps is None:
         clip = load_clip(source)
-        save_clip(clip, target)
+        write_clip(target, clip)
         return _facts(FaceTrack(clip.weights, clip.fps))
     track = read_face(source, fps=fps)
     clip = clip_from_face(track, source.name, audio)
-    save_clip(clip, target)
+    write_clip(target, clip)
     made = {name: clip.provenance[name] for name in _CLIP_FACTS}
     return _facts(track) | made | {"frames": len(clip.weights)}
-
-
-def _sound_of(source: Path, target: Path) -> dict[str, Any]:
-    if source.suffix.lower() != ".clip":
-        raise InputError(f"{source} holds no sound; only a .clip can become a .wav")
-    clip = load_clip(source)
-    write_wav(target, clip.audio, clip.sample_rate_hz)
-    return {"seconds": round(clip.duration_s, 6), "sample_rate_hz": clip.sample_rate_hz}
-
-
-_CLIP_FACTS: Final = ("sound", "clipped_values", "frames_added", "frames_cut")
 
 
 def _facts(track: FaceTrack) -> dict[str, Any]:
@@ -174,64 +166,3 @@ def _check_lengths(face_s: float, sound_s: float, few_frames_s: float) -> None:
             "together",
             field="audio",
         )
-
-
-def _read_csv(path: Path, fps: float | None) -> FaceTrack:
-    table = parse_csv(_read_text(path), fps, str(path))
-    return _track(table.names, table.values, table.fps, path)
-
-
-def _write_csv(path: Path, weights: FloatArray, fps: float) -> None:
-    write_text(path, csv_text(weights, fps))
-
-
-def _read_npy(path: Path, fps: float | None, names: tuple[str, ...] | None = None) -> FaceTrack:
-    try:
-        table = read_npy(_read_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{path} can't be used: {error}") from error
-    sidecar = path.with_suffix(".names.json")
-    if not sidecar.exists():
-        if names is not None:
-            return _track(names, table, fps, path)  # type: ignore[arg-type]
-        width = table.shape[1] if table.ndim == 2 else 0
-        raise InputError(
-            f"{path} holds {width} columns without names; put {sidecar.name} beside it with "
-            '{"names": [...], "fps": 30}'
-        )
-    data = _read_json(sidecar)
-    listed = data.get("names")
-    if not isinstance(listed, list):
-        raise InputError(f'{sidecar} has no list "names"; add it')
-    return _track(listed, table, data.get("fps") if fps is None else fps, path)  # type: ignore[arg-type]
-
-
-def _write_npy(path: Path, weights: FloatArray, fps: float) -> None:
-    with replacing(path.with_suffix(".names.json")) as sidecar, replacing(path) as array:
-        text = json.dumps({"names": list(ARKIT_52), "fps": fps}, indent=1)
-        sidecar.write_text(text + "\n", encoding="utf-8")
-        array.write_bytes(npy_bytes(np.ascontiguousarray(weights)))
-
-
-def _read_npz(path: Path, fps: float | None, names: tuple[str, ...] | None = None) -> FaceTrack:
-    table = read_npz(path, fps, names)
-    return _track(table.names, table.values, table.fps, path)
-
-
-def _read_clip(path: Path, fps: float | None) -> FaceTrack:
-    face = load_face(path)
-    return FaceTrack(face.weights, face.fps if fps is None else fps)
-
-
-_READERS: Final[dict[str, Callable[[Path, float | None], FaceTrack]]] = {
-    ".json": _read_a2f,
-    ".csv": _read_csv,
-    ".npy": _read_npy,
-    ".npz": _read_npz,
-    ".clip": _read_clip,
-}
-_WRITERS: Final[dict[str, Callable[[Path, FloatArray, float], None]]] = {
-    ".json": _write_a2f,
-    ".csv": _write_csv,
-    ".npy": _write_npy,
-}

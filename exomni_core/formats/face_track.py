@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TODO."""
+"""Named columns in, a checked face track out; files in, their bytes, text or JSON out.
+
+What all face formats share. Columns are found by name, never by place.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import ARKIT_52, order_by_name
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
-from exomni_core.formats.live_link import ROTATIONS
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_FRAMES: Final = 1_000_000
 MIN_FPS, MAX_FPS = 1.0, 240.0
+ROTATIONS: Final = (
+    "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll",
+    "RightEyeYaw", "RightEyePitch", "RightEyeRoll",
+)  # fmt: skip
 # Columns that other tools write and that are no ARKit blendshapes: dropped, and said so.
 IGNORED_COLUMNS: Final = (
     "_neutral",  # MediaPipe
@@ -27,7 +33,6 @@ IGNORED_COLUMNS: Final = (
     "TongueRollDown", "TongueRollLeft", "TongueRollRight", "TongueUp", "TongueDown", "TongueLeft",
     "TongueRight", "TongueIn", "TongueStretch", "TongueWide", "TongueNarrow",  # Audio2Face-3D
 )  # fmt: skip
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +47,12 @@ class FaceTrack:
     ignored: tuple[str, ...] = ()
 
 
-def _track(names: Sequence[str], values: Any, fps: float, path: Path) -> FaceTrack:
-    """Columns by name -> a FaceTrack, checked."""
+def track_of(names: Sequence[Any], values: Any, fps: object, path: Path) -> FaceTrack:
+    """A table (T, len(names)) with named columns at `fps` -> a FaceTrack.
+
+    path: for the sentences of errors. Raises InputError for doubtful names, a rate outside 1 to
+    240, no frames, and values that are no finite numbers.
+    """
     squeezed = {_squeeze(name) for name in IGNORED_COLUMNS}
     ignored = tuple(n for n in names if isinstance(n, str) and _squeeze(n) in squeezed)
     try:
@@ -57,10 +66,11 @@ def _track(names: Sequence[str], values: Any, fps: float, path: Path) -> FaceTra
     if not np.isfinite(weights).all():
         row, column = np.argwhere(~np.isfinite(weights))[0]
         raise InputError(f"{path} holds no finite number for {ARKIT_52[column]} in frame {row}")
-    return FaceTrack(weights, _checked_fps(fps, str(path)), missing, ignored)
+    return FaceTrack(weights, checked_fps(fps, str(path)), missing, ignored)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes; InputError if it can't be read, is empty or above MAX_FILE_BYTES."""
     try:
         with open(path, "rb") as handle:
             data = handle.read(MAX_FILE_BYTES + 1)
@@ -74,16 +84,18 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The file's text; InputError if it isn't UTF-8."""
     try:
-        return _read_bytes(path).decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text; export it again") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in the file; InputError if it holds none."""
     try:
-        data = json.loads(_read_text(path))
+        data = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{path} is broken JSON ({error.msg} at {place})") from error
@@ -94,7 +106,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _checked_fps(fps: object, where: str) -> float:
+def checked_fps(fps: object, where: str) -> float:
+    """`fps` if it is a number from 1 to 240; InputError(field="fps") that begins with `where`."""
     number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
     if not number or not MIN_FPS <= fps <= MAX_FPS:  # type: ignore[operator]
         shown = repr(fps)[:20] if isinstance(fps, (float, str)) else "no number"

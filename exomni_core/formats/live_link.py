@@ -11,18 +11,24 @@ import csv
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX, LIVE_LINK_52
+from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
+from exomni_core.formats.face_track import (
+    ROTATIONS,
+    FaceTrack,
+    read_text,
+    track_of,
+)
+from exomni_core.formats.format import Format, Wishes
+from exomni_core.storage.files import write_text
 
-ROTATIONS: Final = (
-    "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll",
-    "RightEyeYaw", "RightEyePitch", "RightEyeRoll",
-)  # fmt: skip
 _TIMECODE: Final = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})[:;](\d{1,3})(?:\.(\d{1,9}))?")
 _DAY_S: Final = 86_400
 # Rates that cameras and films use; a measured rate this close to one is meant to be it.
@@ -32,7 +38,6 @@ _COMMON_FPS: Final = tuple(
 _TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 100, 120)
 _SNAP: Final = 3e-4
 
-FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 
 
@@ -43,6 +48,17 @@ class NamedTable:
     names: tuple[str, ...]
     values: DoubleArray
     fps: float
+
+
+def read_live_link(path: Path, wishes: Wishes) -> FaceTrack:
+    """Read a take; InputError if it is no such table or doesn't tell its rate."""
+    table = parse_csv(read_text(path), wishes.fps, str(path))
+    return track_of(table.names, table.values, table.fps, path)
+
+
+def write_live_link(path: Path, weights: FloatArray, fps: float) -> None:
+    """Write (T, 52) weights at `fps` as the app writes a take."""
+    write_text(path, csv_text(weights, fps))
 
 
 def csv_text(weights: FloatArray, fps: float) -> str:
@@ -207,3 +223,9 @@ def _on_even_clock(
         raise InputError(f"{where} has gaps longer than its frames; cut it into takes")
     grid = np.arange(count) / fps
     return np.column_stack([np.interp(grid, times_s, column) for column in values.T])
+
+
+FORMAT: Final = Format(
+    "live_link", "Live Link Face CSV", ".csv", "the face exactly; the rate as a timecode",
+    read_live_link, write_live_link,
+)  # fmt: skip

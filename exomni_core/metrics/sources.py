@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.formats.format import endings, readable
 from exomni_core.storage.json_lines import of_system, read_json_lines, whole_lines
 
-FACE_ENDINGS: Final = (".clip", ".json", ".csv", ".npy", ".npz")
 LISTS: Final = ("responses.jsonl", "references.jsonl")
 _NO_FACES: Final = {
     "reference.json", "provenance.json", "run.json", "study.json", "result.json", "rows.csv",
@@ -118,7 +118,7 @@ def _of_folder(folder: Path, system: str) -> list[Item]:
 
 
 def _is_face(path: Path) -> bool:
-    known = path.suffix.lower() in FACE_ENDINGS and path.name not in _NO_FACES
+    known = path.suffix.lower() in endings(readable()) and path.name not in _NO_FACES
     return known and path.is_file() and not path.name.endswith(".names.json")
 
 

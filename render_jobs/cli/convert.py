@@ -11,9 +11,23 @@ import click
 from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, report_options
 
 
-@click.command(
-    cls=HeadedCommand, short_help="Convert between clips, A2F .json, Live Link .csv, .npy, .wav."
-)
+class _ConvertCommand(HeadedCommand):
+    """Its help ends with the formats that are installed."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line for each format."""
+        from exomni_core.formats.format import known_formats
+
+        with formatter.section("Formats"):
+            formatter.write_dl(
+                [
+                    (one.ending, f"{one.title} ({one.ways}); keeps {one.keeps}.")
+                    for one in known_formats()
+                ]
+            )
+
+
+@click.command(cls=_ConvertCommand, short_help="Convert clips and other programs' face files.")
 @click.argument("source", type=EXISTING)
 @click.argument("target", type=NEW_FILE)
 @click.option("--audio", type=EXISTING, help="Sound for a clip made from face data alone.")
@@ -22,7 +36,7 @@ from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, report_op
 def convert(
     source: Path, target: Path, audio: Path | None, fps: float | None, **chosen: Any
 ) -> None:
-    """Convert between .clip, A2F .json, Live Link .csv and .npy; a clip to its .wav.
+    """Convert between clips and other programs' face files, by the endings of SOURCE and TARGET.
 
     A clip made from face data alone is silent unless --audio gives it a sound.
     """

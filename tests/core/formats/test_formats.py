@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from exomni_core.clip import load_clip, save_clip
 from exomni_core.errors import ClipError, InputError
 from exomni_core.formats.convert import convert, read_face, write_face
 from exomni_core.formats.face_track import FaceTrack
+from exomni_core.formats.format import Format, format_of, known_formats, readable
 
 RATES = [12.5, 24 / 1.001, 24, 25, 30 / 1.001, 30, 50, 60 / 1.001, 60, 120]
 JAW = CHANNEL_INDEX["jawOpen"]
@@ -385,7 +387,7 @@ class TestFiles:
         (tmp_path / "a.json").mkdir()
         refused(tmp_path / "a.json", "can't be read")
         for name in ("a.bvh", "a", "a.clip.txt"):
-            with pytest.raises(InputError, match=r"known are \.json, \.csv, \.npy, \.npz, \.clip"):
+            with pytest.raises(InputError, match=r"known are \.json, \.clip, \.csv, \.npy, \.npz"):
                 read_face(tmp_path / name)
 
     def test_huge_files_are_not_read(self, tmp_path, monkeypatch):
@@ -498,3 +500,29 @@ def test_a_clips_sound_becomes_a_wav_and_nothing_else_does(tmp_path, make_clip, 
         convert(tmp_path / "b.json", tmp_path / "b.wav")
     with pytest.raises(InputError, match="only be kept"):
         convert(tmp_path / "a.clip", tmp_path / "c.wav", audio=tmp_path / "a.wav")
+
+
+def test_the_docs_list_every_format():
+    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `.")]
+    assert rows == [
+        f"| `{one.ending}` | {one.title} | {one.ways}; keeps {one.keeps} |"
+        for one in known_formats()
+    ]
+
+
+class TestSharedEndings:
+    @pytest.fixture
+    def mine(self):
+        """A format that shares .json, and knows its own files."""
+        return Format("mine", "Mine", ".json", "", read=lambda path, wishes: None,
+                      claims=lambda path: b"mine" in path.read_bytes())  # fmt: skip
+
+    def test_who_claims_a_file_reads_it(self, tmp_path, mine):
+        both = [*readable(), mine]
+        (tmp_path / "a.json").write_text('{"mine": 1}')
+        (tmp_path / "b.json").write_text('{"facsNames": []}')
+        assert format_of(tmp_path / "a.json", both) is mine
+        assert format_of(tmp_path / "b.json", both).name == "a2f"
+        assert format_of(tmp_path / "none.json", both).name == "a2f"
+        assert format_of(tmp_path / "a.json", [mine]) is mine
