@@ -40,14 +40,20 @@ def check_core() -> None:
 
 
 def python_paths() -> tuple[Path, ...]:
-    """Folders that the engine's process needs on its path, most important first, none twice."""
+    """Folders that the engine's process needs on its path, most important first, none twice.
+
+    With those of packages that add engines, voices and the like.
+    """
     found: dict[Path, None] = {}
     for name in _PACKAGES:
         spec = find_spec(name)
         if spec is not None and spec.origin:
             place = Path(spec.origin)
             found[place.parent.parent if spec.submodule_search_locations else place.parent] = None
-    return tuple(found)
+    # Not at the top: an old core has to be dropped first.
+    from exomni_core.registry import package_folders
+
+    return tuple(dict.fromkeys((*found, *package_folders())))
 
 
 def engine_wheel() -> Path | None:

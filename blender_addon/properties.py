@@ -21,16 +21,13 @@ from bpy.props import (
 )
 
 from .declare import PropertyGroup, fields
+from .engines import engine_items
 from .updates import on_adjust, on_mend, on_start_moved
 
 MODES: Final = (
     ("say", "Say this", "Speak the text that you type"),
     ("lipsync", "Lip-sync a recording", "Animate the face to a recording of speech"),
     ("reply", "Ask and answer", "Ask the character something; it answers (neural engine)"),
-)
-ENGINES: Final = (
-    ("embedded", "Embedded", "Works on any machine, without weights or a graphics card"),
-    ("omni", "Omni", "The neural engine; it needs its weights and a graphics card"),
 )
 STYLES: Final = (
     ("quiet", "Quiet", "Small movements"),
@@ -181,7 +178,7 @@ def wish_fields() -> dict[str, Any]:
             name="Seed", description="The same seed gives the same take", default=0, min=0
         ),
         "engine": EnumProperty(
-            name="Engine", description="The engine that makes the clip", items=ENGINES
+            name="Engine", description="The engine that makes the clip", items=engine_items
         ),
         "streaming": BoolProperty(
             name="Live keys",

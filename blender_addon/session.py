@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -72,9 +72,14 @@ class Session:
         """Whether a service is there and alive."""
         return self._service is not None and self._service.is_alive()
 
+    @property
+    def engines(self) -> Mapping[str, Any]:
+        """What the running service says of each of its engines; nothing if none runs."""
+        return self._service.engines if self._service is not None else {}
+
     def engine_reason(self, engine: str) -> str:
         """Why the running service can't use this engine, in its own words; '' if it can."""
-        known = self._service.engines.get(engine, {}) if self._service is not None else {}
+        known = self.engines.get(engine, {})
         return "" if known.get("ready", True) else str(known.get("reason", ""))
 
     def begin(self, request: Request) -> None:

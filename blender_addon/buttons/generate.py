@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import bpy
 
+from exomni_core.engine import DEFAULT_ENGINE
 from exomni_core.errors import ExOmniError, InputError
 
 from .. import character, preferences
@@ -144,7 +145,7 @@ class Generate(OnCharacter, Operator):
             Request(
                 place=place,
                 prompt=prompt,
-                engine=wish["engine"],
+                engine=wish["engine"] or DEFAULT_ENGINE,  # '': one that is no longer there
                 audio=audio,
                 stream=wish["streaming"],
                 idle_s=60.0 * chosen.idle_minutes,

@@ -15,10 +15,12 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core import __version__
 from exomni_core.clip import Phone, Word
 from exomni_core.engine import CancelCheck, ProgressCallback, report, stop_if
 from exomni_core.errors import InputError, WorkerError
 from exomni_core.listening.align import SCORE_GAP, SCORE_GATE, Aligned, align_transcript, free_score
+from exomni_core.listening.listener import ListenerFacts
 from exomni_core.listening.recognise import (
     hear_sounds,
     hear_words,
@@ -26,7 +28,7 @@ from exomni_core.listening.recognise import (
     shape_by_loudness,
     split_at_pauses,
 )
-from exomni_core.listening.sphinx import SAMPLE_RATE_HZ
+from exomni_core.listening.sphinx import SAMPLE_RATE_HZ, is_installed
 from exomni_core.phonetics.language import check_readable, choose_voice, is_english
 from exomni_core.phonetics.loudness import loudness_db, speech_gate
 from exomni_core.phonetics.track import Track
@@ -86,6 +88,44 @@ def listen(
                       notes, guesses)  # fmt: skip
     stop_if(cancel)
     return track
+
+
+class SphinxListener:
+    """`listen` as a registered listener: espeak-ng pronounces, pocketsphinx finds the sounds."""
+
+    def facts(self) -> ListenerFacts:
+        """It aligns any language that espeak-ng speaks, and recognises English words."""
+        return ListenerFacts("pocketsphinx", (), ("en",))
+
+    def version(self) -> str:
+        """The code's; the embedded engine's own version covers it."""
+        return __version__
+
+    def reason(self) -> str:
+        """What is missing for it, and how to get it."""
+        if is_installed():
+            return ""
+        return (
+            "to lip-sync recordings, pocketsphinx is needed in the engine's Python; run: "
+            "pip install pocketsphinx"
+        )
+
+    def listen(
+        self,
+        samples: npt.NDArray[np.float32],
+        sample_rate_hz: int,
+        *,
+        transcript: str | None,
+        language: str | None,
+        budget_s: float,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> Track:
+        """As `listen`."""
+        return listen(
+            samples, sample_rate_hz, transcript=transcript, language=language, budget_s=budget_s,
+            progress=progress, cancel=cancel,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core import __version__
+from exomni_core.arrays import FloatArray
 from exomni_core.clip import Clip, Phone, Word
 from exomni_core.engine import (
+    ANSWERING_ENGINE,
+    ENGINE_KINDS,
     CancelCheck,
     Capabilities,
     Chunk,
+    EngineDefaults,
     OnStage,
     ProgressCallback,
     report,
@@ -43,10 +46,8 @@ REVISION: Final = 1  # raise it with every change that alters a clip
 _MOUTH: Final = ("jaw", "lips")
 _REST: Final = ("brows", "cheeks")
 
-FloatArray = npt.NDArray[np.float32]
 
-
-class OmniEngine:
+class OmniEngine(EngineDefaults):
     """The neural engine. model: the models folder or the checkpoint's; default: the models folder.
 
     default_seed: for prompts without one. align: find word times in generated speech with the
@@ -56,7 +57,7 @@ class OmniEngine:
     EnvironmentProblem at once if the checkpoint isn't complete.
     """
 
-    name = "omni"
+    name = ANSWERING_ENGINE
 
     def __init__(
         self,
@@ -92,12 +93,7 @@ class OmniEngine:
 
     def capabilities(self) -> Capabilities:
         """Answers, says and lip-syncs; the model knows English and Chinese best."""
-        return Capabilities(
-            modes=("say", "lipsync", "reply"),
-            languages=(),
-            needs="the omni extra (pip install '.[omni]') and the weights (exorender models pull)",
-            fps=FACE_FPS,
-        )
+        return ENGINE_KINDS.find(self.name).capabilities
 
     def version(self) -> str:
         """Names the code, the weights (names, sizes and dates of their files) and the options.

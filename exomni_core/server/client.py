@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from exomni_core.engine import DEFAULT_ENGINE
 from exomni_core.errors import (
     Cancelled,
     EnvironmentProblem,
@@ -68,7 +69,7 @@ class ServiceClient(Transport):
     def start(
         self,
         prompt: Mapping[str, Any],
-        engine: str = "embedded",
+        engine: str = DEFAULT_ENGINE,
         stream: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> str:
@@ -95,7 +96,7 @@ class ServiceClient(Transport):
     def begin(
         self,
         prompt: Mapping[str, Any],
-        engine: str = "embedded",
+        engine: str = DEFAULT_ENGINE,
         *,
         stream: bool = True,
         options: Mapping[str, Any] | None = None,
@@ -118,7 +119,7 @@ class ServiceClient(Transport):
     def generate(
         self,
         prompt: Mapping[str, Any],
-        engine: str = "embedded",
+        engine: str = DEFAULT_ENGINE,
         *,
         stream: bool = False,
         options: Mapping[str, Any] | None = None,

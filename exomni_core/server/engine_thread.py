@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Final
 
 from exomni_core.clip import Clip
-from exomni_core.engine import Chunk, Engine, Progress
+from exomni_core.engine import Chunk, Progress
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError
 from exomni_core.server.engines import EngineHolder, check_tools
 from exomni_core.server.jobs import JobQueue, QueuedJob
@@ -102,7 +102,7 @@ class EngineThread:
         def progress(step: Progress) -> None:
             job.emit("progress", stage=step.stage, done=round(step.done, 4))
 
-        check_tools(order.engine, order.prompt.mode)
+        check_tools(order.engine, order.prompt.mode, order.options)
         engine = self._holder.get(
             order.engine, order.options, lambda: job.emit("progress", stage="loading", done=0.0)
         )
@@ -115,18 +115,16 @@ class EngineThread:
             for chunk in chunks:
                 if job.is_cancelled():
                     raise Cancelled("stopped at your request")
-                _tell(chunk, job, engine)
+                _tell(chunk, job, writes_text=engine.capabilities().writes_text)
                 if chunk.clip is not None:
                     return chunk.clip
         raise WorkerError(f"the {order.engine} engine ended without a clip; please report it")
 
 
-def _tell(chunk: Chunk, job: QueuedJob, engine: Engine) -> None:
+def _tell(chunk: Chunk, job: QueuedJob, *, writes_text: bool) -> None:
     """A chunk as events: its text, then sound and face if it has any."""
     if chunk.text:
-        # The neural engine gives the text as it is written, the other one word by word.
-        text = chunk.text if engine.name == "omni" else f"{chunk.text} "
-        job.emit("text", text=text)
+        job.emit("text", text=chunk.text if writes_text else f"{chunk.text} ")
     if len(chunk.audio) or len(chunk.weights):
         job.size += chunk.audio.nbytes + chunk.weights.nbytes
         job.emit(

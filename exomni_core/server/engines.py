@@ -5,27 +5,20 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from exomni_core.engine import Engine, engine_names, load_engine
-from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError
-from exomni_core.storage.schema import Place, read_values
+from exomni_core.engine import ENGINE_KINDS, Engine, load_engine
+from exomni_core.engine_kind import VALUE_TYPES, EngineKind, EngineState, Option
+from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.storage.schema import Place, Range, one_of, read_values
 
-# What a job may choose -> the type it must have; a path only from this machine.
-_OPTIONS: Final[dict[str, dict[str, type]]] = {
-    "embedded": {"default_seed": int},
-    "omni": {
-        "model": str, "device": str, "dtype": str, "quantize": str, "compat": str, "align": bool,
-        "max_memory_bytes": int, "default_seed": int,
-    },
-}  # fmt: skip
-_PATHS: Final = ("model",)
-_NEURAL_PACKAGES: Final = ("torch", "transformers", "safetensors")
+LOG: Final = logging.getLogger("exomni.server")
+
 _STATE_KEPT_S: Final = 5.0  # how long an answer about readiness is reused
 
 Options = Mapping[str, Any]
@@ -36,20 +29,27 @@ def check_options(engine: str, options: object, *, local: bool) -> dict[str, Any
 
     local: the client is on this machine, so that it may name a folder.
     """
-    if engine not in engine_names():
-        raise InputError(
-            f"there is no engine {str(engine)[:40]!r}; the choice is {', '.join(engine_names())}",
-            field="engine",
-        )
+    kind = ENGINE_KINDS.find(engine)
+    known = {option.name: option for option in kind.options if option.for_clients}
     place = Place(f"engine {engine}: options", field="options")
-    chosen = read_values(_OPTIONS[engine], options, place)
-    for name in _PATHS:
-        if name in chosen and not (local and Path(chosen[name]).is_absolute()):
+    chosen = read_values({name: _hint(option) for name, option in known.items()}, options, place)
+    for name, value in chosen.items():
+        if known[name].kind == "path" and not (local and Path(value).is_absolute()):
             raise InputError(
                 f"the option {name} takes a whole path, from a client on the same machine",
                 field="options",
             )
     return chosen
+
+
+def _hint(option: Option) -> Any:
+    """The option as the strict reader knows types."""
+    value: Any = VALUE_TYPES[option.kind]
+    if option.choices:
+        return Annotated[value, one_of(option.choices)]
+    if option.least is not None or option.most is not None:
+        return Annotated[value, Range(option.least, option.most)]
+    return value
 
 
 class EngineHolder:
@@ -102,8 +102,8 @@ class EngineHolder:
             asked_at, states = self._states
             if time.monotonic() - asked_at > _STATE_KEPT_S:
                 states = {
-                    "embedded": _embedded_state(),
-                    "omni": _omni_state(self._options.get("omni", {})),
+                    name: _state(kind, self._options.get(name, {}))
+                    for name, kind in ENGINE_KINDS.members().items()
                 }
                 self._states = (time.monotonic(), states)
         engine = self._engine  # the worker's thread may drop it now
@@ -111,77 +111,30 @@ class EngineHolder:
         return {name: {**state, "loaded": name == loaded} for name, state in states.items()}
 
 
-def check_tools(engine: str, mode: str) -> None:
-    """Raise EnvironmentProblem if this machine lacks what the embedded engine's mode stands on.
+def check_tools(engine: str, mode: str, options: Options) -> None:
+    """Raise EnvironmentProblem if this machine lacks what the engine's mode stands on.
 
-    The engine itself would still move the mouth by loudness alone, which looks like a fault.
+    The embedded engine would still move the mouth by loudness alone, which looks like a fault.
     """
-    from exomni_core.listening import sphinx
-
-    if engine == "embedded" and mode == "lipsync" and not sphinx.is_installed():
-        raise EnvironmentProblem(_NO_SPHINX)
-
-
-_NO_SPHINX: Final = (
-    "to lip-sync recordings, pocketsphinx is needed in the engine's Python; run: "
-    "pip install pocketsphinx"
-)
+    reason = ENGINE_KINDS.find(engine).find_state(options).lacks.get(mode)
+    if reason:
+        raise EnvironmentProblem(reason)
 
 
-def _is_installed(package: str) -> bool:
+def _state(kind: EngineKind, options: Options) -> dict[str, Any]:
+    """What clients are told of an engine; one whose code fails is not ready."""
     try:
-        return find_spec(package) is not None
-    except (ImportError, ValueError):  # found, but not as a package should be
-        return False
-
-
-def _embedded_state() -> dict[str, Any]:
-    from exomni_core.listening import sphinx
-    from exomni_core.phonetics.language import OFFERED_LANGUAGES
-    from exomni_core.voices import espeak
-
-    languages = list(OFFERED_LANGUAGES)
-    lipsync = sphinx.is_installed()
-    modes, reason = ["lipsync"] * lipsync, "" if lipsync else _NO_SPHINX
-    try:
-        espeak.library_path()
-        modes.insert(0, "say")
-    except ExOmniError as error:
-        reason = str(error)
+        state = kind.find_state(options)
+    except Exception as error:
+        LOG.exception("the engine %s can't tell its state", kind.name)
+        state = EngineState(False, f"the engine {kind.name} is broken ({error}); reinstall it")
     return {
-        "ready": "say" in modes,
-        "reason": reason,
-        "modes": modes,
-        "languages": languages,
-        "voices": list(espeak.voice_variants()) if "say" in modes else [],
+        "ready": state.is_ready,
+        "reason": state.reason,
+        "modes": list(state.modes),
+        "languages": list(state.languages),
+        "voices": list(state.voices),
+        "title": kind.title,
+        "about": kind.about,
+        "options": [option.to_json() for option in kind.options if option.for_clients],
     }
-
-
-def _omni_state(options: Options) -> dict[str, Any]:
-    modes = ["say", "lipsync", "reply"]
-    reason = _omni_reason(options)
-    return {"ready": not reason, "reason": reason, "modes": modes, "languages": [], "voices": []}
-
-
-def _omni_reason(options: Options) -> str:
-    """Why the neural engine can't run here; empty if it can, as far as can be told quickly."""
-    if not _is_installed("exomni_core.omni"):
-        return (
-            "this engine process has the embedded engine only; install the neural engine, or "
-            "point to a Python that has it"
-        )
-    missing = [package for package in _NEURAL_PACKAGES if not _is_installed(package)]
-    if missing:
-        return (
-            f"the neural engine needs {' and '.join(missing)} in the engine's Python; in this "
-            "project's folder run: pip install '.[omni]'"
-        )
-    from exomni_core.omni.weights.store import locate, models_folder  # these need no torch
-
-    try:
-        folder = Path(options.get("model") or models_folder())
-        if not (folder / "config.json").is_file():
-            locate("ex-omni", folder)
-    except ExOmniError as error:
-        return str(error)
-    return ""

@@ -70,7 +70,7 @@ def start_service(
     """Start an engine process and wait until it takes requests.
 
     python: the interpreter; None is this program's own. engine_options: such as
-    {"omni": {"model": ...}}. log: None keeps none. own_code: run the exomni_core that is running
+    {NAME: {"model": ...}}. log: None keeps none. own_code: run the exomni_core that is running
     here (default: with our own Python), with packages from `extra_paths`, rather than what is
     installed there. Raises EnvironmentProblem if it can't run there, WorkerError else.
     """

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from exomni_core.engine import DEFAULT_ENGINE
 from exomni_core.errors import InputError
 from exomni_core.prompt import parse_prompt
 from exomni_core.server.engines import check_options
@@ -25,7 +26,7 @@ def read_order(data: dict[str, Any], uploads: Uploads, *, local: bool) -> Order:
             raise InputError(
                 f"unknown field {name[:40]!r}; known are {', '.join(_FIELDS)}", field=name[:40]
             )
-    engine, stream = data.get("engine", "embedded"), data.get("stream", True)
+    engine, stream = data.get("engine", DEFAULT_ENGINE), data.get("stream", True)
     if not isinstance(engine, str):
         raise InputError("the engine must be a name", field="engine")
     if not isinstance(stream, bool):

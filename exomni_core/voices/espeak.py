@@ -18,8 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.clip import Phone, Word
-from exomni_core.errors import EnvironmentProblem, InputError, WorkerError
+from exomni_core.engine import CancelCheck, stop_if
+from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.phonetics.language import OFFERED_LANGUAGES, check_readable, choose_voice
 from exomni_core.phonetics.tokens import Token, text_tokens
+from exomni_core.storage.files import sha256_file
+from exomni_core.voices.voice import TimedSounds, Utterance, VoiceFacts
 
 NORMAL_RATE_WPM: Final = 175
 RATE_LIMITS_WPM: Final = (80, 450)
@@ -82,6 +86,53 @@ def speak(
     _check_version(answer["version"], voice)
     pcm = np.frombuffer(raw, "<i2").astype(np.int16)
     return _speech(text, pcm, answer)
+
+
+class Espeak:
+    """espeak-ng as a synthesiser: it knows exactly when each sound is spoken."""
+
+    def facts(self) -> VoiceFacts:
+        """Over a hundred languages, any rate."""
+        return VoiceFacts("espeak-ng", OFFERED_LANGUAGES, tells_times=True)
+
+    def names(self) -> tuple[str, ...]:
+        """The variants; a language's own voice and `LANGUAGE+VARIANT` are voices, too."""
+        return voice_variants()
+
+    def version(self) -> str:
+        """The hash of its library."""
+        return sha256_file(library_path())
+
+    def reason(self) -> str:
+        """What is missing of it, and how to get it."""
+        try:
+            library_path()
+        except ExOmniError as error:
+            return str(error)
+        return ""
+
+    def speak(
+        self,
+        text: str,
+        *,
+        language: str | None,
+        voice: str | None,
+        rate: float,
+        seed: int,  # noqa: ARG002 (it draws nothing that a seed would change)
+        cancel: CancelCheck | None = None,
+    ) -> Utterance:
+        """Say `text`; voice: a variant (`f2`), a language voice (`en-us`) or both (`en-us+f3`)."""
+        choice = choose_voice(text, language, voice, voice_variants())
+        check_readable(text, choice.voice, field="text")
+        speech = speak(text, choice.voice, rate=rate)
+        stop_if(cancel)
+        return Utterance(
+            samples=speech.pcm.astype(np.float32) / np.float32(32768.0),
+            sample_rate_hz=speech.sample_rate_hz,
+            language=choice.language,
+            timed=TimedSounds(speech.words, speech.phones),
+            notes={"espeak_ng": speech.espeak_version, "voice": choice.voice},
+        )
 
 
 def voice_variants() -> tuple[str, ...]:

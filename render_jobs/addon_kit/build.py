@@ -157,7 +157,7 @@ def _sources(package: str, *, inside: str, without: str = "") -> dict[str, bytes
     found = {}
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root).as_posix()
-        left_out = "__pycache__" in place or (without and place.startswith(f"{without}/"))
+        left_out = "__pycache__" in place or (without and place.startswith(without))
         if path.is_file() and path.suffix in _ENDINGS and not left_out:
             found[f"{inside}{place}"] = path.read_bytes()
     return found
@@ -165,19 +165,36 @@ def _sources(package: str, *, inside: str, without: str = "") -> dict[str, bytes
 
 def _core_wheel() -> Wheel:
     """What the add-on and its engine process import, as a wheel; without the neural engine."""
-    files = _sources("exomni_core", inside="exomni_core/", without="omni")
+    files = _sources("exomni_core", inside="exomni_core/", without="omni/")
     files |= _sources("templates", inside="templates/")
     # The mark makes Blender replace an installed core of the same version that differs.
     version = f"{__version__}+{content_mark(files)}"
     about = f"Metadata-Version: 2.1\nName: exomni-core\nVersion: {version}\n"
     about += "License: GPL-3.0-or-later\nRequires-Dist: numpy>=1.26\n"
     files[f"exomni_core-{version}.dist-info/METADATA"] = about.encode()
+    if groups := _project().get("entry-points"):
+        files[f"exomni_core-{version}.dist-info/entry_points.txt"] = _entry_points(groups)
     return Wheel(*write_wheel("exomni_core", version, files), ("any",))
+
+
+def _project() -> dict[str, Any]:
+    """What pyproject.toml says of the product."""
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
+def _entry_points(groups: Mapping[str, Mapping[str, str]]) -> bytes:
+    """The file that tells an installed Python where each group's members stand."""
+    lines = []
+    for group, members in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in members.items())]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def _product_wheel() -> tuple[str, bytes]:
     """The product as `pip install` would have it, with its extras, for the engine's environment."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = _project()
     files: dict[str, bytes] = {}
     for package in ("exomni_core", "templates", "render_jobs"):
         files |= _sources(package, inside=f"{package}/")
@@ -196,11 +213,11 @@ def _product_wheel() -> tuple[str, bytes]:
                 f'({marker.strip()}) and extra == "{extra}"' if marker else f'extra == "{extra}"'
             )
             about.append(f"Requires-Dist: {package}; {condition}")
-    starts = "".join(f"{name} = {place}\n" for name, place in project["scripts"].items())
     package = str(project["name"]).replace("-", "_")
     info = f"{package}-{version}.dist-info"
     files[f"{info}/METADATA"] = ("\n".join(about) + "\n").encode()
-    files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{starts}".encode()
+    groups = {"console_scripts": project["scripts"], **project.get("entry-points", {})}
+    files[f"{info}/entry_points.txt"] = _entry_points(groups)
     return write_wheel(package, version, files)
 
 

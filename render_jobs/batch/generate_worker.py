@@ -107,9 +107,7 @@ class GenerateWorker:
 
         if len(prompts) == 1:
             return [self._engine.generate(prompts[0], progress=progress, cancel=beat)]
-        many: Any = self._engine  # who sends several has looked whether it takes several
-        clips: list[Clip] = many.generate_many(prompts, progress=progress, cancel=beat)
-        return clips
+        return self._engine.generate_many(prompts, progress=progress, cancel=beat)
 
 
 def _read_order(data: Mapping[str, Any]) -> _Order:

@@ -7,13 +7,14 @@ same prompt, engine, template and settings made it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import frame_count, load_hashed_clip
-from exomni_core.engine import load_engine
+from exomni_core.engine import DEFAULT_ENGINE, Engine, load_engine
 from exomni_core.errors import ClipError, InputError
 from exomni_core.prompt import BadLine, Prompt, PromptLine, read_prompts
 from exomni_core.storage.files import content_key, sha256_file
@@ -25,7 +26,6 @@ from templates.library import find_template, template_hash
 
 # Raise it when clips must be made anew although prompt and engine are the same.
 CLIP_KEY_VERSION: Final = 1
-DEFAULT_ROWS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class BatchOptions:
 
     prompts: Path
     out: Path
-    engine: str = "embedded"
+    engine: str = DEFAULT_ENGINE
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     settings: RenderSettings = RenderSettings()
     workers: int = 1
@@ -102,7 +102,18 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
     if options.limit:
         lines = lines[: options.limit]
     before = {} if options.overwrite else read_rows(folder.manifest)
-    version, rows = _engine_facts(options)
+    with contextlib.closing(load_engine(options.engine, **options.engine_options)) as engine:
+        return _plan_with(engine, lines, before, options, folder)
+
+
+def _plan_with(
+    engine: Engine,
+    lines: Sequence[PromptLine | BadLine],
+    before: Mapping[str, Row],
+    options: BatchOptions,
+    folder: BatchFolder,
+) -> Plan:
+    version = engine.version()
     template_sha256 = _template_hash(options)
     items, bad = [], []
     for entry in lines:
@@ -110,7 +121,7 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
             bad.append(_bad_row(entry, options))
             continue
         try:
-            item = _plan_item(entry, options, version)
+            item = _plan_item(entry, options, version, engine)
         except InputError as error:
             place = place_of(options, entry.line, error.field)
             bad_line = BadLine(entry.line, f"{place}: {error}", error.field, entry.prompt.id)
@@ -123,22 +134,16 @@ def make_plan(options: BatchOptions, folder: BatchFolder) -> Plan:
                 unlike = item.clip_sha256 is None or (bool(old.video) and not item.video_done)
                 item = replace(item, again=unlike)
         items.append(item)
-    return Plan(tuple(items), tuple(bad), template_sha256, rows)
+    return Plan(tuple(items), tuple(bad), template_sha256, _rows(engine, options))
 
 
-def _engine_facts(options: BatchOptions) -> tuple[str, int | None]:
-    """The engine's version, and how many clips it makes at a time if it can make several."""
-    engine = load_engine(options.engine, **options.engine_options)
-    try:
-        several = hasattr(engine, "generate_many")
-        return engine.version(), options.engine_options.get(
-            "rows", DEFAULT_ROWS
-        ) if several else None
-    finally:
-        engine.close()
+def _rows(engine: Engine, options: BatchOptions) -> int | None:
+    """How many clips the engine makes at a time, if it makes several."""
+    rows = engine.capabilities().rows
+    return options.engine_options.get("rows", rows) if rows > 1 else None
 
 
-def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
+def _plan_item(entry: PromptLine, options: BatchOptions, version: str, engine: Engine) -> Item:
     prompt = entry.prompt
     if prompt.seed is None:
         prompt = replace(prompt, seed=options.seed)
@@ -150,6 +155,8 @@ def _plan_item(entry: PromptLine, options: BatchOptions, version: str) -> Item:
         "version": CLIP_KEY_VERSION,
     }
     recordings = {}
+    if more := engine.depends_on(prompt):
+        facts["depends_on"] = dict(more)
     if prompt.audio is not None:
         facts["audio"] = recordings[str(prompt.audio.resolve())] = _hash_of(prompt.audio, "audio")
     heard = [message.audio for message in prompt.history if message.audio is not None]

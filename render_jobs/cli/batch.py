@@ -10,16 +10,15 @@ from typing import Any
 import click
 
 from render_jobs.cli.chosen import batch_options
+from render_jobs.cli.engine_options import engine_options
 from render_jobs.cli.options import (
     EXISTING,
     HeadedCommand,
     engine_option,
     language_option,
-    omni_options,
     output_folder,
     render_options,
     report_options,
-    rows_option,
     seed_option,
     style_option,
     workers_option,
@@ -40,12 +39,11 @@ from render_jobs.cli.options import (
     help="Use only the first N lines.",
 )
 @report_options
-@engine_option("embedded")
+@engine_option()
 @language_option("Language of prompts that name none.")
 @style_option("How strongly the face moves, for prompts that name no style.")
 @seed_option("Random seed of prompts that name none.")
-@rows_option
-@omni_options
+@engine_options
 @render_options
 def batch(prompts: Path, **chosen: Any) -> None:
     """Make a clip and a video of every line in PROMPTS (JSON lines).

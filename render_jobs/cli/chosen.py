@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What click parsed in, library objects out: prompts, settings and options of engines."""
+"""What click parsed in, library objects out: prompts and settings."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from render_jobs.cli.engine_options import engine_settings as engine_settings
+from render_jobs.cli.engine_options import parse_size as parse_size
 
 if TYPE_CHECKING:
     from exomni_core.prompt import Prompt
@@ -15,44 +17,6 @@ if TYPE_CHECKING:
     from render_jobs.settings import RenderSettings
 
 Chosen = Mapping[str, Any]
-_OMNI: Final = ("model", "device", "dtype", "quantize", "max_memory", "compat", "align", "rows")
-_POWERS: Final = {"k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def engine_settings(chosen: Chosen) -> dict[str, Any]:
-    """The options for `load_engine` as plain data; the engine has defaults for all others.
-
-    Raises InputError if an option of the neural engine is combined with another engine.
-    """
-    given = {name: chosen[name] for name in _OMNI if chosen.get(name) not in (None, False)}
-    if given and chosen["engine"] != "omni":
-        from exomni_core.errors import InputError
-
-        option = f"--{next(iter(given)).replace('_', '-')}"
-        raise InputError(
-            f"{option} is an option of the neural engine; add --engine omni, or leave {option} out"
-        )
-    if "model" in given:
-        given["model"] = str(given["model"].absolute())
-    if "max_memory" in given:
-        given["max_memory_bytes"] = parse_size(given.pop("max_memory"))
-    return given
-
-
-def parse_size(text: str) -> int:
-    """`16GB`, `16 GiB`, `800mb`, `1.5T` -> bytes; InputError(field="max-memory") for nonsense."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmgt])(i?)b?", text.strip().lower())
-    size = 0
-    if found is not None:
-        number, unit, binary = found.groups()
-        size = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit])
-    if not size:
-        from exomni_core.errors import InputError
-
-        raise InputError(
-            f"{text!r} is not an amount of memory such as 16GB, 16GiB or 800MB", field="max-memory"
-        )
-    return size
 
 
 def line_prompt(data: Mapping[str, Any], chosen: Chosen) -> Prompt:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from exomni_core import __version__
+from exomni_core.engine import ENGINE_KINDS
 from render_jobs.cli.addon import addon
 from render_jobs.cli.batch import batch
 from render_jobs.cli.convert import convert
@@ -34,6 +35,11 @@ from render_jobs.cli.templates import templates
 
 class _Group(click.Group):
     """Prints our errors as one line (on stderr, or as JSON) and exits with the documented code."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the engines that are installed."""
+        formatter.write_paragraph()
+        formatter.write_text(f"Engines: {', '.join(ENGINE_KINDS.members())}.")
 
     def invoke(self, ctx: click.Context) -> Any:
         from exomni_core.errors import ExOmniError

@@ -15,12 +15,15 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import click
 
 from exomni_core import __version__
+from exomni_core.engine import DEFAULT_ENGINE, ENGINE_KINDS, load_engine
+from exomni_core.engine_kind import EngineKind
 from exomni_core.errors import ExOmniError
+from exomni_core.registry import Registry
 from render_jobs.cli.options import EXISTING, HeadedCommand, json_option
 
 State = Literal["ok", "missing", "note"]
@@ -34,7 +37,6 @@ _NEEDED: Final = (
     "rich",
 )
 _RENDERING: Final = ("bpy", "ffmpeg-python", "imageio-ffmpeg")
-_OPTIONAL: Final = ("torch", "transformers", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,14 @@ def examine(blender: Path | None = None) -> list[Finding]:
     ]
     findings += [_package(name, needed=True) for name in _NEEDED]
     findings += [_package(name, needed=blender is None or name != "bpy") for name in _RENDERING]
-    findings += [_package(name, needed=False) for name in _OPTIONAL]
+    findings += [_engine_package(kind, name) for kind in _engines() for name in kind.packages]
     findings += [
         _try("speech", _speech),
         _try("ffmpeg", _ffmpeg),
         _try("rendering", lambda: _rendering(blender)),
         _try("template", _template),
         *_neural(),
+        *_lists(),
         _fonts(),
         _try("temporary folder", _disk),
     ]
@@ -100,9 +103,44 @@ def _package(name: str, *, needed: bool) -> Finding:
     version = installed_version(name)
     if version is not None:
         return Finding(name, "ok", version)
-    extra = "[render]" if name in _RENDERING else "[omni]" if name in _OPTIONAL else ""
+    extra = "[render]" if name in _RENDERING else ""
     line = f"not installed; in this project's folder: pip install '.{extra}'"
     return Finding(name, "missing" if needed else "note", line)
+
+
+def _engines() -> list[EngineKind]:
+    return list(ENGINE_KINDS.members().values())
+
+
+def _engine_package(kind: EngineKind, name: str) -> Finding:
+    from render_jobs.batch.folder import installed_version
+
+    version = installed_version(name)
+    if version is not None:
+        return Finding(name, "ok", version)
+    mend = f"the engine {kind.name} needs it: pip install {name}"
+    if kind.extra:
+        mend = f"in this project's folder: pip install '.[{kind.extra}]'"
+    return Finding(name, "note", f"not installed; {mend}")
+
+
+def _lists() -> list[Finding]:
+    """The engines, voices, listeners and formats, also of other packages; broken ones are notes."""
+    from exomni_core.formats.format import registered_formats
+    from exomni_core.listening.listener import HEARERS
+    from exomni_core.voices.voice import SYNTHESISERS
+
+    lists: dict[str, Registry[Any]] = {
+        "engines": ENGINE_KINDS,
+        "voices": SYNTHESISERS,
+        "listeners": HEARERS,
+        "formats": registered_formats(),
+    }
+    findings = []
+    for what, registry in lists.items():
+        findings.append(Finding(what, "ok", ", ".join(registry.members())))
+        findings += [Finding(f"{what}: {p.name}", "note", p.reason) for p in registry.problems()]
+    return findings
 
 
 def _try(what: str, check: Callable[[], str]) -> Finding:
@@ -113,10 +151,9 @@ def _try(what: str, check: Callable[[], str]) -> Finding:
 
 
 def _speech() -> str:
-    from exomni_core.engine import load_engine
     from exomni_core.prompt import Prompt
 
-    engine = load_engine("embedded")
+    engine = load_engine(DEFAULT_ENGINE)
     clip = engine.generate(Prompt(id="doctor", text="Hello."))
     return f"engine {engine.name} {engine.version()[:40]} spoke {clip.duration_s:.1f} s"
 
@@ -184,7 +221,7 @@ def _device() -> Finding:
 
         if choose_device("auto").type != "cpu":
             return Finding("gpu", "ok", "the neural engine uses it")
-    except (ImportError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 (PyTorch and its plug-ins may raise anything)
         return Finding("gpu", "note", f"PyTorch can't start ({error})")
     return Finding("gpu", "note", "PyTorch finds no GPU; the neural engine runs slowly on the CPU")
 

@@ -10,20 +10,17 @@ from typing import Any, Final
 
 import click
 
+from exomni_core.engine import DEFAULT_ENGINE
+from exomni_core.prompt import STYLES
+from render_jobs.cli.engine_options import SPEECH_HEADING, EngineChoice
+from render_jobs.cli.engine_options import HeadedCommand as HeadedCommand
+from render_jobs.cli.engine_options import HeadedOption as HeadedOption
 from templates.render_engines import RENDER_ENGINES
 
 Command = Callable[..., Any]
 
 NEW_FILE: Final = click.Path(path_type=Path)
 EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-class HeadedOption(click.Option):
-    """An option that --help lists under a heading of its own."""
-
-    def __init__(self, *names: Any, heading: str, **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
-        self.heading = heading
 
 
 class _OutputOption(click.Option):
@@ -33,22 +30,6 @@ class _OutputOption(click.Option):
         """Register the listed names and the older one."""
         super().add_to_parser(parser, ctx)
         parser.add_option(self, ["--out"], self.name, action="store", nargs=1)
-
-
-class HeadedCommand(click.Command):
-    """A command whose --help groups options by heading; options without one come first."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
-        for parameter in self.get_params(ctx):
-            heading = getattr(parameter, "heading", "Options")
-            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if record:
-                sections.setdefault(heading, []).append(record)
-        for heading, rows in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(rows)
 
 
 def chain(*options: Command) -> Callable[[Command], Command]:
@@ -65,8 +46,7 @@ def _under(heading: str) -> Callable[..., Command]:
     return functools.partial(click.option, cls=HeadedOption, heading=heading)
 
 
-_picture, _speech = _under("Picture"), _under("Speech and face")
-_omni = _under("Neural engine (--engine omni)")
+_picture, _speech = _under("Picture"), _under(SPEECH_HEADING)
 
 plain_render_options = chain(  # of videos that are put together with others
     _picture(
@@ -137,7 +117,11 @@ quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 report_options = chain(json_option, quiet_option)
 
 voice_options = chain(
-    _speech("--voice", metavar="NAME", help="Voice of the engine, such as f2 or en-us+m3."),
+    _speech(
+        "--voice",
+        metavar="NAME",
+        help="Voice, such as f2 or en-us+m3; of another package: SYNTHESISER:VOICE.",
+    ),
     _speech("--rate", default=1.0, show_default=True, help="Speaking rate, 0.5 to 2.5."),
 )
 
@@ -169,56 +153,13 @@ def output_folder(text: str, *, required: bool = True) -> Command:
     )
 
 
-omni_options = chain(
-    _omni(
-        "--model",
-        type=NEW_FILE,
-        metavar="PATH",
-        help="Folder of the models  [default: the folder of 'exorender models pull']",
-    ),
-    _omni(
-        "--device",
-        metavar="NAME",
-        help="auto, cpu, cuda or cuda:1  [default: auto, the GPU if there is one]",
-    ),
-    _omni(
-        "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
-        help="Number format of the weights  [default: auto, bfloat16 on a GPU, else float32]",
-    ),
-    _omni(
-        "--quantize",
-        type=click.Choice(["none", "int8", "int4"]),
-        help="Store the language models' weights in fewer bits to save memory  [default: none]",
-    ),
-    _omni(
-        "--max-memory",
-        metavar="SIZE",
-        help="Stop if the weights need more memory than this, such as 16GB.",
-    ),
-    _omni(
-        "--compat",
-        type=click.Choice(["fixed", "reference"]),
-        help="reference: keep the published model's faults, for comparisons  [default: fixed]",
-    ),
-    _omni("--align", is_flag=True, help="Add the times of words and sounds to the clip."),
-)
-
-rows_option = _omni(
-    "--rows",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Number of prompts decoded together  [default: 8]",
-)
-
-
-def engine_option(default: str) -> Command:
+def engine_option(default: str = DEFAULT_ENGINE) -> Command:
     """The option --engine; default: name of the engine if the user gives none."""
     return _speech(
         "--engine",
+        cls=EngineChoice,
         default=default,
         show_default=True,
-        metavar="[embedded|omni]",
         help="Engine that makes the speech and the face.",
     )
 
@@ -239,14 +180,14 @@ def style_option(text: str) -> Command:
     """The option --style; text: its help."""
     return _speech(
         "--style",
-        type=click.Choice(["quiet", "neutral", "lively"]),
+        type=click.Choice(STYLES),
         default="neutral",
         show_default=True,
         help=text,
     )
 
 
-def speech_options(engine: str) -> Callable[[Command], Command]:
+def speech_options(engine: str = DEFAULT_ENGINE) -> Callable[[Command], Command]:
     """The options of speech and face; engine: the default engine."""
     return chain(
         engine_option(engine),

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from render_jobs.cli.chosen import engine_settings, line_prompt, video_options
+from exomni_core.engine import ANSWERING_ENGINE, load_engine
+from render_jobs.cli.chosen import line_prompt, video_options
+from render_jobs.cli.engine_options import engine_options, engine_settings
 from render_jobs.cli.options import (
     EXISTING,
     NEW_FILE,
     HeadedCommand,
-    omni_options,
     render_options,
     report_options,
     speech_options,
@@ -66,8 +67,8 @@ if TYPE_CHECKING:
     help="Longest answer in tokens  [default: the model's]",
 )
 @report_options
-@speech_options("omni")
-@omni_options
+@speech_options(ANSWERING_ENGINE)
+@engine_options
 @render_options
 def reply(text: str | None, output: Path | None, **chosen: Any) -> None:
     """Answer TEXT, a recording, or both; print the answer and write it as a talking head.
@@ -122,17 +123,9 @@ def _history(path: Path) -> Any:
 
 
 def _answer_in_writing(prompt: Prompt, chosen: dict[str, Any]) -> None:
-    from exomni_core.engine import load_engine
-    from exomni_core.errors import InputError
     from render_jobs.cli.console import print_json, printable
 
-    engine = load_engine(chosen["engine"], **engine_settings(chosen))
-    answer = getattr(engine, "answer", None)
-    if answer is None:
-        raise InputError(
-            f"the {engine.name} engine can't answer; use --engine omni", field="engine"
-        )
-    text = answer(prompt)
+    text = load_engine(chosen["engine"], **engine_settings(chosen)).answer(prompt)
     if chosen["as_json"]:
         print_json({"text": text})
     else:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from render_jobs.cli.chosen import engine_settings, line_prompt, video_options
+from render_jobs.cli.chosen import line_prompt, video_options
+from render_jobs.cli.engine_options import engine_options, engine_settings
 from render_jobs.cli.options import (
     EXISTING,
     HeadedCommand,
-    omni_options,
     output_option,
     render_options,
     report_options,
@@ -24,8 +24,8 @@ from render_jobs.cli.options import (
 @click.command(cls=HeadedCommand)
 @click.argument("text")
 @output_option
-@speech_options("embedded")
-@omni_options
+@speech_options()
+@engine_options
 @voice_options
 @render_options
 @report_options
@@ -41,8 +41,8 @@ def say(text: str, output: Path, **chosen: Any) -> None:
     help="The words spoken in the recording; with them the lips are much more exact.",
 )
 @output_option
-@speech_options("embedded")
-@omni_options
+@speech_options()
+@engine_options
 @render_options
 @report_options
 def lipsync(audio: Path, transcript: str | None, output: Path, **chosen: Any) -> None:

@@ -11,13 +11,12 @@ import click
 
 from exomni_core.server.protocol import DEFAULT_PORT, new_token
 from exomni_core.storage.places import user_place
-from render_jobs.cli.chosen import engine_settings
+from render_jobs.cli.engine_options import engine_options, engine_settings
 from render_jobs.cli.options import (
     NEW_FILE,
     HeadedCommand,
     engine_option,
     json_option,
-    omni_options,
 )
 
 _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
@@ -76,8 +75,8 @@ _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
     help="Stop the service after this many seconds without a request; 0: never.",
 )
 @json_option
-@engine_option("embedded")
-@omni_options
+@engine_option()
+@engine_options
 def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
     """Make clips for Blender, on this or other machines, until you press Ctrl-C.
 

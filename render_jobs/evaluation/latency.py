@@ -18,7 +18,7 @@ import numpy as np
 
 from exomni_core import __version__
 from exomni_core.clip import Clip
-from exomni_core.engine import Engine, load_engine
+from exomni_core.engine import DEFAULT_ENGINE, ENGINE_KINDS, Engine, load_engine
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.metrics.latency import STAMPS, Clock, Stamps, measures, summarise
 from exomni_core.prompt import Prompt, PromptLine, read_prompts
@@ -41,7 +41,7 @@ class LatencyRun:
     """
 
     prompts: Path
-    engine: str = "embedded"
+    engine: str = DEFAULT_ENGINE
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     n: int = 100
     warmup: int = 3
@@ -56,8 +56,7 @@ def evaluate_latency(run: LatencyRun, on_rows: OnRows | None = None) -> dict[str
     """
     lines = read_prompts(run.prompts)
     clock = Clock()
-    options = {"default_seed": run.seed, **run.engine_options}
-    engine = load_engine(run.engine, on_stage=clock, **options)
+    engine = load_engine(run.engine, **_options(run, clock))
     try:
         modes = engine.capabilities().modes
         fitting = [x.prompt for x in lines if isinstance(x, PromptLine) and x.prompt.mode in modes]
@@ -88,6 +87,17 @@ def evaluate_latency(run: LatencyRun, on_rows: OnRows | None = None) -> dict[str
         "failures": [{"id": r["id"], "reason": r["reason"]} for r in rows if r["reason"]],
         "rows": rows,
     }  # fmt: skip
+
+
+def _options(run: LatencyRun, clock: Clock) -> dict[str, Any]:
+    """The engine's options, with the seed and the clock where it takes them."""
+    kind = ENGINE_KINDS.find(run.engine)
+    options: dict[str, Any] = {}
+    if any(option.name == "default_seed" for option in kind.options):
+        options["default_seed"] = run.seed
+    if kind.capabilities.tells_stages:
+        options["on_stage"] = clock
+    return options | dict(run.engine_options)
 
 
 def draw(prompts: Sequence[Prompt], run: LatencyRun) -> tuple[list[Prompt], list[Prompt]]:
@@ -158,7 +168,7 @@ def _settings(
     rehearsed: Sequence[Prompt],
     notes: list[str],
 ) -> dict[str, Any]:
-    facts: dict[str, Any] = getattr(engine, "facts", dict)()
+    facts = dict(engine.facts())
     options = {name: str(value) for name, value in run.engine_options.items()}
     return {
         "exomni": __version__,

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Union
 
 from exomni_core.arkit import ARKIT_52, LIVE_LINK_52, UNITALKER_51
+from exomni_core.engine import DEFAULT_ENGINE
 from exomni_core.errors import InputError
+from exomni_core.formats.clip import FORMAT as CLIP
+from exomni_core.formats.format import endings, readable
 from exomni_core.storage.documents import read_toml
 from exomni_core.storage.schema import By, Place, Range, one_of, read, read_values
 from render_jobs.study.making.runs import check_system_name
@@ -24,8 +27,6 @@ SYSTEMS_FILE: Final = "systems.toml"
 OUTSIDE: Final = Path(__file__).resolve().parents[1] / "outside"
 EXAMPLE: Final = OUTSIDE / "systems.toml"
 DRIVERS: Final = ("emotalk", "unitalker")
-COEFFICIENT_SUFFIXES: Final = (".npz", ".npy", ".json", ".csv")
-OUTPUT_SUFFIXES: Final = (*COEFFICIENT_SUFFIXES, ".clip", ".mp4")
 PLACEHOLDERS: Final = ("audio", "text", "out", "out_audio", "id", "language", "python")
 MOUTH_CLOSE: Final = ("asis", "claire")
 ORDERS: Final[dict[str, tuple[str, ...]]] = {
@@ -56,7 +57,7 @@ class EngineSystem:
     """An engine of ours. options: for the engine; prompt: fields that override every prompt's."""
 
     name: str
-    engine: str = "embedded"
+    engine: str = DEFAULT_ENGINE
     options: Mapping[str, Any] = field(default_factory=dict)
     prompt: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
@@ -101,7 +102,7 @@ class ProgramSystem:
 
     name: str
     command: tuple[str, ...]
-    output: Annotated[str, one_of(OUTPUT_SUFFIXES)] = ".npz"
+    output: str = ".npz"
     cwd: Path = Path()
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -237,9 +238,9 @@ def _check(system: System, where: str) -> None:
         for key, pattern in (("files", system.files), ("audio", system.audio)):
             if pattern and placeholders(pattern, where, key) != {"id"}:
                 raise InputError(f"{where}: {key} must hold {{id}} and nothing else", field=key)
-        if Path(system.files).suffix not in COEFFICIENT_SUFFIXES:
+        if Path(system.files).suffix not in _coefficient_endings():
             raise InputError(
-                f"{where}: files must end in {', '.join(COEFFICIENT_SUFFIXES)}", field="files"
+                f"{where}: files must end in {', '.join(_coefficient_endings())}", field="files"
             )
     if isinstance(system, ProgramSystem):
         if not system.command:
@@ -249,6 +250,17 @@ def _check(system: System, where: str) -> None:
             raise InputError(f"{where}: command must hold {{out}}", field="command")
         if not used & {"audio", "text"}:
             raise InputError(f"{where}: command must hold {{audio}} or {{text}}", field="command")
+        outputs = (*_coefficient_endings(), CLIP.ending, ".mp4")
+        if system.output not in outputs:
+            raise InputError(
+                f"{where}: output must be one of {', '.join(outputs)}, not {system.output!r:.20}",
+                field="output",
+            )
+
+
+def _coefficient_endings() -> tuple[str, ...]:
+    """Of files that hold a face without sound."""
+    return tuple(ending for ending in endings(readable()) if ending != CLIP.ending)
 
 
 def placeholders(pattern: str, where: str, key: str) -> set[str]:

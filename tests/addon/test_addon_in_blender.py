@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_package import install_tiny
 
 from exomni_core.arkit import CHANNEL_INDEX
 from exomni_core.clip import Clip, save_clip
@@ -40,10 +41,11 @@ def clips(tmp_path_factory):
     return [str(spoken_clip(folder / f"{s:g}.clip", s)) for s in (2.0, 60.0)]
 
 
-def run_script(python, name, *arguments):
+def run_script(python, name, *arguments, site=()):
     if python == sys.executable:
         pytest.importorskip("bpy")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SCRIPTS)])}
+    paths = [ROOT, SCRIPTS, *site]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
         [python, str(SCRIPTS / name), *arguments],
         capture_output=True, text=True, env=env, timeout=600,
@@ -91,6 +93,11 @@ def test_exports(python, clips):
 
 def test_the_real_engine(clips):
     print(run_script(sys.executable, "check_real_engine.py"))
+
+
+def test_an_engine_of_another_package(tmp_path):
+    site = install_tiny(tmp_path / "site")
+    print(run_script(sys.executable, "check_engines.py", site=[site]))
 
 
 @pytest.mark.skipif(bool(OTHER_PYTHONS), reason="EXOMNI_BPY_PYTHONS is set, so they all ran")

@@ -14,24 +14,8 @@ from exomni_core.engine import Engine, engine_names
 
 ENGINES_FILE = "exomni_core/engine.py"
 # Files that may write an engine's name, and what else it is there.
-OTHER_MEANINGS = {
-    "render_jobs/addon_kit/build.py": "the name of a folder that the add-on leaves out",
-    "blender_addon/install.py": "the name of an extra that is installed",
-}
-# Files that are still to be mended; take each out once it is.
-NAMES_NOT_YET = {
-    "exomni_core/embedded/engine.py", "exomni_core/omni/engine.py", "exomni_core/server/client.py",
-    "exomni_core/server/engines.py", "exomni_core/server/engine_thread.py",
-    "exomni_core/server/orders.py",
-    "exomni_core/server/worker.py", "render_jobs/batch/plan.py", "render_jobs/cli/commands.py",
-    "render_jobs/cli/doctor.py", "render_jobs/cli/eval_speech.py", "render_jobs/cli/options.py",
-    "render_jobs/cli/reply.py", "render_jobs/cli/serve.py", "render_jobs/evaluation/latency.py",
-    "render_jobs/cli/batch.py", "render_jobs/cli/chosen.py", "render_jobs/cli/eval/latency.py",
-    "render_jobs/cli/say_lipsync.py",
-    "render_jobs/systems/config.py", "blender_addon/properties.py",
-}  # fmt: skip
+OTHER_MEANINGS = {"blender_addon/install.py": "the name of an extra that is installed"}
 CLOSURES_NOT_YET = {"render_jobs/batch/render_clips.py", "render_jobs/batch/run.py"}
-ABILITIES_NOT_YET = {"answer", "generate_many", "facts"}
 ABILITIES = {name for name in vars(Engine) if not name.startswith("_")} | {"name"}
 
 
@@ -56,7 +40,6 @@ def test_an_engine_can_only_do_what_the_protocol_tells(name):
         for node in engine_classes()[name].body
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name[0] != "_"
     }
-    public -= ABILITIES_NOT_YET
     assert not public - ABILITIES, f"put them into the Protocol: {public - ABILITIES}"
 
 
@@ -89,7 +72,7 @@ def test_engine_names_stand_in_one_file():
     found = [
         f"{source.path}, line {line}: {name!r}"
         for source in product().values()
-        if source.path != ENGINES_FILE and source.path not in set(OTHER_MEANINGS) | NAMES_NOT_YET
+        if source.path not in {ENGINES_FILE, *OTHER_MEANINGS}
         for line, name in engine_names_in(source)
     ]
     assert not found, "\n".join(found)

@@ -43,7 +43,7 @@ CALLED_BY_OTHERS = {
     "send_error", "handle_expect_100", "process_request_thread", "log_message",
     "do_GET", "do_POST",  # servers
     "poll", "invoke", "execute", "modal", "draw", "draw_item", "draw_header",  # Blender
-    "format_options", "format_help", "add_to_parser",  # click
+    "format_options", "format_help", "format_epilog", "make_metavar", "add_to_parser",  # click
     "forward",  # torch
 }  # fmt: skip
 OFTEN = 10  # a name that is mentioned so often is mentioned by others than itself

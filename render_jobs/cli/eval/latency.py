@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
-from render_jobs.cli.chosen import engine_settings
+from render_jobs.cli.engine_options import engine_options, engine_settings
 from render_jobs.cli.eval.shared import FILE, finish, output_option
-from render_jobs.cli.options import engine_option, json_option, omni_options, seed_option
+from render_jobs.cli.options import HeadedCommand, engine_option, json_option, seed_option
 
 
-@click.command(short_help="Measure an engine's speed: real-time factor, first audio, face.")
+@click.command(
+    cls=HeadedCommand, short_help="Measure an engine's speed: real-time factor, first audio, face."
+)
 @click.argument("prompts", type=FILE)
 @click.option(
     "--n",
@@ -32,9 +34,9 @@ from render_jobs.cli.options import engine_option, json_option, omni_options, se
     help="Number of prompts to run first without measuring.",
 )
 @click.option("--stream", is_flag=True, help="Request the answer as a stream.")
-@engine_option("embedded")
+@engine_option()
 @seed_option("Random seed that selects the prompts; also the seed of prompts that name none.")
-@omni_options
+@engine_options
 @output_option
 @json_option
 def latency(prompts: Path, **chosen: Any) -> None:

@@ -189,8 +189,11 @@ def check_tooltips():
 def texts():
     """Every text that the user may see and that has to be translated."""
     from blender_addon import registration
+    from exomni_core.engine import ENGINE_KINDS
 
-    found = set()
+    found = set()  # of our own engines: the menu is made when it opens, so rna tells no items
+    for engine in ENGINE_KINDS.built_in.values():
+        found |= {engine.title, engine.about}
     for kind in registration.CLASSES:
         if issubclass(kind, bpy.types.Operator):
             module, _, function = kind.bl_idname.partition(".")

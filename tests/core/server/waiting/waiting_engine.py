@@ -12,12 +12,12 @@ import time
 import numpy as np
 
 from exomni_core.clip import Clip
-from exomni_core.engine import Capabilities, Chunk, Progress, stop_if
+from exomni_core.engine import Capabilities, Chunk, EngineDefaults, Progress, stop_if
 
 RATE_HZ, FPS, STEP_S = 8000, 30.0, 0.5
 
 
-class WaitingEngine:
+class WaitingEngine(EngineDefaults):
     """Takes its time."""
 
     name = "embedded"
