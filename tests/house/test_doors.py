@@ -30,7 +30,6 @@ NAMES_NOT_YET = {
     "render_jobs/cli/say_lipsync.py",
     "render_jobs/systems/config.py", "blender_addon/properties.py",
 }  # fmt: skip
-CLOSURES_NOT_YET = {"render_jobs/batch/render_clips.py", "render_jobs/batch/run.py"}
 ABILITIES_NOT_YET = {"answer", "generate_many", "facts"}
 ABILITIES = {name for name in vars(Engine) if not name.startswith("_")} | {"name"}
 
@@ -122,7 +121,6 @@ def test_plain_data_crosses_a_process():
     found = [
         f"{source.path}, line {line}: {given}"
         for source in product().values()
-        if source.path not in CLOSURES_NOT_YET
         for line, given in tasks_with_code(source)
     ]
     assert not found, "\n".join(found)
