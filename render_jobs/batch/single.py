@@ -18,8 +18,11 @@ from exomni_core.errors import ExOmniError, InputError
 from exomni_core.prompt import Prompt
 from exomni_core.storage.files import check_writable, sha256_file, swept
 from render_jobs.settings import RenderSettings
+from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.make import render_video, render_worker, video_key
 from render_jobs.video.pipe import ALPHA_ENDINGS
 from render_jobs.workers.pool import Worker
+from templates.library import find_template, template_hash
 
 _SCRATCH: Final = "exorender-"
 
@@ -148,10 +151,6 @@ def clip_notes(clip: Clip) -> list[str]:
 @contextlib.contextmanager
 def _renderer(video: VideoOptions) -> Iterator[tuple[Worker, Path]]:
     """A starting render worker and a folder for unfinished files, both gone afterwards."""
-    from render_jobs.video.ffmpeg_command import find_ffmpeg
-    from render_jobs.video.make import render_worker
-    from templates.library import find_template
-
     find_ffmpeg()
     find_template(video.settings.template)
     _sweep_scratch()
@@ -179,9 +178,6 @@ def _render(
     work: Path,
     on_frames: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    from render_jobs.video.make import render_video, video_key
-    from templates.library import find_template, template_hash
-
     template_sha256 = template_hash(find_template(video.settings.template), video.settings.look)
     key = video_key(sha256_file(clip), template_sha256, video.settings)
     worker.wait_ready()

@@ -30,7 +30,9 @@ from exomni_core.clip import frame_count, load_face
 from exomni_core.errors import EnvironmentProblem
 from exomni_core.retime import resample_weights
 from render_jobs.settings import SYSTEM_LIBRARIES, settings_from_json
+from render_jobs.video.pipe import encoder_from_json
 from render_jobs.workers.wire import Message, Send, serve
+from templates.library import find_template, template_hash
 
 if TYPE_CHECKING:
     from render_jobs.stage.stage import Stage
@@ -63,7 +65,6 @@ class RenderWorker:
         """Render one clip; raises ClipError, InputError, EnvironmentProblem or WorkerError."""
         import numpy as np
 
-        from render_jobs.video.pipe import encoder_from_json
         from render_jobs.video.scene import render_face
 
         if "stills" in request:
@@ -123,7 +124,6 @@ class RenderWorker:
 
     def _stage_for(self, name: str, look: str) -> Stage:
         from render_jobs.stage.stage import load_stage
-        from templates.library import find_template, template_hash
 
         template = find_template(name)
         key = template_hash(template, look)

@@ -92,20 +92,7 @@ LAZY_NOT_YET = {
     "exomni_core.listening.listen",
     "exomni_core.listening.recognise",
     "exomni_core.server.engines",
-    "render_jobs.batch.plan",
-    "render_jobs.batch.render_clips",
-    "render_jobs.batch.run",
-    "render_jobs.batch.single",
-    "render_jobs.study.report.sources",
-    "render_jobs.study.serving.sound_check",
-    "render_jobs.study.serving.store",
-    "render_jobs.systems.engine",
-    "render_jobs.systems.run",
-    "render_jobs.video.worker",
 }
-CIRCLES_NOT_YET = {
-    "exomni_core.server.app", "exomni_core.server.job_events", "render_jobs.study.serving.gates",
-}  # fmt: skip
 # The interface of all engines and the command line must start at once, and anywhere.
 HEAVY = ("bpy", "torch", "transformers", "soundfile", "soxr", "pocketsphinx", "espeakng_loader",
          "scipy", "imageio_ffmpeg", "ffmpeg", "PIL", "jiwer", "rapidfuzz",
@@ -198,7 +185,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 def test_no_circles():
     graph = {m: {one.target for one in own(found)} for m, found in product_imports().items()}
-    assert [group for group in circles(graph) if not CIRCLES_NOT_YET & set(group)] == []
+    assert circles(graph) == []
 
 
 def test_circles_are_seen_through_types_and_functions():

@@ -13,6 +13,7 @@ from render_jobs.study.plan import STUDY_FILE, Study
 from render_jobs.study.plan_file import read_study
 from render_jobs.study.ratings import BadRow, Rating, read_ratings
 from render_jobs.study.report.cleaning import DEFAULT_RULES, ExclusionRules
+from render_jobs.study.serving.exporting import ratings_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,6 @@ def gather(folder: Path | None, table: Path | None, target: str | None) -> Repor
     if table is not None:
         rows = read_ratings(table, bad)
     else:
-        from render_jobs.study.serving.exporting import ratings_of
-
         assert folder is not None
         rows = ratings_of(folder)
     target = target or (study.target if study else None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from exomni_core.arrays import FloatArray
 from exomni_core.audio import wav_bytes
+from exomni_core.voices.espeak import speak
 
 _DIGITS: Final = {
     "en": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -45,8 +46,6 @@ class SoundCheck:
         return wav_bytes(np.concatenate(pieces), self.rate_hz)
 
     def _say(self, word: str, language: str) -> FloatArray:
-        from exomni_core.voices.espeak import speak
-
         said = speak(word, _VOICES[language], rate=_RATE)
         self.rate_hz = said.sample_rate_hz
         sound = said.pcm.astype(np.float32) / 32768.0

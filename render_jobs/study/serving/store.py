@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError
 from render_jobs.study.plan import Study
+from render_jobs.study.serving.exporting import progress_rows
+from render_jobs.study.serving.joining import take_seat
 from render_jobs.study.serving.journal import Journal, Turn
 from render_jobs.study.serving.links import Keys, rater_name, token_hash
 from render_jobs.study.serving.posts import Answer, NotYoursError, OtherTabError
@@ -213,14 +215,10 @@ class Store:
         person: hash of who it is, or "". A seat whose rater left unfinished so long ago is given
         anew; what that rater answered stays, under the old code.
         """
-        from render_jobs.study.serving.joining import take_seat
-
         return self._do(lambda turn: take_seat(turn, self.keys, person, release_after_s))
 
     def progress(self) -> list[dict[str, Any]]:
         """How far each rater is; nothing about what was answered."""
-        from render_jobs.study.serving.exporting import progress_rows
-
         return self._do(lambda turn: progress_rows(turn.db, self.study))
 
     def is_closed(self) -> bool:

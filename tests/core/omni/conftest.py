@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny(folder, seed=1)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _give_back_memory() -> Iterator[None]:
+    """Models of one file of tests are gone before the next: in cycles, or in pages kept by libc."""
+    yield
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not on this system
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
