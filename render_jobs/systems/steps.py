@@ -26,6 +26,7 @@ from exomni_core.errors import (
     error_to_json,
 )
 from exomni_core.formats.convert import clip_from_face
+from exomni_core.metrics.resample import FEW_FRAMES
 from exomni_core.storage.files import sha256_file, write_text
 from render_jobs.batch import steps as batch_steps
 from render_jobs.batch.folder import BatchFolder
@@ -39,7 +40,6 @@ from render_jobs.workers.wire import Message, Send
 
 FACE: Final = "face"
 SYSTEM: Final = "system"  # threads that start its programs
-_FEW_FRAMES: Final = 3
 
 
 def face_step(
@@ -78,7 +78,7 @@ def clip_notes(clip: Clip) -> list[str]:
     if missing := facts.get("missing_channels"):
         notes.append(f"without {', '.join(missing)}")
     for name, word in (("frames_added", "held"), ("frames_cut", "cut")):
-        if facts.get(name, 0) > _FEW_FRAMES:
+        if facts.get(name, 0) > FEW_FRAMES:
             notes.append(f"the last {facts[name]} frames are {word} to fit the sound")
     return notes
 
