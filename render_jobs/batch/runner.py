@@ -59,9 +59,8 @@ class Course:
     clip_step: the step that makes the clips of some items, at most `group` of them at a time.
     where: the beginning of a sentence about an item, such as `prompts.jsonl:3: text`, from the item
     and the field to blame. settings: of the videos; None: no videos. sheets: a contact sheet beside
-    each video. retries: whether clips are asked for again when a worker dies with them. fatal:
-    errors that end the run, because they are about no item. whole: a failed step that makes clips
-    ends the run, too, since what is wrong with an item is told as that.
+    each video. fatal: errors that end the run, because they are about no item. whole: a failed step
+    that makes clips ends the run, too; what is wrong with an item is then told as a bad item.
     """
 
     clip_step: Callable[[Sequence[Item]], Step]
