@@ -265,17 +265,26 @@ def one(
         track = Track((), tuple(truth), text, language or "en", "tts_events", 1.0)
     else:
         track = listen(
-            samples, rate, transcript=text if route == "transcript" else None, language=language,
+            samples,
+            rate,
+            transcript=text if route == "transcript" else None,
+            language=language,
             budget_s=120.0,
-        )  # fmt: skip
+        )
     weights = make_face(track, samples, rate, style=style, seed=0)
     clip = Measured(
-        id=text, language=language or "en", route=track.route, engine="embedded", truth="events",
-        duration_s=len(weights) / FPS, fps=FPS, smoothness=smoothness(weights, FPS),
+        id=text,
+        language=language or "en",
+        route=track.route,
+        engine="embedded",
+        truth="events",
+        duration_s=len(weights) / FPS,
+        fps=FPS,
+        smoothness=smoothness(weights, FPS),
         mouth=measure_mouth(weights, FPS, truth),
         shifted=measure_mouth(shifted(weights), FPS, truth),
         correlations=correlations(weights, FPS, samples, rate),
-    )  # fmt: skip
+    )
     return clip, lip_opening(weights) * FULL_OPENING_MM
 
 
@@ -321,8 +330,10 @@ def speed(runs: int) -> dict[str, object]:
             begin = time.perf_counter()
             done = subprocess.run(
                 [*pin, sys.executable, "-c", SCRIPT, TEXT, str(Path(folder) / "speed.clip")],
-                check=True, capture_output=True, text=True,
-            )  # fmt: skip
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             seconds.append(time.perf_counter() - begin)
     speech_s = float(done.stdout)
     return {
@@ -343,18 +354,25 @@ def espeak_alone(pin: Sequence[str], runs: int) -> float:
     from exomni_core.voices import espeak
 
     request = {
-        "task": "speak", "text": TEXT, "voice": "en-us", "rate_wpm": 175, "with_pcm": True,
-        "library": espeakng_loader.get_library_path(), "data": ".",
-    }  # fmt: skip
+        "task": "speak",
+        "text": TEXT,
+        "voice": "en-us",
+        "rate_wpm": 175,
+        "with_pcm": True,
+        "library": espeakng_loader.get_library_path(),
+        "data": ".",
+    }
     script = Path(espeak.__file__).with_name("espeak_process.py")
     seconds = []
     for _ in range(runs):
         begin = time.perf_counter()
         subprocess.run(
             [*pin, sys.executable, "-I", "-S", str(script)],
-            input=json.dumps(request).encode(), check=True, capture_output=True,
+            input=json.dumps(request).encode(),
+            check=True,
+            capture_output=True,
             cwd=espeakng_loader.get_data_path(),
-        )  # fmt: skip
+        )
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
 

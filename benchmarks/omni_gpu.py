@@ -234,9 +234,13 @@ def graphs_agree(machine: Machine, parts: Parts, sizes: Sizes) -> bool:
     found = []
     for graphs in (True, False):
         loop = DecodeLoop(
-            parts.llm.backbone, rule, rows=1, room=sizes.tokens, positions=sizes.prompt,
+            parts.llm.backbone,
+            rule,
+            rows=1,
+            room=sizes.tokens,
+            positions=sizes.prompt,
             graphs=graphs,
-        )  # fmt: skip
+        )
         found.append(loop.serve([Request(prompt, 1, sizes.tokens, 0)], lambda: None)[0].ids)
     return torch.equal(*found)
 
@@ -257,9 +261,12 @@ def make_report(options: argparse.Namespace) -> dict[str, Any]:
     given = Inputs(sizes, machine.device, machine.dtype)
     weights = weights_gb(parts.llm, parts.generator, parts.face, flow, vocoder)
     rivals: dict[str, Any] = {
-        "text": RivalText(parts.llm), "units": RivalUnits(parts.generator),
-        "face": RivalFace(parts.face), "flow": RivalFlow(flow), "vocoder": RivalVocoder(vocoder),
-    }  # fmt: skip
+        "text": RivalText(parts.llm),
+        "units": RivalUnits(parts.generator),
+        "face": RivalFace(parts.face),
+        "flow": RivalFlow(flow),
+        "vocoder": RivalVocoder(vocoder),
+    }
     plain = run_stages(machine, plain_stages(rivals, given), rounds)
     del rivals  # it holds on to the weights in the order that ours is about to leave
     parts.pack()

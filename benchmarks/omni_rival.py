@@ -109,9 +109,8 @@ class RivalUnits:
         for _ in range(units):
             # Its text head runs too, over all prompt positions and then for every unit.
             out = self.model(
-                inputs_embeds=vectors, **{_CACHE: cache}, use_cache=True,
-                output_hidden_states=True,
-            )  # fmt: skip
+                inputs_embeds=vectors, **{_CACHE: cache}, use_cache=True, output_hidden_states=True
+            )
             last = out.hidden_states[-1][:, -1:]
             rows.append(last)
             scores = self.parts.llm_decoder(last)[0, 0].log_softmax(dim=-1)

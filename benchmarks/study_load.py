@@ -68,9 +68,12 @@ def make_study(root: Path, raters: int, rounds: int) -> Path:
     seats = []
     for number in range(raters):
         trials = [t for t in study.seats[number % 4].trials if t.kind != "practice"] * rounds
-        seats.append(Seat(number, tuple(
-            replace(t, index=k, trial_id=uuid.uuid4().hex) for k, t in enumerate(trials)
-        )))  # fmt: skip
+        seats.append(
+            Seat(
+                number,
+                tuple(replace(t, index=k, trial_id=uuid.uuid4().hex) for k, t in enumerate(trials)),
+            )
+        )
     write_study(replace(study, seats=tuple(seats), break_every=10_000), folder)
     return folder
 
@@ -134,8 +137,14 @@ class Rater:
             "by": "keys",
         }
         started = time.perf_counter()
-        state = self.post("answer", uuid=str(uuid.uuid4()), trial=trial["id"], response=response,
-                          rt_ms=length_ms + 400, timing=timing)  # fmt: skip
+        state = self.post(
+            "answer",
+            uuid=str(uuid.uuid4()),
+            trial=trial["id"],
+            response=response,
+            rt_ms=length_ms + 400,
+            timing=timing,
+        )
         self.answer_ms.append(1000 * (time.perf_counter() - started))
         self.given[trial["id"]] = response
         return state

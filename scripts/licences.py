@@ -62,11 +62,18 @@ class Package:
 def packages(ask: Ask) -> list[Package]:
     """All pinned packages by name; `ask` tells the metadata of those that nothing here does."""
     facts = tomllib.loads((REPO / "requirements" / "licences.toml").read_text(encoding="utf-8"))
-    pins = [(pin, path.stem) for path in sorted((REPO / "requirements").glob("*.txt"))
-            for pin in read_lock(path)]  # fmt: skip
+    pins = [
+        (pin, path.stem)
+        for path in sorted((REPO / "requirements").glob("*.txt"))
+        for pin in read_lock(path)
+    ]
     known = {(row["name"], row["version"]): row["licence"] for row in document_rows()}
-    found = {(pin.package, pin.version): facts["licence"].get(pin.package) or installed_licence(pin)
-             or known.get((pin.package, pin.version)) for pin, _ in pins}  # fmt: skip
+    found = {
+        (pin.package, pin.version): facts["licence"].get(pin.package)
+        or installed_licence(pin)
+        or known.get((pin.package, pin.version))
+        for pin, _ in pins
+    }
     missing = [pin for pin, _ in pins if found[pin.package, pin.version] is None]
     told = ask(missing) if missing else {}
     for pin in missing:
@@ -76,8 +83,10 @@ def packages(ask: Ask) -> list[Package]:
     parts: dict[str, list[Part]] = {}
     for part in facts["holds"]:
         parts.setdefault(part["package"], []).append(Part(part["name"], part["licence"]))
-    rows = [Package(pin, group, str(found[pin.package, pin.version]),
-                    tuple(parts.get(pin.package, ()))) for pin, group in pins]  # fmt: skip
+    rows = [
+        Package(pin, group, str(found[pin.package, pin.version]), tuple(parts.get(pin.package, ())))
+        for pin, group in pins
+    ]
     return sorted(rows, key=lambda row: (row.pin.package, row.pin.version))
 
 
@@ -93,8 +102,11 @@ def installed_licence(pin: Pin) -> str | None:
 
 def stated(about: Mapping[str, Any]) -> str:
     """The licence in a package's metadata: an SPDX expression, else its words, else UNKNOWN."""
-    classifiers = [text.rpartition(" :: ")[2] for text in about.get("classifier", ())
-                   if text.startswith("License ::")]  # fmt: skip
+    classifiers = [
+        text.rpartition(" :: ")[2]
+        for text in about.get("classifier", ())
+        if text.startswith("License ::")
+    ]
     texts = [about.get("license_expression"), about.get("license"), *classifiers]
     texts = [text for text in texts if text and "\n" not in text and len(text) < _LONGEST]
     expressions = [expression for text in texts if (expression := as_spdx(_SPDX.get(text, text)))]
@@ -138,19 +150,23 @@ def document_rows() -> list[dict[str, str]]:
 
 def heads() -> list[dict[str, Any]]:
     """The descriptors of the heads in this project."""
-    return [json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted((REPO / "templates").glob("*/template.json"))]  # fmt: skip
+    return [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((REPO / "templates").glob("*/template.json"))
+    ]
 
 
 def document(rows: Iterable[Package]) -> str:
     """The text of docs/licences.md."""
     table = "\n".join(
         f"| `{row.pin.package}` | {row.pin.version} | {row.licence} | {row.group} | "
-        + "; ".join(f"{part.name}: {part.licence}" for part in row.holds) + " |"
+        + "; ".join(f"{part.name}: {part.licence}" for part in row.holds)
+        + " |"
         for row in rows
-    )  # fmt: skip
-    shapes = "\n".join(f"| {head['title']} | {head['licence']} | {head['source']} |"
-                       for head in heads())  # fmt: skip
+    )
+    shapes = "\n".join(
+        f"| {head['title']} | {head['licence']} | {head['source']} |" for head in heads()
+    )
     shipped = ", ".join(f"`{name}`" for name in SHIPPED)
     weights = "\n".join(f"| `{model.repo}` | {model.licence.short} |" for model in KNOWN)
     return f"""# Licences

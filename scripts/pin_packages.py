@@ -89,8 +89,10 @@ def pinned_packages(free: set[str]) -> dict[str, list[Pin]]:
     held = [line for line in current_pins() if line.partition("==")[0] not in free]
     with tempfile.TemporaryDirectory() as scratch:
         everything = lock(needs, needs, held, Path(scratch))
-        names = {group: {row["name"] for row in lock(needs, [group], held, Path(scratch))}
-                 for group in needs}  # fmt: skip
+        names = {
+            group: {row["name"] for row in lock(needs, [group], held, Path(scratch))}
+            for group in needs
+        }
     return sorted_into_files(everything, names)
 
 
@@ -144,8 +146,10 @@ def toml_list(texts: Iterable[str]) -> str:
 
 def pin(row: Mapping[str, Any]) -> Pin:
     """A row of uv's answer as we keep it: wheels alone, and only those for our systems."""
-    wheels = {unquote(wheel["url"].rpartition("/")[2]): wheel["hashes"]["sha256"]
-              for wheel in row.get("wheels", ())}  # fmt: skip
+    wheels = {
+        unquote(wheel["url"].rpartition("/")[2]): wheel["hashes"]["sha256"]
+        for wheel in row.get("wheels", ())
+    }
     ours = {name: digest for name, digest in wheels.items() if is_ours(name)}
     if not ours:
         raise SystemExit(f"{row['name']} {row['version']} has no wheel for our systems")

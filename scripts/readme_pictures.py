@@ -77,9 +77,12 @@ def speaks() -> Path:
             worker.wait_ready()
             for look in LOOKS:
                 settings = RenderSettings(
-                    look=look, width=2 * width, height=2 * height, frame_rate=FrameRate(FPS),
+                    look=look,
+                    width=2 * width,
+                    height=2 * height,
+                    frame_rate=FrameRate(FPS),
                     head_motion=HEAD_MOTION,
-                )  # fmt: skip
+                )
                 video = work / f"{look}.mp4"
                 render_video(worker, work / "line.clip", video, settings, look, work=work)
                 sides.append(read_frames(video, width, height))

@@ -71,8 +71,13 @@ def bom_of_zip(addon: Path, known: Sequence[Package]) -> Json:
 
 def bom(name: str, kind: str, parts: Sequence[Json], edges: Sequence[Json]) -> Json:
     """The whole document; `edges` are its dependencies."""
-    root = {"type": kind, "bom-ref": name, "name": name, "version": __version__,
-            "licenses": licences(OURS)}  # fmt: skip
+    root = {
+        "type": kind,
+        "bom-ref": name,
+        "name": name,
+        "version": __version__,
+        "licenses": licences(OURS),
+    }
     document: Json = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1}
     document |= {"metadata": {"component": root}, "components": list(parts)}
     if edges:
@@ -85,8 +90,11 @@ def library(package: Package) -> Json:
     """A pinned package with the hashes of all its wheels, and what these hold."""
     pin = package.pin
     place = f"pkg:pypi/{pin.package}@{pin.version.replace('+', '%2B')}"
-    scope = "excluded" if package.group == "dev" else (
-        "optional" if package.group in _OPTIONAL else "required")  # fmt: skip
+    scope = (
+        "excluded"
+        if package.group == "dev"
+        else ("optional" if package.group in _OPTIONAL else "required")
+    )
     part: Json = {"type": "library", "bom-ref": place, "name": pin.package, "version": pin.version}
     part |= {"scope": scope, "hashes": hashes(pin.hashes), "licenses": licences(package.licence)}
     part |= {"purl": place, "properties": [{"name": "exomni:file", "value": package.group}]}
@@ -97,8 +105,15 @@ def library(package: Package) -> Json:
 
 def held(package: Package, place: str) -> Json:
     """What a package's wheels hold besides, as components in it; {} for nothing."""
-    parts = [{"type": "library", "bom-ref": f"{place}#{part.name}", "name": part.name,
-              "licenses": licences(part.licence)} for part in package.holds]  # fmt: skip
+    parts = [
+        {
+            "type": "library",
+            "bom-ref": f"{place}#{part.name}",
+            "name": part.name,
+            "licenses": licences(part.licence),
+        }
+        for part in package.holds
+    ]
     return {"components": parts} if parts else {}
 
 
@@ -113,26 +128,43 @@ def zipped(name: str, digest: str, shipped: dict[tuple[str, str], Package]) -> J
         if distribution != "exomni-core":
             raise SystemExit(f"{name} is not pinned in requirements/base.txt")
         return part | {"version": str(version), "licenses": licences(OURS)}
-    return part | {
-        "type": "library", "name": str(distribution), "version": str(version),
-        "purl": f"pkg:pypi/{distribution}@{version}", "licenses": licences(package.licence),
-    } | held(package, name)  # fmt: skip
+    return (
+        part
+        | {
+            "type": "library",
+            "name": str(distribution),
+            "version": str(version),
+            "purl": f"pkg:pypi/{distribution}@{version}",
+            "licenses": licences(package.licence),
+        }
+        | held(package, name)
+    )
 
 
 def data_file(path: Path) -> Json:
     """A file of data that is part of the project."""
     name = path.relative_to(REPO).as_posix()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"type": "file", "bom-ref": name, "name": name, "hashes": hashes([digest]),
-            "licenses": licences(OURS)}  # fmt: skip
+    return {
+        "type": "file",
+        "bom-ref": name,
+        "name": name,
+        "hashes": hashes([digest]),
+        "licenses": licences(OURS),
+    }
 
 
 def head(descriptor: Json) -> Json:
     """A head that the project knows; required if it is built in."""
     ours = descriptor["licence"] == OURS
-    return {"type": "data", "bom-ref": f"head:{descriptor['name']}", "name": descriptor["title"],
-            "description": descriptor["source"], "scope": "required" if ours else "excluded",
-            "licenses": licences(descriptor["licence"])}  # fmt: skip
+    return {
+        "type": "data",
+        "bom-ref": f"head:{descriptor['name']}",
+        "name": descriptor["title"],
+        "description": descriptor["source"],
+        "scope": "required" if ours else "excluded",
+        "licenses": licences(descriptor["licence"]),
+    }
 
 
 def weights() -> list[Json]:
@@ -144,8 +176,10 @@ def weights() -> list[Json]:
         part |= {"name": model.repo, "description": model.title, "scope": "optional"}
         part |= {"licenses": licences(model.licence.short)}
         if pinned := releases[model.repo]:
-            files = [{"type": "file", "name": name, "hashes": hashes([sha256])}
-                     for name, sha256 in pinned.files.items()]  # fmt: skip
+            files = [
+                {"type": "file", "name": name, "hashes": hashes([sha256])}
+                for name, sha256 in pinned.files.items()
+            ]
             part |= {"version": pinned.revision, "components": files}
         parts.append(part)
     return parts

@@ -34,8 +34,12 @@ from render_jobs.study.serving.context import ServingSettings  # noqa: E402
 from render_jobs.study.serving.server import StudyServer  # noqa: E402
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
-PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN", "has_touch": True,
-         "is_mobile": True}  # fmt: skip
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "locale": "zh-CN",
+    "has_touch": True,
+    "is_mobile": True,
+}
 COLOURS = 128
 LINES = (
     "Every voice has a face.",
@@ -205,8 +209,9 @@ def main() -> None:
             browser = driver.chromium.launch(
                 executable_path=options.browser, args=["--no-sandbox", "--mute-audio"]
             )
-            tours = [Tour(browser, server, seat, device) for seat, device in
-                     enumerate((DESKTOP, PHONE))]  # fmt: skip
+            tours = [
+                Tour(browser, server, seat, device) for seat, device in enumerate((DESKTOP, PHONE))
+            ]
             for tour in tours:
                 tour.run()
             _write(options.output, browser, *(tour.shots for tour in tours))

@@ -43,10 +43,11 @@ TIMEOUT_S = 300.0
 def translate(text: str, chosen: argparse.Namespace) -> str:
     """One sentence by the endpoint; WorkerError if it gives none."""
     body = {
-        "model": chosen.model, "temperature": 0, "seed": chosen.seed,
-        "messages": [{"role": "system", "content": INSTRUCTION},
-                     {"role": "user", "content": text}],
-    }  # fmt: skip
+        "model": chosen.model,
+        "temperature": 0,
+        "seed": chosen.seed,
+        "messages": [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": text}],
+    }
     headers = {"Content-Type": "application/json"}
     if chosen.key_env and os.environ.get(chosen.key_env):
         headers["Authorization"] = f"Bearer {os.environ[chosen.key_env]}"
@@ -70,8 +71,9 @@ def speak(text: str, path: Path, command: str) -> None:
     argv = [re.sub(r"\{(text|out)\}", lambda m: values[m[1]], p) for p in shlex.split(command)]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run(argv, check=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL,
-                       capture_output=True)  # fmt: skip
+        subprocess.run(
+            argv, check=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL, capture_output=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise WorkerError(f"the voice failed ({error})") from error
     if not path.is_file() or not path.stat().st_size:

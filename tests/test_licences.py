@@ -15,8 +15,11 @@ import pytest
 from render_jobs.addon_kit.wheels import SHIPPED, read_lock
 
 REPO = Path(__file__).resolve().parents[1]
-PINS = {(pin.package, pin.version): pin for path in (REPO / "requirements").glob("*.txt")
-        for pin in read_lock(path)}  # fmt: skip
+PINS = {
+    (pin.package, pin.version): pin
+    for path in (REPO / "requirements").glob("*.txt")
+    for pin in read_lock(path)
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +96,9 @@ def test_the_bill_lists_every_package_with_its_hashes(scripts, known):
     assert len(refs) == len(set(refs))
     edges = {edge["ref"]: edge["dependsOn"] for edge in bom["dependencies"]}
     assert edges.keys() | {ref for more in edges.values() for ref in more} <= {
-        *refs, "exomni-blender"
-    }  # fmt: skip
+        *refs,
+        "exomni-blender",
+    }
     assert any("espeakng-loader" in ref for ref in edges["exomni-blender"])
     (cffi,) = (ref for ref in refs if "/cffi@" in ref)
     assert any("/pycparser@" in ref for ref in edges[cffi])
@@ -105,8 +109,9 @@ def test_the_bill_lists_every_package_with_its_hashes(scripts, known):
 def test_the_bill_of_an_extension_lists_what_is_in_it(scripts, known, tmp_path):
     _, sbom = scripts
     pins = {pin.package: pin for pin in read_lock() if pin.package in SHIPPED}
-    wheels = [f"wheels/{n.replace('-', '_')}-{pin.version}-py3-none-any.whl"
-              for n, pin in pins.items()]  # fmt: skip
+    wheels = [
+        f"wheels/{n.replace('-', '_')}-{pin.version}-py3-none-any.whl" for n, pin in pins.items()
+    ]
     names = ["__init__.py", "wheels/exomni_core-0.1.0+abc-py3-none-any.whl", *wheels]
     with zipfile.ZipFile(tmp_path / "exomni.zip", "w") as archive:
         for name in names:

@@ -67,9 +67,11 @@ def test_pins_satisfy_pyproject(group):
         need = Requirement(text)
         if not holds(str(need.marker or ""), python, system):
             continue
-        found = [pin for pin in pins_of(*({group} - {"base"}))
-                 if pin.package == canonicalize_name(need.name)
-                 and holds(pin.marker, python, system)]  # fmt: skip
+        found = [
+            pin
+            for pin in pins_of(*({group} - {"base"}))
+            if pin.package == canonicalize_name(need.name) and holds(pin.marker, python, system)
+        ]
         assert len(found) == 1, (text, python, system, found)
         assert need.specifier.contains(found[0].version), (text, found)
 
@@ -77,8 +79,11 @@ def test_pins_satisfy_pyproject(group):
 @pytest.mark.parametrize("group", ["base", *sorted(extras_in_use())])
 def test_what_they_need_in_turn_is_pinned_too(group):
     """Told by the packages that are installed here, for this Python and system."""
-    pins = {pin.package: pin for pin in pins_of(*({group} - {"base"}))
-            if not pin.marker or Marker(pin.marker).evaluate()}  # fmt: skip
+    pins = {
+        pin.package: pin
+        for pin in pins_of(*({group} - {"base"}))
+        if not pin.marker or Marker(pin.marker).evaluate()
+    }
     needs = list(closure(needed(group)))
     assert len(needs) > len(needed(group)) / 2
     for need in needs:
@@ -115,8 +120,14 @@ def test_each_pin_has_hashes_and_no_address():
 
 
 def test_each_package_is_pinned_in_one_place():
-    rows = [(pin.package, place) for name, pins in FILES.items() if name != "torch-cpu"
-            for pin in pins for place in PLACES if holds(pin.marker, *place)]  # fmt: skip
+    rows = [
+        (pin.package, place)
+        for name, pins in FILES.items()
+        if name != "torch-cpu"
+        for pin in pins
+        for place in PLACES
+        if holds(pin.marker, *place)
+    ]
     assert len(rows) == len(set(rows))
 
 

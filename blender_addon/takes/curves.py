@@ -52,9 +52,14 @@ class Shaping:
     def gains(self) -> dict[str, float]:
         """The factor of each region of the face."""
         return {
-            "jaw": self.jaw, "lips": self.lips, "tongue": self.lips, "cheeks": self.lips,
-            "brows": self.brows, "lids": self.eyes, "gaze": self.eyes,
-        }  # fmt: skip
+            "jaw": self.jaw,
+            "lips": self.lips,
+            "tongue": self.lips,
+            "cheeks": self.lips,
+            "brows": self.brows,
+            "lids": self.eyes,
+            "gaze": self.eyes,
+        }
 
     @property
     def interpolation(self) -> str:

@@ -200,8 +200,11 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
     ) -> None:
         self._status = status
         self.send_response_only(status)
-        plain = {"Content-Type": kind, "Cache-Control": "no-store",
-                 "X-Content-Type-Options": "nosniff"}  # fmt: skip
+        plain = {
+            "Content-Type": kind,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
         for name, value in (plain | dict(self.fixed_headers) | dict(headers)).items():
             self.send_header(name, value)
         if self.close_connection:
@@ -209,9 +212,12 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
         self.end_headers()
 
     def _send_bytes(
-        self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK,
+        self,
+        body: bytes,
+        kind: str,
+        status: HTTPStatus = HTTPStatus.OK,
         headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._head(status, kind, {"Content-Length": str(len(body)), **headers})
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -130,9 +130,12 @@ def allphone(pieces: list[tuple[bytes, list[str]]]) -> list[Any]:
     from pocketsphinx import get_model_path
 
     decoder = _decoder(
-        lm=None, dict=None, allphone=get_model_path("en-us/en-us-phone.lm.bin"),
-        allphone_ci=True, **ALLPHONE,
-    )  # fmt: skip
+        lm=None,
+        dict=None,
+        allphone=get_model_path("en-us/en-us-phone.lm.bin"),
+        allphone_ci=True,
+        **ALLPHONE,
+    )
     found: list[Any] = []
     for samples, _ in pieces:
         if len(samples) < 2 * SHORTEST_SAMPLES or not _hears(decoder, samples):

@@ -146,9 +146,12 @@ def guess_bones(bones: Sequence[str], missing: Sequence[str] = ARKIT_52) -> tupl
 def bone_to_data(target: BoneTarget) -> dict[str, Any]:
     """A target as plain JSON data."""
     return {
-        "bone": target.bone, "axis": target.axis, "degrees": target.degrees,
-        "channels": dict(target.channels), "limits": list(target.limits),
-    }  # fmt: skip
+        "bone": target.bone,
+        "axis": target.axis,
+        "degrees": target.degrees,
+        "channels": dict(target.channels),
+        "limits": list(target.limits),
+    }
 
 
 def bone_from_data(data: Mapping[str, Any]) -> BoneTarget:

@@ -90,11 +90,13 @@ class Matching:
             for channel, rows in self.targets.items()
         }
         users = Counter(key for rows in own.values() for key in {(t.mesh, t.key) for t in rows})
-        return MappingProxyType({
-            channel: rows[0].key
-            for channel, rows in own.items()
-            if rows and rows[0].weight == 1.0 and users[rows[0].mesh, rows[0].key] == 1
-        })  # fmt: skip
+        return MappingProxyType(
+            {
+                channel: rows[0].key
+                for channel, rows in own.items()
+                if rows and rows[0].weight == 1.0 and users[rows[0].mesh, rows[0].key] == 1
+            }
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:

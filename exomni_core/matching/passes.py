@@ -16,8 +16,15 @@ from exomni_core.matching.overrides import Overrides
 from exomni_core.matching.stand_ins import VISEMES, Clamp, channel_substitutes, viseme_map
 
 # With these a head has ARKit's own mouth, or nearly, and its visemes stay at rest.
-_LIP_SHAPES: Final = ("mouthClose", "mouthFunnel", "mouthPucker", "mouthStretchLeft",
-                      "mouthLowerDownLeft", "mouthRollLower", "mouthUpperUpLeft")  # fmt: skip
+_LIP_SHAPES: Final = (
+    "mouthClose",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthStretchLeft",
+    "mouthLowerDownLeft",
+    "mouthRollLower",
+    "mouthUpperUpLeft",
+)
 # What a head's own shapes do, its visemes do too: with any of these a shape would move twice.
 _DONE_BY: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("jawOpen",), VISEMES),
@@ -156,9 +163,10 @@ def override(draft: Draft, meshes: Mapping[str, Sequence[str]], overrides: Overr
         rows = []
         for choice in chosen:
             holders = [
-                mesh for mesh, keys in meshes.items()
+                mesh
+                for mesh, keys in meshes.items()
                 if choice.key in keys and choice.mesh in ("", mesh)
-            ]  # fmt: skip
+            ]
             rows += [Target(choice.key, choice.weight, mesh, "override") for mesh in holders]
             if not holders:
                 who = f"mesh {choice.mesh!r} does not have it" if choice.mesh else ""

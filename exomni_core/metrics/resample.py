@@ -48,9 +48,14 @@ def to_rate(weights: Array, fps: float, to_fps: float = FPS) -> Array:
 
 
 def align(
-    pred: Array, pred_fps: float, ref: Array, ref_fps: float, *,
-    to_fps: float = FPS, allow_mismatch: bool = False,
-) -> Aligned:  # fmt: skip
+    pred: Array,
+    pred_fps: float,
+    ref: Array,
+    ref_fps: float,
+    *,
+    to_fps: float = FPS,
+    allow_mismatch: bool = False,
+) -> Aligned:
     """Bring both to `to_fps` and cut to the shorter.
 
     More than 3 frames apart: a warning. More than 0.5 s or 10 % apart: InputError, unless allowed.

@@ -31,8 +31,10 @@ _SAME_RATE: Final = 0.005  # 29.97 is 30
 
 # Orders that other systems write without names, for files that tell which.
 NAMED_ORDERS: Final = {
-    "arkit_52": ARKIT_52, "live_link": LIVE_LINK_52, "unitalker_51": UNITALKER_51,
-}  # fmt: skip
+    "arkit_52": ARKIT_52,
+    "live_link": LIVE_LINK_52,
+    "unitalker_51": UNITALKER_51,
+}
 
 
 @dataclass(frozen=True, eq=False)

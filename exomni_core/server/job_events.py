@@ -92,8 +92,9 @@ class JobEvents:
             self._put({"n": self._last + 1, "event": "failed", **protocol.error_fields(error)})
         except Exception as error:  # noqa: BLE001 (a caller that polls would wait for ever)
             message = f"the engine process can't be followed ({type(error).__name__}: {error})"
-            self._put({"n": self._last + 1, "event": "failed", "error": message,
-                       "kind": "WorkerError"})  # fmt: skip
+            self._put(
+                {"n": self._last + 1, "event": "failed", "error": message, "kind": "WorkerError"}
+            )
 
     def _read_all(self) -> None:
         with self._lock:

@@ -159,8 +159,16 @@ def members_from_zip(data: bytes, limits: Mapping[str, int]) -> dict[str, bytes]
                     raise ValueError(f"{name} is empty or oversized")
     except KeyError as error:
         raise ValueError(str(error.args[0])) from error
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError,
-            RuntimeError, MemoryError) as error:  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         # zipfile quotes what it found, which may be kilobytes of noise.
         raise ValueError(f"its zip can't be read: {error}"[:100]) from error
     return members

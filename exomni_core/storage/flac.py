@@ -40,13 +40,15 @@ def _stream_info(values: Whole, rate_hz: int, bits: int, sizes: list[int]) -> by
     """The one metadata block, marked as the last (section 8.2)."""
     packed = (rate_hz << 44) | ((bits - 1) << 36) | len(values)  # one channel: three zero bits
     raw = np.ascontiguousarray(values, "<i4").view(np.uint8).reshape(-1, 4)[:, : bits // 8]
-    return b"".join((
-        b"\x80" + (34).to_bytes(3, "big"),
-        BLOCK.to_bytes(2, "big") * 2,
-        min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big"),
-        packed.to_bytes(8, "big"),
-        hashlib.md5(raw.tobytes(), usedforsecurity=False).digest(),
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"\x80" + (34).to_bytes(3, "big"),
+            BLOCK.to_bytes(2, "big") * 2,
+            min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big"),
+            packed.to_bytes(8, "big"),
+            hashlib.md5(raw.tobytes(), usedforsecurity=False).digest(),
+        )
+    )
 
 
 def _frame(block: Whole, number: int, bits: int) -> bytes:

@@ -91,9 +91,7 @@ def _load(path: str) -> Any:
     library = ctypes.CDLL(path)
     library.espeak_Info.restype = ctypes.c_char_p
     library.espeak_Info.argtypes = [ctypes.c_void_p]
-    library.espeak_Initialize.argtypes = [
-        ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int,
-    ]  # fmt: skip
+    library.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     library.espeak_Synth.argtypes = [
         ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint,
         ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p,

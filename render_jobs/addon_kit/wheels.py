@@ -27,9 +27,14 @@ from exomni_core.storage.files import sha256_file
 PYTHONS: Final = ("3.11", "3.13")  # of Blender 4.2 to 5.0, and of 5.2
 LOCK: Final = Path(__file__).resolve().parents[2] / "requirements" / "base.txt"
 SHIPPED: Final = (
-    "cffi", "espeakng-loader", "pocketsphinx", "sounddevice", "soundfile", "soxr",
+    "cffi",
+    "espeakng-loader",
+    "pocketsphinx",
+    "sounddevice",
+    "soundfile",
+    "soxr",
     "typing-extensions",
-)  # fmt: skip
+)
 REQUIRED: Final = "espeakng-loader"  # nothing speaks without it; the rest is for recordings
 _MAX_MEMBER_BYTES: Final = 256 << 20
 _TIMEOUT_S: Final = 600
@@ -258,7 +263,9 @@ def host_system(machine: Sequence[str]) -> str | None:
     """(`platform.system()`, `platform.machine()`) -> the name in SYSTEMS, None for any other."""
     system, processor = (word.lower() for word in machine)
     names = {
-        ("linux", "x86_64"): "linux-x64", ("windows", "amd64"): "windows-x64",
-        ("darwin", "arm64"): "macos-arm64", ("darwin", "x86_64"): "macos-x64",
-    }  # fmt: skip
+        ("linux", "x86_64"): "linux-x64",
+        ("windows", "amd64"): "windows-x64",
+        ("darwin", "arm64"): "macos-arm64",
+        ("darwin", "x86_64"): "macos-x64",
+    }
     return names.get((system, processor))

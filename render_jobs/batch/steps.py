@@ -43,9 +43,13 @@ def generate_step(items: Sequence[Item], clips: Sequence[Path]) -> Step:
 
 
 def video_step(
-    clip: Path, clip_sha256: str, video: Path, key: str, settings: RenderSettings,
+    clip: Path,
+    clip_sha256: str,
+    video: Path,
+    key: str,
+    settings: RenderSettings,
     sheet: Path | None = None,
-) -> Step:  # fmt: skip
+) -> Step:
     """Draw the clip; key: the video's content key. sheet: where its contact sheet goes, if any."""
     request = {
         "clip": str(clip.resolve()),

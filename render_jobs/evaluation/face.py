@@ -29,9 +29,12 @@ _INLINE: Final = 48  # fewer clips are faster than starting processes
 # Each process has its core, and keeps its memory from clip to clip (else a third of the time goes
 # into getting the same pages from the system again); read when a process starts.
 _SURROUNDINGS: Final = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-}  # fmt: skip
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(256 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 OnRows = Callable[[int], None]
 
 

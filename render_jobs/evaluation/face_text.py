@@ -38,10 +38,13 @@ def face_markdown(result: Mapping[str, Any]) -> str:
     squared = metrics["lve_sq_mm2"]["mean"]
     rows = [("**this system**", *own, squared)]
     rows += [
-        (BASELINE_TITLES[name], *(b[k] for k in ("lve_l2_mm", "lve_l2_mm_frame_pooled")),
-         b["lve_sq_mm2"])
+        (
+            BASELINE_TITLES[name],
+            *(b[k] for k in ("lve_l2_mm", "lve_l2_mm_frame_pooled")),
+            b["lve_sq_mm2"],
+        )
         for name, b in result["baselines"].items()
-    ]  # fmt: skip
+    ]
     parts.append("## What it is worth\n")
     parts.append(markdown_table(("face", "LVE (mm)", "pooled (mm)", "squared (mm²)"), rows))
     parts.append("## By duration\n")
@@ -99,10 +102,12 @@ def _buckets(result: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [
         (
             f"{b['from_s']} to {b['to_s']}" if b["to_s"] else f"over {b['from_s']}",
-            b["n"], b["duration_s"], b["lve_l2_mm"],
+            b["n"],
+            b["duration_s"],
+            b["lve_l2_mm"],
         )
         for b in result["buckets"]
-    ]  # fmt: skip
+    ]
 
 
 def _dynamics(result: Mapping[str, Any]) -> list[tuple[object, ...]]:

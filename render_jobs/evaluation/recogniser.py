@@ -231,11 +231,17 @@ def _run_once_for_all(
     done: Callable[[Sound, str, str], None],
 ) -> None:
     listed = work / "list.jsonl"
-    write_text(listed, "".join(
-        json.dumps({"id": s.id, "audio": str(s.path.resolve()), "language": s.language},
-                   ensure_ascii=False) + "\n"
-        for s in sounds
-    ))  # fmt: skip
+    write_text(
+        listed,
+        "".join(
+            json.dumps(
+                {"id": s.id, "audio": str(s.path.resolve()), "language": s.language},
+                ensure_ascii=False,
+            )
+            + "\n"
+            for s in sounds
+        ),
+    )
     languages = {sound.language for sound in sounds}
     values = {"list": str(listed), "language": languages.pop() if len(languages) == 1 else ""}
     left = {sound.id: sound for sound in sounds}

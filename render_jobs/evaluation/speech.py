@@ -89,11 +89,14 @@ def evaluate_tts(run: TtsRun, on_rows: OnRows | None = None) -> dict[str, Any]:
     heard = _hear_wavs(good, gone, run, language, on_rows)
     spoken = [
         Spoken(
-            u.id, u.text, None if u.id in gone else heard.texts.get(u.id), language,
+            u.id,
+            u.text,
+            None if u.id in gone else heard.texts.get(u.id),
+            language,
             reason=gone.get(u.id) or heard.failed.get(u.id, ""),
         )
         for u in good
-    ]  # fmt: skip
+    ]
     simplify = simplified()
     scored = score_tts(spoken, simplify=simplify, seed=run.seed)
     rows = [*scored["rows"], *(_bad_row(x) for x in lines if isinstance(x, BadUtterance))]
@@ -264,10 +267,12 @@ def _result(
     return {
         "settings": settings,
         "counts": {
-            "n": len(rows), "n_scored": scored, "n_missing": missing,
+            "n": len(rows),
+            "n_scored": scored,
+            "n_missing": missing,
             "n_failed": len(rows) - scored,
         },
         "groups": groups,
         "failures": [{"id": r["id"], "reason": r["reason"]} for r in rows if r["reason"]],
         "rows": rows,
-    }  # fmt: skip
+    }

@@ -99,10 +99,13 @@ def evaluate_sync(run: SyncRun, on_rows: OnRows | None = None) -> dict[str, Any]
         if on_rows:
             on_rows(1)
     settings = {
-        "exomni": __version__, "clips": str(run.clips), "system": run.system,
-        "realign": run.realign, "seed": run.seed,
+        "exomni": __version__,
+        "clips": str(run.clips),
+        "system": run.system,
+        "realign": run.realign,
+        "seed": run.seed,
         "notes": [*_unused(run, clips), *notes_of(clips)],
-    }  # fmt: skip
+    }
     return {
         "settings": settings,
         "counts": {"n": len(rows), "n_scored": len(clips), "n_failed": len(rows) - len(clips)},
@@ -194,10 +197,17 @@ def _of_clip(clip: Clip) -> _Face:
     if not text and clip.route in _TOLD_ROUTES:
         text = clip.text
     return _Face(
-        clip.weights, clip.fps, None if silent else clip.audio, clip.sample_rate_hz,
-        clip.phones, text, clip.language, clip.route or "unknown", clip.engine or "unknown",
+        clip.weights,
+        clip.fps,
+        None if silent else clip.audio,
+        clip.sample_rate_hz,
+        clip.phones,
+        text,
+        clip.language,
+        clip.route or "unknown",
+        clip.engine or "unknown",
         exact=clip.route == "tts_events" and bool(clip.phones),
-    )  # fmt: skip
+    )
 
 
 def _of_blend(take: BlendTake) -> _Face:
@@ -215,11 +225,15 @@ def _of_blend(take: BlendTake) -> _Face:
     ]
     samples, rate = _in_one(starts, kept, len(take.weights) / take.fps)
     return replace(
-        face, samples=samples, sample_rate_hz=rate, language=kept[0].language,
-        text=kept[0].text if len(kept) == 1 else "", engine=kept[0].engine,
+        face,
+        samples=samples,
+        sample_rate_hz=rate,
+        language=kept[0].language,
+        text=kept[0].text if len(kept) == 1 else "",
+        engine=kept[0].engine,
         phones=tuple(sorted(phones, key=lambda p: p.start_s)),
         exact=all(one.exact for one in kept),
-    )  # fmt: skip
+    )
 
 
 def _in_one(

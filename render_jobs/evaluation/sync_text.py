@@ -58,8 +58,10 @@ def sync_lines(result: Mapping[str, Any], width: int = 100) -> list[str]:
     if not groups:
         return [f"none of {result['counts']['n']} clips could be measured"]
     header = ("of n (when shifted)", *(_title(g) for g in groups))
-    vowels = [(f"open in {row[0]}" if len(row[0]) == 1 else row[0], *row[1:])
-              for row in _vowel_rows(groups)]  # fmt: skip
+    vowels = [
+        (f"open in {row[0]}" if len(row[0]) == 1 else row[0], *row[1:])
+        for row in _vowel_rows(groups)
+    ]
     rows = [
         [cell.replace("(shifted ", "(") for cell in row]
         for row in (header, *table_rows(groups), *vowels)

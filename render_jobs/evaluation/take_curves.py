@@ -78,9 +78,14 @@ def read_blend(path: Path, blender: Path | None = None) -> BlendTake:
 def _run(argv: list[str]) -> subprocess.CompletedProcess[Any]:
     try:
         return subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S,
-            check=False, cwd=_REPO,
-        )  # fmt: skip
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            cwd=_REPO,
+        )
     except subprocess.TimeoutExpired as error:
         raise WorkerError(f"Blender took more than {_TIMEOUT_S:.0f} s") from error
     except OSError as error:

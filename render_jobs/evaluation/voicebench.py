@@ -71,7 +71,7 @@ def write_voicebench(
     prompts: the imported prompts, for answers that don't carry the data set's fields. Whatever has
     no answer is written with an empty one, and told: none may get lost. Raises InputError if no
     answer belongs to `subset` or a field that their scripts need is missing.
-    """  # fmt: skip
+    """
     if subset not in SUBSETS:
         raise InputError(f"there is no subset {subset!r}; there are {', '.join(SUBSETS)}")
     asked = _asked(prompts) if prompts else {}
@@ -129,10 +129,26 @@ def voicebench_markdown(result: Mapping[str, Any]) -> str:
     for row in result["rows"]:
         judged = row["judged"] or {}
         told = json.dumps(row["result"], ensure_ascii=False) if row["result"] else None
-        rows.append((row["model"] or row["file"], row["subset"], row["split"], row["modality"],
-                     told, judged.get("answers"), judged.get("mean_score")))  # fmt: skip
-    header = ("model", "subset", "split", "input", "VoiceBench's result", "judged answers",
-              "mean of their scores (ours)")  # fmt: skip
+        rows.append(
+            (
+                row["model"] or row["file"],
+                row["subset"],
+                row["split"],
+                row["modality"],
+                told,
+                judged.get("answers"),
+                judged.get("mean_score"),
+            )
+        )
+    header = (
+        "model",
+        "subset",
+        "split",
+        "input",
+        "VoiceBench's result",
+        "judged answers",
+        "mean of their scores (ours)",
+    )
     return "# VoiceBench\n\n" + markdown_table(header, rows)
 
 
@@ -227,9 +243,13 @@ def _script(run: VoiceBenchRun, arguments: list[str], folder: Path) -> str:
     with open(log, "wb") as complaints, open(out, "wb") as words:
         try:
             program = Group(
-                argv, cwd=folder, env=environment({}), stdin=subprocess.DEVNULL, stdout=words,
+                argv,
+                cwd=folder,
+                env=environment({}),
+                stdin=subprocess.DEVNULL,
+                stdout=words,
                 stderr=complaints,
-            )  # fmt: skip
+            )
         except OSError as error:
             raise EnvironmentProblem(f"{run.python} can't be started ({error.strerror})") from error
         try:

@@ -32,8 +32,14 @@ Frame = tuple[FloatArray, Pixels, Pixels | None]  # points, colours of the front
 _SAMPLES: Final = 4  # per pixel, where the settings name none
 _MOST_ACROSS: Final = 4
 _COARSE: Final = 3.0  # sRGB levels; heads have 1 to 2, and at 4 SSIM falls below 0.98
-_EFFECTS: Final = ("show_cavity", "show_shadows", "show_object_outline", "show_xray", "use_dof",
-                   "show_backface_culling")  # fmt: skip
+_EFFECTS: Final = (
+    "show_cavity",
+    "show_shadows",
+    "show_object_outline",
+    "show_xray",
+    "use_dof",
+    "show_backface_culling",
+)
 _NEUTRAL_VIEW: Final = {"look": "None", "exposure": 0.0, "gamma": 1.0, "use_curve_mapping": False}
 
 

@@ -35,9 +35,13 @@ from templates.mesh import mesh_from_npz
 
 _MAX_FILE_BYTES: Final = 1 << 30
 KINDS: Final = {
-    ".npz": "npz", ".glb": "gltf", ".gltf": "gltf", ".vrm": "gltf", ".fbx": "fbx",
+    ".npz": "npz",
+    ".glb": "gltf",
+    ".gltf": "gltf",
+    ".vrm": "gltf",
+    ".fbx": "fbx",
     ".blend": "blend",
-}  # fmt: skip
+}
 TIME_LIMIT_S: Final = 300.0
 SHEET: Final = "shapes.png"
 REPORT: Final = "report.json"

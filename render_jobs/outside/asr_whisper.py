@@ -19,10 +19,13 @@ from asr_common import RATE_HZ, Transcribe, main, read_mono  # type: ignore[impo
 WINDOW_S = 30
 # The thresholds at which Whisper decodes a window anew (Radford et al. 2022, section 4.5).
 LONG_FORM = {
-    "return_timestamps": True, "condition_on_prev_tokens": False,
-    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "compression_ratio_threshold": 1.35,
-    "logprob_threshold": -1.0, "no_speech_threshold": 0.6,
-}  # fmt: skip
+    "return_timestamps": True,
+    "condition_on_prev_tokens": False,
+    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "compression_ratio_threshold": 1.35,
+    "logprob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+}
 
 
 def prepare(arguments: argparse.Namespace) -> Transcribe:

@@ -191,8 +191,9 @@ def git_revision(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, check=True, timeout=30, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)  # fmt: skip
+    done = subprocess.run(
+        command, check=True, timeout=30, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     return done.stdout.decode().strip()
 
 

@@ -35,9 +35,13 @@ def prepare(driver: Driver) -> Predict:
     option = driver.option
     device = option("device", "cuda" if torch.cuda.is_available() else "cpu")
     args = {
-        "device": device, "bs_dim": 52, "feature_dim": 832, "period": 30,
-        "max_seq_len": MAX_FRAMES, "batch_size": 1,
-    }  # fmt: skip
+        "device": device,
+        "bs_dim": 52,
+        "feature_dim": 832,
+        "period": 30,
+        "max_seq_len": MAX_FRAMES,
+        "batch_size": 1,
+    }
     args.update(option("args", {}))
     model = load_class(option("module", "model"), option("class", "EmoTalk"))(Namespace(**args))
     weights = state_dict_of(torch.load(driver.job["checkpoint"], map_location="cpu"))

@@ -34,8 +34,14 @@ STYLE_WEIGHTS = "decoder.learnable_style_emb.weight"
 UNEXPECTED_FINE = ("out_head_dict", "pca_layer_dict", "loss_module", "masked_spec_embed")
 MISSING_FINE = ("masked_spec_embed", "loss_module")
 # How the model's call names what it gets.
-CALL = {"audio": "audio", "template": "template", "style": "style_idx", "kind": "annot_type",
-        "fps": "fps", "frames": ""}  # fmt: skip
+CALL = {
+    "audio": "audio",
+    "template": "template",
+    "style": "style_idx",
+    "kind": "annot_type",
+    "fps": "fps",
+    "frames": "",
+}
 
 
 def prepare(driver: Driver) -> Predict:
@@ -53,28 +59,38 @@ def prepare(driver: Driver) -> Predict:
     weights = state_dict_of(torch.load(driver.job["checkpoint"], map_location="cpu"))
     styles = weights[STYLE_WEIGHTS].shape[0]
     args = _config(option("config", ""))
-    args.update({"dataset": ["D3", "D6"], "identity_num": styles, "interpolate_pos": 1,
-                 "device": device})  # fmt: skip
+    args.update(
+        {"dataset": ["D3", "D6"], "identity_num": styles, "interpolate_pos": 1, "device": device}
+    )
     args.update(option("args", {}))
     model = load_class(option("module", "models.unitalker"), option("class", "UniTalker"))(
         Namespace(**args)
     )
     driver.provenance["keys"] = check_keys(
         model.load_state_dict(weights, strict=False),
-        option("unexpected_fine", UNEXPECTED_FINE), option("missing_fine", MISSING_FINE),
-    )  # fmt: skip
+        option("unexpected_fine", UNEXPECTED_FINE),
+        option("missing_fine", MISSING_FINE),
+    )
     model = model.to(device).eval()
     row = option("template_row", demo_row)
     template = _template(np, option("template", ""), row, len(names))
     style = option("style", styles - 1)  # the last row is the common style
     call, method = {**CALL, **option("call", {})}, option("method", "")
     added_by = option("template_added_by", "auto")
-    gives = {"template": torch.from_numpy(template)[None].to(device),
-             "style": torch.tensor([style]).to(device), "kind": kind, "fps": FPS}  # fmt: skip
+    gives = {
+        "template": torch.from_numpy(template)[None].to(device),
+        "style": torch.tensor([style]).to(device),
+        "kind": kind,
+        "fps": FPS,
+    }
 
     def ask(samples: Any, frames: int, **changed: Any) -> Any:
-        values = {**gives, **changed, "audio": torch.from_numpy(samples)[None].to(device),
-                  "frames": frames}  # fmt: skip
+        values = {
+            **gives,
+            **changed,
+            "audio": torch.from_numpy(samples)[None].to(device),
+            "frames": frames,
+        }
         given = {name: values[what] for what, name in call.items() if name}
         with torch.no_grad():
             return as_table(getattr(model, method)(**given) if method else model(**given))

@@ -104,8 +104,9 @@ def read_ratings(path: Path, bad: list[BadRow] | None = None) -> list[Rating]:
         if missing:
             raise InputError(
                 f"{path} line 1: the table lacks the column {', '.join(missing)}; name a "
-                "ratings.csv as exorender study export writes it", field=missing[0],
-            )  # fmt: skip
+                "ratings.csv as exorender study export writes it",
+                field=missing[0],
+            )
         for values in reader:
             row = _parse(values, reader.line_num)
             if isinstance(row, Rating):
@@ -168,17 +169,21 @@ def _rating(text: Mapping[str, str]) -> Rating:
     optional = {name: text.get(name, "") for name in COLUMNS[len(_REQUIRED) :]}
     return Rating(
         **{name: text[name] for name in _REQUIRED[:8]},
-        response=response, trial_kind=kind, catch_expected=expected,
+        response=response,
+        trial_kind=kind,
+        catch_expected=expected,
         trial_index=_whole(text, "trial_index", may_lack=unanswered),
         rt_ms=_whole(text, "rt_ms", may_lack=unanswered),
         video_ms=_whole(text, "video_ms", may_lack=unanswered),
         submitted_at=text["submitted_at"],
         coverage=_number(optional, "coverage"),
-        plays=_count(optional, "plays"), stalls=_count(optional, "stalls"),
+        plays=_count(optional, "plays"),
+        stalls=_count(optional, "stalls"),
         hidden_ms=_count(optional, "hidden_ms"),
-        viewport=optional["viewport"], page_language=optional["page_language"],
+        viewport=optional["viewport"],
+        page_language=optional["page_language"],
         comment=optional["comment"],
-    )  # fmt: skip
+    )
 
 
 def _check_sides(text: Mapping[str, str]) -> None:

@@ -163,8 +163,11 @@ class _Session:
 def _program(system: AdapterSystem) -> str:
     """The interpreter: a bare name is looked up on PATH, a path is relative to the checkout."""
     python = Path(system.python).expanduser()
-    return str(python) if python.is_absolute() or len(python.parts) == 1 else str(
-        system.checkout.resolve() / python)  # fmt: skip
+    return (
+        str(python)
+        if python.is_absolute() or len(python.parts) == 1
+        else str(system.checkout.resolve() / python)
+    )
 
 
 def _job(system: AdapterSystem, jobs: Sequence[DriverInput], work: Path) -> dict[str, Any]:
@@ -176,11 +179,16 @@ def _job(system: AdapterSystem, jobs: Sequence[DriverInput], work: Path) -> dict
         "orders": {name: list(channels) for name, channels in ORDERS.items()},
         "provenance": str((work / PROVENANCE).resolve()),
         "items": [
-            {"id": job.item_id, "wav": str(job.wav.resolve()), "out": str(job.out.resolve()),
-             "text": job.text, "language": job.language}
+            {
+                "id": job.item_id,
+                "wav": str(job.wav.resolve()),
+                "out": str(job.out.resolve()),
+                "text": job.text,
+                "language": job.language,
+            }
             for job in jobs
         ],
-    }  # fmt: skip
+    }
 
 
 def _message(line: bytes) -> Mapping[str, Any] | None:

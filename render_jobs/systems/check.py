@@ -69,9 +69,13 @@ def write_batch_list(
         expected = expected_file(system, item.item_id)
         there = expected is not None and expected.is_file()
         writer.writerow(
-            (item.item_id, wav.resolve(), expected.resolve() if expected else "",
-             "there" if there else "missing")
-        )  # fmt: skip
+            (
+                item.item_id,
+                wav.resolve(),
+                expected.resolve() if expected else "",
+                "there" if there else "missing",
+            )
+        )
         count += 1
     write_text(out / BATCH_LIST, table.getvalue())
     return {"wavs": count, "list": str(out / BATCH_LIST), "failed": failed}

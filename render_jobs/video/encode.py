@@ -100,9 +100,15 @@ def contact_sheet(
     picture = ffmpeg.input(file_argument(video)).video.filter("select", chosen)
     picture = picture.filter("scale", tile, -2).filter("tile", f"{columns}x{rows}", padding=4)
     output = ffmpeg.output(
-        picture, file_argument(png), vframes=1, format="image2", vcodec="png", update=1,
-        fflags="+bitexact", **{"flags:v": "+bitexact"},
-    )  # fmt: skip
+        picture,
+        file_argument(png),
+        vframes=1,
+        format="image2",
+        vcodec="png",
+        update=1,
+        fflags="+bitexact",
+        **{"flags:v": "+bitexact"},
+    )
     run_ffmpeg(_compile(output), f"making the contact sheet of {video.name}")
 
 

@@ -117,8 +117,10 @@ def _vp9(fps: float) -> list[str]:
 
 
 _CODECS: Final[Mapping[str, Callable[[float], list[str]]]] = {
-    ".mp4": _h264, ".mov": _prores, ".webm": _vp9,
-}  # fmt: skip
+    ".mp4": _h264,
+    ".mov": _prores,
+    ".webm": _vp9,
+}
 _SOUND: Final[Mapping[str, list[str]]] = {
     ".mp4": ["-c:a", "aac", "-b:a", AUDIO_BITRATE],
     ".mov": ["-c:a", "pcm_s16le"],
@@ -139,9 +141,12 @@ class VideoPipe:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log,
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._log,
                 bufsize=0,
-            )  # fmt: skip
+            )
         except OSError as error:
             self._log.close()
             raise EnvironmentProblem(

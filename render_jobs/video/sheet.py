@@ -127,8 +127,14 @@ def _spoken(symbols: Sequence[str], middle_s: float) -> FloatArray:
 
 def look_cells(templates: Sequence[str], looks: Sequence[str] = ()) -> list[Cell]:
     """One friendly pose of each template (rows) in each look (columns; () is all of them)."""
-    speaking = pose(jawOpen=0.22, mouthSmile=0.35, mouthUpperUp=0.12, mouthLowerDown=0.15,
-                    cheekSquint=0.2, browInnerUp=0.2)  # fmt: skip
+    speaking = pose(
+        jawOpen=0.22,
+        mouthSmile=0.35,
+        mouthUpperUp=0.12,
+        mouthLowerDown=0.15,
+        cheekSquint=0.2,
+        browInnerUp=0.2,
+    )
     names = looks or [look.name for look in list_looks()]
     return [
         Cell(f"{find_template(template).name}, {look}", speaking, template, look)

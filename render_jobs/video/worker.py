@@ -92,9 +92,14 @@ class RenderWorker:
         encoder = encoder_from_json(told) if told else None
         motion = request.get("head_motion")
         drawn = render_face(
-            stage, weights, settings, Path(request["video"]), on_frame, encoder,
+            stage,
+            weights,
+            settings,
+            Path(request["video"]),
+            on_frame,
+            encoder,
             None if motion is None else np.load(motion, allow_pickle=False),
-        )  # fmt: skip
+        )
         return {
             "frames": count,
             "duration_s": round(face.duration_s, 6),

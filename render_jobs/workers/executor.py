@@ -115,7 +115,7 @@ class LocalExecutor:
     ) -> None:
         """actions: by name of step. commands: how a worker of a kind is started from its crew's
         options; a kind without command has threads. work: a folder for unfinished files.
-        """  # fmt: skip
+        """
         self._actions, self._commands, self._work = actions, commands, work.resolve()
         self._crews = {crew.kind: crew for crew in crews}
         self._pools: dict[str, Pool] = {}

@@ -77,9 +77,12 @@ def read_folder(folder: Path) -> RawHead:
     raw = RawMesh("", vertices, polygons, part, part_names, tuple(shapes), offsets)
     joined, told = join([raw], str(folder))
     origin = Origin(
-        "ict", unit_hint=0.01 if is_ict else None, licence=_LICENCE if is_ict else "",
-        source=_ICT if is_ict else "", **told,
-    )  # fmt: skip
+        "ict",
+        unit_hint=0.01 if is_ict else None,
+        licence=_LICENCE if is_ict else "",
+        source=_ICT if is_ict else "",
+        **told,
+    )
     return RawHead(joined, origin)
 
 

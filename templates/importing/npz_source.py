@@ -40,16 +40,22 @@ def read_npz(path: Path, channel_order: str = "") -> RawHead:
     lists: dict[str, Any] = {name: npz.id_list(arrays, name, where) for name in npz.LISTS}
     missing = tuple(n for n, row in zip(ARKIT_52, joined.shapes, strict=True) if not row.any())
     joined = replace(
-        joined, missing_shapes=missing, vertex_groups=npz.group_lists(arrays, where),
+        joined,
+        missing_shapes=missing,
+        vertex_groups=npz.group_lists(arrays, where),
         aperture_pairs=npz.pair_list(arrays, where),
-        tint=npz.number_table(arrays, "tint", (len(raw.vertices), 3), where), **lists,
-    )  # fmt: skip
+        tint=npz.number_table(arrays, "tint", (len(raw.vertices), 3), where),
+        **lists,
+    )
     check_lists(joined, where)
     origin = Origin(
-        "npz", unit_hint=UNITS.get(_text(arrays, "units")),
+        "npz",
+        unit_hint=UNITS.get(_text(arrays, "units")),
         licence=_text(arrays, "license") or _text(arrays, "licence"),
-        source=_text(arrays, "source"), notes=tuple(notes), **told,
-    )  # fmt: skip
+        source=_text(arrays, "source"),
+        notes=tuple(notes),
+        **told,
+    )
     return RawHead(joined, origin)
 
 

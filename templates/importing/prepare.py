@@ -71,9 +71,15 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     check_mesh(mesh, where)
     said = [Finding("note", "told", text) for text in notes]
     report = make_report(
-        mesh, name=name, file=path.name, origin=origin, unit=unit.how, axes=axes,
-        derived=derived, findings=[*checks.find(mesh, origin, derived), *said],
-    )  # fmt: skip
+        mesh,
+        name=name,
+        file=path.name,
+        origin=origin,
+        unit=unit.how,
+        axes=axes,
+        derived=derived,
+        findings=[*checks.find(mesh, origin, derived), *said],
+    )
     if report.bad and not wishes.force:
         reasons = "; ".join(finding.text for finding in report.bad)
         raise InputError(f"{where}: {reasons}; or add --force")

@@ -22,10 +22,11 @@ from exomni_core.head_regions import find_lips
 from templates.mesh import TemplateMesh
 
 _GROUPS: Final = {
-    "eye_L": ("eyeBlinkLeft",), "eye_R": ("eyeBlinkRight",),
+    "eye_L": ("eyeBlinkLeft",),
+    "eye_R": ("eyeBlinkRight",),
     "brow_L": ("browDownLeft", "browOuterUpLeft"),
     "brow_R": ("browDownRight", "browOuterUpRight"),
-}  # fmt: skip
+}
 _GROUP_SHARE: Final = 0.3
 _PAIRS: Final = 9  # across the mouth
 _UPPER_TRAVEL: Final = 0.25  # of the lower lip's when the jaw opens

@@ -68,10 +68,13 @@ def without_hair(head):
     groups = {k: v for k, v in head.vertex_groups.items() if "hair" not in k}
     return drop_loose_vertices(
         replace(
-            head, polygons=head.polygons[keep], polygon_part=head.polygon_part[keep], uv=uv,
+            head,
+            polygons=head.polygons[keep],
+            polygon_part=head.polygon_part[keep],
+            uv=uv,
             vertex_groups=groups,
         )
-    )  # fmt: skip
+    )
 
 
 def make_npz(head, out):
@@ -116,10 +119,15 @@ def scene(head, spell, *, whole=False, turned=False, channels=ARKIT_52, size=1.0
     kinds = {"Head": None, "Eyes": ("sclera", "iris", "pupil", "glint"), "Teeth": ("teeth",)}
     for name, words in kinds.items():
         inside = [
-            i for i, part in enumerate(head.part_names)
-            if whole or (part.startswith(words) if words else not part.startswith(
-                ("sclera", "iris", "pupil", "glint", "teeth")))
-        ]  # fmt: skip
+            i
+            for i, part in enumerate(head.part_names)
+            if whole
+            or (
+                part.startswith(words)
+                if words
+                else not part.startswith(("sclera", "iris", "pupil", "glint", "teeth"))
+            )
+        ]
         item = build(name, head, np.isin(head.polygon_part, inside), spell, channels, size)
         if turned:  # looks along +y, 1.5 m above the floor, and is twice too large but scaled back
             item.scale = (0.5, 0.5, 0.5)
@@ -258,9 +266,12 @@ def broken(head, out):
     np.savez(out / "nan.npz", **{**arrays, "blendshape": spoilt})
     many = np.zeros((500_000, 3), np.float32)
     np.savez_compressed(
-        out / "huge.npz", meanshape=many, blendshape=many[None], bs_names=np.array(["jawOpen"]),
+        out / "huge.npz",
+        meanshape=many,
+        blendshape=many[None],
+        bs_names=np.array(["jawOpen"]),
         faces=np.array([[0, 1, 2]]),
-    )  # fmt: skip
+    )
     scene(head, lambda channel: (), whole=True, channels=())
     export("glb", out / "no_keys.glb")
     scene(head, pascal, whole=True, channels=THIRTY)

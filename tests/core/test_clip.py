@@ -75,8 +75,19 @@ class TestExactness:
         back = load_clip(tmp_path / "a.clip")
         assert np.array_equal(back.weights, clip.weights)
         assert np.array_equal(back.audio, clip.audio)
-        for name in ("sample_rate_hz", "fps", "words", "phones", "text", "language", "engine",
-                     "seed", "route", "confidence", "channels"):  # fmt: skip
+        for name in (
+            "sample_rate_hz",
+            "fps",
+            "words",
+            "phones",
+            "text",
+            "language",
+            "engine",
+            "seed",
+            "route",
+            "confidence",
+            "channels",
+        ):
             assert getattr(back, name) == getattr(clip, name), name
         assert dict(back.prompt) == dict(clip.prompt)
         assert dict(back.provenance) == dict(clip.provenance)

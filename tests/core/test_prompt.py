@@ -44,9 +44,20 @@ class TestGood:
         entry = read_one(tmp_path, json.dumps(line))
         assert entry == PromptLine(
             2,
-            Prompt("a-1", "lipsync", None, tmp_path / "in/a.wav", "Hi.", "en-gb", "v", 2.0,
-                   "lively", 0, {"k": [1, None]}),
-        )  # fmt: skip
+            Prompt(
+                "a-1",
+                "lipsync",
+                None,
+                tmp_path / "in/a.wav",
+                "Hi.",
+                "en-gb",
+                "v",
+                2.0,
+                "lively",
+                0,
+                {"k": [1, None]},
+            ),
+        )
         assert entry.prompt.to_json()["audio"] == "a.wav"  # no path leaks
         assert entry.prompt.to_json()["seed"] == 0
 

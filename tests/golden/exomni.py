@@ -422,9 +422,12 @@ def check_losses(f: Fixtures) -> Iterator[Result]:
     short = face_loss(_t(a["bs_pred_short"]), _t(a["bs_target_long"]), _t(a["bs_len2"]))
     yield close("bs_loss_short", short, a["bs_loss_short"], 1e-5)
     losses, logits = unit_loss(
-        f.generator, _t(a["text_reps"]), _t(a["text_labels"]),
-        _t(a["text_tokens"]), _t(a["speech_tokens"]),
-    )  # fmt: skip
+        f.generator,
+        _t(a["text_reps"]),
+        _t(a["text_labels"]),
+        _t(a["text_tokens"]),
+        _t(a["speech_tokens"]),
+    )
     yield close("speech_ce_per_sample", losses, a["speech_ce_per_sample"], TOLERANCE["ar"])
     yield same("speech_logits_shape", logits.shape, a["speech_logits_shape"])
     stride = -(-logits.numel() // len(a["speech_logits_strided"]))

@@ -168,8 +168,11 @@ def test_lips_and_teeth_keep_apart_in_spoken_and_random_frames(head: TemplateMes
 
 def test_closed_lips_hide_the_teeth(head: TemplateMesh) -> None:
     """From the front no tooth shows at rest, nor where an engine closes the lips for m, b, p."""
-    for weights in ({}, {"jawOpen": 0.15, "mouthClose": 0.15}, {"mouthPressLeft": 0.5,
-                    "mouthPressRight": 0.5, "jawOpen": 0.1, "mouthClose": 0.1}):  # fmt: skip
+    for weights in (
+        {},
+        {"jawOpen": 0.15, "mouthClose": 0.15},
+        {"mouthPressLeft": 0.5, "mouthPressRight": 0.5, "jawOpen": 0.1, "mouthClose": 0.1},
+    ):
         points = posed(head, row(weights))
         teeth = part_vertices(head, "teeth_upper", "teeth_lower")
         cover = triangles(part_polygons(head, "face", "lips"))

@@ -91,8 +91,11 @@ def test_wrong_looks_are_refused_in_one_sentence(look, words, tmp_path):
 
 def test_every_value_of_a_look_is_in_its_hash_but_not_its_place(tmp_path):
     look = find_look("clay", find_template("head"))
-    others = [replace(look, occlusion=0.1), replace(look, matcap="generated:skin"),
-              replace(look, tones={**look.tones, "lips": 0.1})]  # fmt: skip
+    others = [
+        replace(look, occlusion=0.1),
+        replace(look, matcap="generated:skin"),
+        replace(look, tones={**look.tones, "lips": 0.1}),
+    ]
     assert len({look_hash(look), *map(look_hash, others)}) == 4
     assert look_hash(replace(look, folder=tmp_path)) == look_hash(look)
 
@@ -257,8 +260,10 @@ def test_clay_takes_the_dark_places_of_the_tint_alone():
     tint[0], tint[1] = 0.2, (0.9, 0.8, 0.8)
     mesh = replace(tiny_mesh(), tint=tint)
     look = Look(colours="single", single_colour=(0.5, 0.5, 0.5), shades=1.0)
-    colours = {int(v): c for v, c in zip(mesh.polygons[0], polygon_colours(
-        template, mesh, look)[0], strict=True)}  # fmt: skip
+    colours = {
+        int(v): c
+        for v, c in zip(mesh.polygons[0], polygon_colours(template, mesh, look)[0], strict=True)
+    }
     assert colours[0][0] < 0.25
     assert np.allclose(colours[1], 0.5)
     assert is_tinted(mesh, look)
@@ -300,9 +305,12 @@ def grid_mesh(height):
     shapes = np.zeros((len(ARKIT_52), len(vertices), 3), np.float32)
     shapes[CHANNEL_INDEX["jawOpen"], 0, 1] = -0.001
     return TemplateMesh(
-        vertices=vertices, polygons=quads.astype(np.int32), part_names=("skin",),
-        polygon_part=np.zeros(len(quads), np.uint8), shapes=shapes,
-    )  # fmt: skip
+        vertices=vertices,
+        polygons=quads.astype(np.int32),
+        part_names=("skin",),
+        polygon_part=np.zeros(len(quads), np.uint8),
+        shapes=shapes,
+    )
 
 
 def test_pits_are_dark_and_bumps_are_light():

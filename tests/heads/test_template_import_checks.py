@@ -25,9 +25,13 @@ def head():
     """The built-in head without what it says about itself, but for its landmarks."""
     mesh = load_mesh(find_template("head"))
     return TemplateMesh(
-        mesh.vertices, mesh.polygons, mesh.polygon_part, mesh.part_names, mesh.shapes,
+        mesh.vertices,
+        mesh.polygons,
+        mesh.polygon_part,
+        mesh.part_names,
+        mesh.shapes,
         landmarks68=mesh.landmarks68,
-    )  # fmt: skip
+    )
 
 
 def ready(mesh, tmp_path, origin=None, **wishes):
@@ -159,9 +163,13 @@ def test_regions_of_ict_are_where_people_put_them(shared, tmp_path):
     assert raw.origin.unit_hint == 0.01
     empty = np.empty(0, np.int32)
     bare = replace(
-        raw.mesh, lips=empty, upper_lip=empty, lower_lip=empty, lip_aperture_pair=empty,
+        raw.mesh,
+        lips=empty,
+        upper_lip=empty,
+        lower_lip=empty,
+        lip_aperture_pair=empty,
         landmarks68=empty,
-    )  # fmt: skip
+    )
     found = prepare(RawHead(bare, raw.origin), Wishes(), name="ict", path=path)
     assert found.report.lips_auto
     assert found.mesh.lip_aperture_pair.tolist() == raw.mesh.lip_aperture_pair.tolist()
@@ -219,9 +227,14 @@ def test_one_key_for_both_sides_is_split_down_the_middle():
     points = np.array([[-0.03, 0, 0], [0, 0, 0], [0.03, 0, 0]], np.float32)
     push = np.full((3, 3), 0.01, np.float32)
     raw = RawMesh(
-        "Face", points, np.array([[0, 1, 2, -1]], np.int32), np.zeros(1, np.int32), ("a",),
-        ("eyesClosed", "jawOpen"), lambda name: push,
-    )  # fmt: skip
+        "Face",
+        points,
+        np.array([[0, 1, 2, -1]], np.int32),
+        np.zeros(1, np.int32),
+        ("a",),
+        ("eyesClosed", "jawOpen"),
+        lambda name: push,
+    )
     joined, told = join([raw], "x")
     assert told["shared"] == (("eyeBlinkLeft", "eyeBlinkRight"),)
     split = clean.split_sides(joined, told["shared"])
@@ -234,9 +247,14 @@ def test_a_head_that_speaks_by_visemes_gets_the_nearest_shapes():
     points = np.eye(3, dtype=np.float32)
     push = {"A": 1.0, "I": 2.0, "U": 3.0, "E": 4.0, "O": 5.0, "Blink_L": 6.0, "Joy": 7.0}
     raw = RawMesh(
-        "Face", points, np.array([[0, 1, 2, -1]], np.int32), np.zeros(1, np.int32), ("a",),
-        tuple(push), lambda name: np.full((3, 3), push[name], np.float32),
-    )  # fmt: skip
+        "Face",
+        points,
+        np.array([[0, 1, 2, -1]], np.int32),
+        np.zeros(1, np.int32),
+        ("a",),
+        tuple(push),
+        lambda name: np.full((3, 3), push[name], np.float32),
+    )
     joined, told = join([raw], "x")
     wanted = {"jawOpen": 1, "mouthClose": -1, "mouthFunnel": 5, "mouthPucker": 3}
     wanted |= {"mouthStretchLeft": 1, "eyeBlinkLeft": 6, "eyeBlinkRight": 0, "tongueOut": 0}
@@ -280,8 +298,13 @@ def test_absolute_shapes_in_an_npz_are_taken_apart(head, tmp_path):
 def test_a_face_of_a_part_without_name_is_told(head, tmp_path):
     arrays = {"meanshape": head.vertices, "blendshape": head.shapes, "quads": head.polygons}
     part = np.full(len(head.polygons), 3)
-    np.savez(tmp_path / "x.npz", **arrays, bs_names=np.array(ARKIT_52), quad_part=part,
-             part_names=np.array(["skin"]))  # fmt: skip
+    np.savez(
+        tmp_path / "x.npz",
+        **arrays,
+        bs_names=np.array(ARKIT_52),
+        quad_part=part,
+        part_names=np.array(["skin"]),
+    )
     with pytest.raises(InputError, match="a face belongs to part 3, which has no name"):
         read_npz(tmp_path / "x.npz")
 
@@ -305,9 +328,7 @@ def test_colours_come_from_the_file_or_from_names():
 
 
 def test_eyes_teeth_and_tongue_of_a_head_in_one_part_are_told(head, tmp_path):
-    bare = replace(
-        head, polygon_part=np.zeros(len(head.polygons), np.uint8), part_names=("face",)
-    )  # fmt: skip
+    bare = replace(head, polygon_part=np.zeros(len(head.polygons), np.uint8), part_names=("face",))
     prepared = ready(bare, tmp_path)
     mesh = prepared.mesh
     assert {"teeth", "tongue", "sclera_L", "sclera_R", "iris_L", "pupil_R"} <= set(mesh.part_names)

@@ -46,8 +46,9 @@ def npz(head, tmp_path):
 def test_add_list_check_and_remove(npz, library, tmp_path):
     lips = tmp_path / "lips.txt"
     lips.write_text("12, 5 5\n900")
-    done = exorender("add", npz, "--name", "mine", "--licence", "CC0", "--lip-ids", lips,
-                     "--no-sheet", "--json")  # fmt: skip
+    done = exorender(
+        "add", npz, "--name", "mine", "--licence", "CC0", "--lip-ids", lips, "--no-sheet", "--json"
+    )
     assert done.exit_code == 0, done.output
     report = json.loads(done.output)["report"]
     assert (report["coverage"], report["lips"], report["lips_auto"]) == (52, 3, False)

@@ -88,9 +88,15 @@ def small_study(two_runs: list[Path], tmp_path_factory: pytest.TempPathFactory) 
     """
     out = tmp_path_factory.mktemp("study") / "study"
     options = PairOptions(
-        tuple(two_runs), out, count=6, raters=4, languages=("en", "zh"), seed=5, min_s=0.5,
+        tuple(two_runs),
+        out,
+        count=6,
+        raters=4,
+        languages=("en", "zh"),
+        seed=5,
+        min_s=0.5,
         contact="The tester",
-    )  # fmt: skip
+    )
     return build_study(options).folder
 
 
@@ -115,6 +121,12 @@ def spoken(tmp_path: Path) -> Path:
     rows = []
     for k, length_s in enumerate((1.0, 1.3)):
         write_wav(tmp_path / f"s{k}.wav", speech(k, length_s), 16_000)
-        rows.append({"id": f"p{k}", "audio": f"s{k}.wav", "transcript": "héllo; rm -rf $HOME \"'",
-                     "language": "en"})  # fmt: skip
+        rows.append(
+            {
+                "id": f"p{k}",
+                "audio": f"s{k}.wav",
+                "transcript": "héllo; rm -rf $HOME \"'",
+                "language": "en",
+            }
+        )
     return write_prompts(tmp_path, rows)

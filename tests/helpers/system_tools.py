@@ -46,8 +46,10 @@ def program(tmp_path: Path, mode: str, **changes) -> ProgramSystem:
     (tmp_path / "tool" / "face.py").write_text(FACE_PROGRAM)
     given = {
         "command": ("{python}", "face.py", "{audio}", "{text}", "{out}", mode),
-        "cwd": tmp_path / "tool", "timeout_s": 30.0, "retries": 0,
-    }  # fmt: skip
+        "cwd": tmp_path / "tool",
+        "timeout_s": 30.0,
+        "retries": 0,
+    }
     return ProgramSystem("tool", **(given | changes))
 
 

@@ -28,9 +28,14 @@ DIFFERENT_FACTS = {
 }
 # Rooms whose array types are still to be taken from exomni_core.arrays.
 ARRAYS_NOT_YET = (
-    "exomni_core.embedded", "exomni_core.listening", "exomni_core.phonetics", "exomni_core.voices",
-    "exomni_core.formats", "exomni_core.server", "exomni_core.omni.engine",
-)  # fmt: skip
+    "exomni_core.embedded",
+    "exomni_core.listening",
+    "exomni_core.phonetics",
+    "exomni_core.voices",
+    "exomni_core.formats",
+    "exomni_core.server",
+    "exomni_core.omni.engine",
+)
 
 
 def constants(source: Source) -> Iterator[tuple[str, str, int]]:
@@ -96,6 +101,8 @@ def test_the_rule_sees_a_fact_told_twice():
 def test_tables_in_the_docs_are_those_of_the_code():
     done = subprocess.run(
         [sys.executable, str(REPO / "scripts" / "docs_tables.py"), "--check"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

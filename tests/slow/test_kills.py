@@ -97,8 +97,9 @@ def test_nothing_is_left_of_what_was_killed(
     for _ in range(5):
         if (tmp_path / "out").exists():
             (tmp_path / "out").rename(tmp_path / f"before-{time.monotonic_ns()}")
-        victim = psutil.Popen([*EXORENDER, *command], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)  # fmt: skip
+        victim = psutil.Popen(
+            [*EXORENDER, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         moment = time.monotonic() + chance.uniform(0.2, 0.9) * usual_s
         while victim.poll() is None:
             seen |= set(below(victim))

@@ -50,8 +50,12 @@ def test_300_prompts_leave_memory_flat_and_nothing_behind(tmp_path: Path) -> Non
     assert not alive
     assert list(scratch.iterdir()) == []
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "clips", "manifest.jsonl", "errors.jsonl", "run.json", ".lock",
-    }  # fmt: skip
+        "clips",
+        "manifest.jsonl",
+        "errors.jsonl",
+        "run.json",
+        ".lock",
+    }
 
 
 def _environment(scratch: Path) -> dict[str, str]:

@@ -138,8 +138,12 @@ def poses(item):
     scene = bpy.context.scene
     frames = range(scene.frame_start, scene.frame_end + 1)
     jaw = [find["jawOpen"].evaluate(f) for f in frames]
-    close = [find["mouthClose"].evaluate(f) - abs(find["jawOpen"].evaluate(f)) * 0.5
-             + find["mouthPressLeft"].evaluate(f) for f in frames]  # fmt: skip
+    close = [
+        find["mouthClose"].evaluate(f)
+        - abs(find["jawOpen"].evaluate(f)) * 0.5
+        + find["mouthPressLeft"].evaluate(f)
+        for f in frames
+    ]
     # A closure after the first sounds: at the very start every mouth is closed.
     later = close[20:] or close
     tightest = frames[len(close) - len(later) + later.index(max(later))]
@@ -211,8 +215,11 @@ def steps():
     in_view(bpy.ops.ed.undo)
     yield 1.0
     head = bpy.context.scene.exomni.character
-    check("one undo takes one take back", len(head.exomni.takes) == before - 1,
-          (before, len(head.exomni.takes)))  # fmt: skip
+    check(
+        "one undo takes one take back",
+        len(head.exomni.takes) == before - 1,
+        (before, len(head.exomni.takes)),
+    )
     in_view(bpy.ops.ed.redo)
     yield 1.0
     head = bpy.data.objects["Head"]  # undo and redo replace every datablock
@@ -312,9 +319,13 @@ def other_looks(head):
 def summary():
     """Results by the names that the wheels' test uses, for the table of tested versions."""
     themes = {
-        "install": "extension core", "register": "sidebar", "match": "character", "say": "head:",
-        "lipsync": "recording", "undo": "undo redo",
-    }  # fmt: skip
+        "install": "extension core",
+        "register": "sidebar",
+        "match": "character",
+        "say": "head:",
+        "lipsync": "recording",
+        "undo": "undo redo",
+    }
     found = {}
     for theme, words in themes.items():
         passed, failed = (

@@ -62,9 +62,11 @@ def _metrics(rows: Sequence[Row], scored: Sequence[Row], seed: int) -> dict[str,
     """Every metric's mean over clips, with its interval where one is asked for."""
     metrics = registry.METRICS
     single, pooled = intervals(
-        scored, [m.name for m in metrics if m.interval], seed=seed,
+        scored,
+        [m.name for m in metrics if m.interval],
+        seed=seed,
         pooled=[m.name for m in metrics if m.pooled],
-    )  # fmt: skip
+    )
     table: dict[str, Any] = {}
     for metric in metrics:
         name = metric.name
@@ -140,8 +142,13 @@ def _warnings(scored: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 COMPARABLE: Final = (
-    "unit", "template_sha256", "lips", "lip_sha256", "upper_sha256", "reference_config",
-)  # fmt: skip
+    "unit",
+    "template_sha256",
+    "lips",
+    "lip_sha256",
+    "upper_sha256",
+    "reference_config",
+)
 _SAME_OPTIONS: Final = ("clip01", "ref_mouthclose")
 
 

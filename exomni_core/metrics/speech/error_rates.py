@@ -59,9 +59,12 @@ def score_tts(
 
 def _tts_row(one: Spoken, simplify: Convert | None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "id": one.id, "status": "scored", "reason": "", "language": one.language,
+        "id": one.id,
+        "status": "scored",
+        "reason": "",
+        "language": one.language,
         "unit": _unit(one.language),
-    }  # fmt: skip
+    }
     if one.hypothesis is None:
         return row | {"status": "missing", "reason": one.reason or "it has no transcript"}
     heard = one.hypothesis
@@ -131,10 +134,14 @@ def _consistency_row(
     one: Spoken, whisper: Convert | None, simplify: Convert | None
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "id": one.id, "status": "scored", "reason": "", "language": one.language,
-        "unit": _unit(one.language), "duration_s": one.duration_s,
+        "id": one.id,
+        "status": "scored",
+        "reason": "",
+        "language": one.language,
+        "unit": _unit(one.language),
+        "duration_s": one.duration_s,
         "bucket": bucket_of(one.duration_s),
-    }  # fmt: skip
+    }
     if one.hypothesis is None:
         return row | {"status": "missing", "reason": one.reason or "it has no transcript"}
     heard = one.hypothesis

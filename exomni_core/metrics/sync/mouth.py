@@ -25,9 +25,7 @@ CLOSED: Final = CLOSED_GAP  # jawOpen - mouthClose below this: the lips touch
 TUCK_ROLL, TUCK_GAP = 0.15, 0.15  # f, v: the lower lip rolled in that far, the jaw nearly closed
 ROUNDED: Final = 0.3  # mouthPucker + mouthFunnel of u, o, w
 LONG_S: Final = 0.06  # vowels shorter than this have no middle of their own
-VOWELS: Final = {
-    "a": ("aa",), "o": ("ao", "o"), "e": ("eh", "e"), "i": ("iy",), "u": ("uw",),
-}  # fmt: skip
+VOWELS: Final = {"a": ("aa",), "o": ("ao", "o"), "e": ("eh", "e"), "i": ("iy",), "u": ("uw",)}
 # The lips don't tell the other groups (t, k, th, r ...) apart.
 SEEN_GROUPS: Final = ("PP", "FF", "CH", "SS", "AA", "EE", "II", "OO", "UU")
 _SPREAD: Final = ("II", "EE")
@@ -35,8 +33,12 @@ _JAW, _CLOSE = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
 _ROLL: Final = CHANNEL_INDEX["mouthRollLower"]
 _ROUND: Final = (CHANNEL_INDEX["mouthPucker"], CHANNEL_INDEX["mouthFunnel"])
 _MOUTH: Final = tuple(i for i, n in enumerate(ARKIT_52) if n.startswith(("jaw", "mouth")))
-_SIDED: Final = tuple(i for i in _MOUTH if ARKIT_52[i].endswith("Left") and i not in (
-    CHANNEL_INDEX["jawLeft"], CHANNEL_INDEX["mouthLeft"]))  # fmt: skip
+_SIDED: Final = tuple(
+    i
+    for i in _MOUTH
+    if ARKIT_52[i].endswith("Left")
+    and i not in (CHANNEL_INDEX["jawLeft"], CHANNEL_INDEX["mouthLeft"])
+)
 
 
 @dataclass
@@ -115,9 +117,14 @@ def measure_mouth(weights: npt.NDArray[Any], fps: float, phones: Iterable[Phone]
 
 
 def _measure_poses(
-    mouth: Mouth, phone: Phone, weights: npt.NDArray[Any], gap: npt.NDArray[Any],
-    tucked: npt.NDArray[np.bool_], rounding: npt.NDArray[Any], fps: float,
-) -> None:  # fmt: skip
+    mouth: Mouth,
+    phone: Phone,
+    weights: npt.NDArray[Any],
+    gap: npt.NDArray[Any],
+    tucked: npt.NDArray[np.bool_],
+    rounding: npt.NDArray[Any],
+    fps: float,
+) -> None:
     """Rounding, tucks, apertures and recall, for each part of a sound that has its own pose."""
     visemes = viseme_table().visemes
     parts = list(_parts(phone))

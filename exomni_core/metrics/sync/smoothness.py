@@ -18,10 +18,12 @@ from exomni_core.metrics.resample import to_rate
 
 _JAW, _CLOSE = CHANNEL_INDEX["jawOpen"], CHANNEL_INDEX["mouthClose"]
 _SIDED: Final = tuple(
-    i for i, name in enumerate(ARKIT_52)
-    if name.startswith(("jaw", "mouth")) and name.endswith("Left")
+    i
+    for i, name in enumerate(ARKIT_52)
+    if name.startswith(("jaw", "mouth"))
+    and name.endswith("Left")
     and name not in ("jawLeft", "mouthLeft")
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,9 +95,15 @@ class DecodeLoop:
     """
 
     def __init__(
-        self, backbone: Backbone, rule: Rule, *, rows: int, room: int, positions: int,
+        self,
+        backbone: Backbone,
+        rule: Rule,
+        *,
+        rows: int,
+        room: int,
+        positions: int,
         graphs: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.backbone = backbone
         self.rule = rule
         self.rows = rows
@@ -126,9 +132,12 @@ class DecodeLoop:
             enabled=self._graphs,
             # The books' other columns are written anew before anyone reads them.
             state=lambda: [
-                self._rows.vectors, self._rows.made, self._rows.ended, self.cache.lengths,
+                self._rows.vectors,
+                self._rows.made,
+                self._rows.ended,
+                self.cache.lengths,
             ],
-        )  # fmt: skip
+        )
 
     def fits(self, requests: Sequence[Request]) -> bool:
         """Whether these requests fit without growing."""
@@ -288,9 +297,10 @@ class DecodeLoop:
         by_rule = bool(state.ended[row]) and made < int(state.most[row])
         end = made + (1 if by_rule else 0)
         return Decoded(
-            state.ids[row, first:made].clone(), state.hidden[row : row + 1, first:end].clone(),
+            state.ids[row, first:made].clone(),
+            state.hidden[row : row + 1, first:end].clone(),
             by_rule,
-        )  # fmt: skip
+        )
 
     @torch.inference_mode()
     def stop(self) -> None:

@@ -200,9 +200,13 @@ class Flow(nn.Module):
         more = (0, 0, 0, padded - longest)
         x = F.pad(noise.transpose(1, 2).float(), more)
         x = self._solve(
-            x, F.pad(mu, more), self.speaker_share(speaker).expand(len(mu), -1),
-            F.pad(cond, more), mask, steps,
-        )  # fmt: skip
+            x,
+            F.pad(mu, more),
+            self.speaker_share(speaker).expand(len(mu), -1),
+            F.pad(cond, more),
+            mask,
+            steps,
+        )
         if mask is not None:
             x = x * mask
         return x[:, known:longest].transpose(1, 2)

@@ -103,9 +103,12 @@ def plan_pull(
 
 
 def _listing(
-    model: KnownModel, models: Path, revision: str | None, endpoint: str | None,
+    model: KnownModel,
+    models: Path,
+    revision: str | None,
+    endpoint: str | None,
     pinned: Pinned | None,
-) -> tuple[str, tuple[RemoteFile, ...]]:  # fmt: skip
+) -> tuple[str, tuple[RemoteFile, ...]]:
     """The commit of the wanted revision and its files; the smallest first.
 
     With the index there, a stopped pull is known to be incomplete.

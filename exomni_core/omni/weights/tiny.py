@@ -121,9 +121,15 @@ def _write_checkpoint(
     _write_json(folder / "whisper" / "config.json", {"model_type": "whisper", **config.whisper})
     _write_json(
         folder / "whisper" / "preprocessor_config.json",
-        {"feature_size": 128, "sampling_rate": 16000, "hop_length": 160, "chunk_length": 30,
-         "n_fft": 400, "feature_extractor_type": "WhisperFeatureExtractor"},
-    )  # fmt: skip
+        {
+            "feature_size": 128,
+            "sampling_rate": 16000,
+            "hop_length": 160,
+            "chunk_length": 30,
+            "n_fft": 400,
+            "feature_extractor_type": "WhisperFeatureExtractor",
+        },
+    )
     _write_json(folder / "qwen_gen" / "config.json", {"model_type": "qwen3", **config.unit_lm})
 
 
@@ -161,10 +167,15 @@ def _write_decoder(folder: Path, seed: int) -> None:
         vocab=UNITS + 8,
         encoder=EncoderConfig(inputs=32, width=32, heads=2, feed_forward=64, layers=1),
         estimator=EstimatorConfig(
-            channels=(32, 32), blocks=1, middle=1, heads=2, head_width=16, feed_forward=64,
+            channels=(32, 32),
+            blocks=1,
+            middle=1,
+            heads=2,
+            head_width=16,
+            feed_forward=64,
             time_inner=64,
         ),
-    )  # fmt: skip
+    )
     vocoder = VocoderConfig(channels=32, pitch_width=16)
     with torch.device("meta"):
         parts = {"flow": Flow(flow), "hift": Vocoder(vocoder)}
@@ -216,13 +227,21 @@ def _write_text_tokenizer(folder: Path) -> dict[str, int]:
         {
             "tokenizer_class": "Qwen2Tokenizer",
             "added_tokens_decoder": {
-                str(i): {"content": token, "special": True, "lstrip": False, "rstrip": False,
-                         "normalized": False, "single_word": False}
+                str(i): {
+                    "content": token,
+                    "special": True,
+                    "lstrip": False,
+                    "rstrip": False,
+                    "normalized": False,
+                    "single_word": False,
+                }
                 for token, i in control.items()
             },
-            "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 32768,
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "model_max_length": 32768,
         },
-    )  # fmt: skip
+    )
     return vocabulary | control
 
 

@@ -99,8 +99,11 @@ def seed_tts(place: Path, *, lists: Sequence[str] = (), language: str = "") -> I
             if isinstance(row, BadUtterance):
                 yield Entry(row.id or f"line-{row.line}", split, spoken, error=row.reason)
                 continue
-            told = {"prompt_text": row.prompt_text, "prompt_wav": row.prompt_wav,
-                    "gt_wav": row.gt_wav}  # fmt: skip
+            told = {
+                "prompt_text": row.prompt_text,
+                "prompt_wav": row.prompt_wav,
+                "gt_wav": row.gt_wav,
+            }
             meta = {name: value for name, value in told.items() if value}
             yield Entry(row.id, split, spoken, row.text, reference=row.text, meta=meta)
 

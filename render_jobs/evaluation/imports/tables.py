@@ -89,12 +89,21 @@ def import_prompts(
     write_text(target, "".join(f"{line}\n" for line in lines))
     return {
         "prompts": str(target),
-        "settings": {"exomni": __version__, "bench": options.bench, "mode": options.mode,
-                     "given": options.given},
-        "counts": {"n": len(lines) + len(failures), "n_written": len(lines),
-                   "n_failed": len(failures), "n_renamed": renamed, "splits": dict(counts)},
+        "settings": {
+            "exomni": __version__,
+            "bench": options.bench,
+            "mode": options.mode,
+            "given": options.given,
+        },
+        "counts": {
+            "n": len(lines) + len(failures),
+            "n_written": len(lines),
+            "n_failed": len(failures),
+            "n_renamed": renamed,
+            "splits": dict(counts),
+        },
         "failures": failures,
-    }  # fmt: skip
+    }
 
 
 def inside(root: Path, name: str, *, below: Path | None = None) -> Path:

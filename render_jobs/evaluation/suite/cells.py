@@ -105,9 +105,15 @@ def find_references(
 
 
 def make_cell(
-    config: SuiteConfig, system: SystemConfig, prompts: PromptSet, out: Path, *,
-    limit: int = 0, workers: int = 0, on_rows: OnRows | None = None,
-) -> Cell:  # fmt: skip
+    config: SuiteConfig,
+    system: SystemConfig,
+    prompts: PromptSet,
+    out: Path,
+    *,
+    limit: int = 0,
+    workers: int = 0,
+    on_rows: OnRows | None = None,
+) -> Cell:
     """Have the system's clips made, or find them. What it can't do is its cell's error."""
     place = out / "runs" / system.name / prompts.config.name
     try:
@@ -152,9 +158,13 @@ def with_references(cell: Cell, config: SuiteConfig, out: Path) -> Cell:
 
 
 def _make_run(
-    system: SystemConfig, prompts: PromptSet, place: Path, limit: int, workers: int,
+    system: SystemConfig,
+    prompts: PromptSet,
+    place: Path,
+    limit: int,
+    workers: int,
     on_rows: OnRows | None,
-) -> None:  # fmt: skip
+) -> None:
     assert system.made is not None
     options = SystemOptions(
         prompts.config.prompts, place, video=False, workers=workers, limit=limit
@@ -188,10 +198,13 @@ def _one_each(prompts: PromptSet, found: Sequence[Item]) -> tuple[Item, ...]:
 def facts_of(prompts: PromptSet) -> dict[str, Any]:
     """What a report says of a set."""
     return {
-        "name": prompts.config.name, "prompts": str(prompts.config.prompts),
-        "prompts_sha256": prompts.sha256, "n": len(prompts.ids), "bad_lines": len(prompts.bad),
+        "name": prompts.config.name,
+        "prompts": str(prompts.config.prompts),
+        "prompts_sha256": prompts.sha256,
+        "n": len(prompts.ids),
+        "bad_lines": len(prompts.bad),
         "speech_in": sum(mode == "lipsync" for mode in prompts.modes.values()),
-    }  # fmt: skip
+    }
 
 
 def write_record(path: Path, data: Any) -> None:

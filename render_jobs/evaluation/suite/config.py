@@ -262,8 +262,9 @@ def _check(config: SuiteConfig) -> None:
                 field="references",
             )
         if config.asks("tts", one.name) and one.meta is None:
-            raise InputError(f"{where} has no meta, the Seed-TTS-Eval list that tts needs",
-                             field="meta")  # fmt: skip
+            raise InputError(
+                f"{where} has no meta, the Seed-TTS-Eval list that tts needs", field="meta"
+            )
         makers = [s.name for s in config.systems]
         if one.synthetic and one.synthetic.source not in makers:
             raise InputError(

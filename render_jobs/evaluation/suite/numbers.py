@@ -17,17 +17,25 @@ def numbers_of(scored: Sequence[Scored]) -> list[Number]:
     The others are metric, system, set, part, measure, value, low, high and n.
     """
     makers = {
-        "face": _face, "sync": _sync, "consistency": _speech, "tts": _speech, "latency": _latency,
-    }  # fmt: skip
+        "face": _face,
+        "sync": _sync,
+        "consistency": _speech,
+        "tts": _speech,
+        "latency": _latency,
+    }
     found = []
     for one in scored:
         where = {"metric": one.metric, "system": one.system, "set": one.set_name}
         for part, measure, entry in makers[one.metric](one.result):
-            found.append({
-                **where, "part": part, "measure": measure,
-                **{key: entry.get(key) for key in ("value", "low", "high", "n")},
-                "rows": one.rows,
-            })  # fmt: skip
+            found.append(
+                {
+                    **where,
+                    "part": part,
+                    "measure": measure,
+                    **{key: entry.get(key) for key in ("value", "low", "high", "n")},
+                    "rows": one.rows,
+                }
+            )
     return found
 
 
@@ -72,9 +80,11 @@ def _sync(result: Mapping[str, Any]) -> Entries:
 def _speech(result: Mapping[str, Any]) -> Entries:
     yield from _counts(result)
     groups = result["groups"]
-    named = groups.items() if isinstance(groups, dict) else (
-        (f"{g['language']}, {g['bucket_s']} s", g) for g in groups
-    )  # fmt: skip
+    named = (
+        groups.items()
+        if isinstance(groups, dict)
+        else ((f"{g['language']}, {g['bucket_s']} s", g) for g in groups)
+    )
     for part, group in named:
         for name, value in group.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):

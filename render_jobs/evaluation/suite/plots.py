@@ -54,8 +54,9 @@ def errors(rows: Sequence[Bar], axis: str) -> str:
         if row.low is not None and row.high is not None:
             middle = y + (_ROW - 10) / 2
             parts.append(line(x(row.low), middle, x(row.high), middle, "whisker"))
-            parts += [line(x(v), middle - 4, x(v), middle + 4, "whisker")
-                      for v in (row.low, row.high)]  # fmt: skip
+            parts += [
+                line(x(v), middle - 4, x(v), middle + 4, "whisker") for v in (row.low, row.high)
+            ]
         parts.append(text(_RIGHT + 14, y + 13, row.note, "soft" if row.pale else ""))
     parts.append(text((_LABEL + _RIGHT) / 2, bottom + 38, axis, "middle soft"))
     return drawing(parts, bottom + 46, axis)
@@ -104,8 +105,9 @@ def openings(panel: Panel) -> str:
     ]
     ordered = sorted(panel.curves, key=lambda c: c.colour is None)  # the reference on top
     for one in ordered:
-        points = [(x(t), y(v)) for t, v in zip(one.times_s, one.values, strict=True)
-                  if t <= panel.seconds]  # fmt: skip
+        points = [
+            (x(t), y(v)) for t, v in zip(one.times_s, one.values, strict=True) if t <= panel.seconds
+        ]
         parts.append(curve(points, f"curve {_colour(one.colour)}"))
     parts += _legend(panel.curves, left, 16.0)
     parts.append(text(right, 16, panel.axis, "end soft small"))
@@ -168,8 +170,16 @@ def columns(series: Sequence[Series], edges: Sequence[float], axis: str, unit: s
             x = middle + wide * (number - len(series) / 2)
             note = one.notes[k] if one.notes else f"{value:g}"
             shown = title(f"{one.label}: {note}")
-            parts.append(rect(x + 0.5, y(value), max(0.5, wide - 1), bottom - y(value),
-                              f"f{number % COLOURS}", shown))  # fmt: skip
+            parts.append(
+                rect(
+                    x + 0.5,
+                    y(value),
+                    max(0.5, wide - 1),
+                    bottom - y(value),
+                    f"f{number % COLOURS}",
+                    shown,
+                )
+            )
             if one.notes and wide >= 16 and value is not None:
                 parts.append(text(x + wide / 2, y(value) - 4, note, "middle soft tiny"))
     for k, edge in enumerate(edges):

@@ -64,10 +64,13 @@ def _summary(suite: Suite) -> Section:
     failed = sum(one["n_failed"] for one in record["clips"])
     wanted = sum(one["n"] for one in record["clips"])
     blocks: list[Block] = [
-        Text(f"{len(record['systems'])} systems on {len(record['sets'])} sets of {prompts} "
-             f"prompts: {wanted - failed} of {wanted} clips are there"
-             + (f", {failed} failed and are counted." if failed else "."), "lead")
-    ]  # fmt: skip
+        Text(
+            f"{len(record['systems'])} systems on {len(record['sets'])} sets of {prompts} "
+            f"prompts: {wanted - failed} of {wanted} clips are there"
+            + (f", {failed} failed and are counted." if failed else "."),
+            "lead",
+        )
+    ]
     if warnings := _warnings(suite):
         blocks.append(Bullets(warnings))
     blocks.append(_clips_table(suite))
@@ -77,9 +80,10 @@ def _summary(suite: Suite) -> Section:
 def _warnings(suite: Suite) -> list[str]:
     found = [suite.config.note] if suite.config.note else []
     synthetic = [
-        one.set_name for one in suite.of("face")
+        one.set_name
+        for one in suite.of("face")
         if "model=synthetic" in one.result["settings"]["reference_config"]
-    ]  # fmt: skip
+    ]
     if synthetic:
         sets = ", ".join(dict.fromkeys(synthetic))
         makers = {s.synthetic.source for s in suite.config.sets if s.synthetic}
@@ -90,11 +94,16 @@ def _warnings(suite: Suite) -> list[str]:
             "system's quality: what resembles the recipe, such as a damped face, looks best."
         )
     if suite.record["settings"]["limit"]:
-        found.append(f"Only the first {suite.record['settings']['limit']} prompts of each set were "
-                     "used (--limit).")  # fmt: skip
+        found.append(
+            f"Only the first {suite.record['settings']['limit']} prompts of each set were "
+            "used (--limit)."
+        )
     found += _face_warnings(suite)
-    found += [f"{metric.capitalize()}: {chosen.note}"
-              for metric, chosen in suite.config.metrics.items() if chosen.note]  # fmt: skip
+    found += [
+        f"{metric.capitalize()}: {chosen.note}"
+        for metric, chosen in suite.config.metrics.items()
+        if chosen.note
+    ]
     if suite.head is not None:
         found += suite.head.facts["notes"]
     return found
@@ -117,8 +126,11 @@ def _clips_table(suite: Suite) -> Table:
     for system in suite.record["systems"]:
         cells = []
         for one in suite.record["sets"]:
-            facts = next(c for c in suite.record["clips"]
-                         if (c["system"], c["set"]) == (system["name"], one["name"]))  # fmt: skip
+            facts = next(
+                c
+                for c in suite.record["clips"]
+                if (c["system"], c["set"]) == (system["name"], one["name"])
+            )
             made = facts["n"] - facts["n_failed"]
             cells.append(f"{made} of {facts['n']}")
         rows.append([system["name"], system["description"] or system["kind"], *cells])
@@ -140,11 +152,23 @@ def _failures(suite: Suite) -> list[Section]:
         return []
     more = len(rows) - _MOST_FAILURES
     caption = f"{more} more stand in the files of rows." if more > 0 else ""
-    return [Section("Not scored", [
-        Text("Counted in every table; the lip vertex error has a row in which each of them is a "
-             "face that never moves."),
-        Table(["metric", "system", "set", "id", "why"], rows[:_MOST_FAILURES], caption, names=5),
-    ])]  # fmt: skip
+    return [
+        Section(
+            "Not scored",
+            [
+                Text(
+                    "Counted in every table; the lip vertex error has a row in which each of "
+                    "them is a face that never moves."
+                ),
+                Table(
+                    ["metric", "system", "set", "id", "why"],
+                    rows[:_MOST_FAILURES],
+                    caption,
+                    names=5,
+                ),
+            ],
+        )
+    ]
 
 
 def _method(suite: Suite) -> Section:
@@ -173,8 +197,14 @@ def _method(suite: Suite) -> Section:
         sets += [one.set_name] if one.set_name not in sets else []
     rows += [_reference_row(which, sets) for which, sets in told.items()]
     short = [[*row[:2], str(row[2])[:_HASH_SHOWN]] for row in rows]
-    blocks.append(Table(["what", "which", "SHA-256"], short, names=3, caption="The first "
-                        f"{_HASH_SHOWN} digits of each hash; suite.json has all."))  # fmt: skip
+    blocks.append(
+        Table(
+            ["what", "which", "SHA-256"],
+            short,
+            names=3,
+            caption=f"The first {_HASH_SHOWN} digits of each hash; suite.json has all.",
+        )
+    )
     blocks.append(Bullets([_options(*one) for one in settings["metrics"].items()]))
     return Section("Settings, versions, hashes", blocks)
 
@@ -197,8 +227,11 @@ def _head_rows(facts: Mapping[str, Any]) -> list[Sequence[Cell]]:
 
 def _options(metric: str, chosen: Mapping[str, Any]) -> str:
     """What was chosen for a metric; what was left out isn't told."""
-    told = [f"{k} = {_shown(v)}" for k, v in chosen.items()
-            if k != "note" and v not in (None, "", (), [], False)]  # fmt: skip
+    told = [
+        f"{k} = {_shown(v)}"
+        for k, v in chosen.items()
+        if k != "note" and v not in (None, "", (), [], False)
+    ]
     return f"{metric}: {', '.join(told) or 'as usual'}"
 
 

@@ -25,12 +25,14 @@ def face_sections(suite: Suite) -> list[Section]:
         return []
     names = [one.name for one in suite.config.sets if suite.of("face", one.name)]
     blocks: list[Block] = [
-        Text("The largest distance of a lip vertex from the reference in each frame, averaged over "
-             "frames, then over clips, with 95 % intervals. Less is better. Every number leads to "
-             "the rows behind it."),
+        Text(
+            "The largest distance of a lip vertex from the reference in each frame, averaged over "
+            "frames, then over clips, with 95 % intervals. Less is better. Every number leads to "
+            "the rows behind it."
+        ),
         lve_table(suite, names),
         Text(literature.NOT_COMPARABLE, "soft"),
-    ]  # fmt: skip
+    ]
     scored = next((r for r in results if r.result["counts"]["n_scored"]), results[0])
     told = caption(scored.result).replace("`", "")
     blocks.append(Text(f"Here {scored.system} on {scored.set_name}: {told}", "soft"))
@@ -116,9 +118,11 @@ def _baseline_text(suite: Suite, set_name: str, mode: str, name: str) -> str:
 
 def _worth(suite: Suite, names: Sequence[str]) -> list[Block]:
     blocks: list[Block] = [
-        Text("Systems among faces that know nothing of the speech, or come late: what does not "
-             "beat a frozen mean pose is worth nothing, however small its error looks.")
-    ]  # fmt: skip
+        Text(
+            "Systems among faces that know nothing of the speech, or come late: what does not "
+            "beat a frozen mean pose is worth nothing, however small its error looks."
+        )
+    ]
     for name in names:
         bars = [
             plots.Bar(one.system, m["mean"], m["low"], m["high"], note=with_interval(m))
@@ -131,13 +135,20 @@ def _worth(suite: Suite, names: Sequence[str]) -> list[Block]:
             if values and high - low <= _SAME * max(high, 1.0):
                 bars.append(plots.Bar(words, low, pale=True, note=shown(low)))
             else:
-                bars += [plots.Bar(f"{words} ({system})", value, pale=True, note=shown(value))
-                         for system, value in values.items()]  # fmt: skip
+                bars += [
+                    plots.Bar(f"{words} ({system})", value, pale=True, note=shown(value))
+                    for system, value in values.items()
+                ]
         if bars:
             drawn = plots.errors(sorted(bars, key=lambda b: (b.value, b.label)), "LVE, L2 (mm)")
             clips = suite.of("face", name)[0].result["counts"]
-            blocks.append(Figure(drawn, f"Set {name}, {clips['n']} prompts. Blue: systems with "
-                                 "their 95 % intervals over clips; grey: baselines."))  # fmt: skip
+            blocks.append(
+                Figure(
+                    drawn,
+                    f"Set {name}, {clips['n']} prompts. Blue: systems with "
+                    "their 95 % intervals over clips; grey: baselines.",
+                )
+            )
     return blocks
 
 
@@ -200,10 +211,12 @@ def _paired(suite: Suite) -> Table:
         for one in suite.record["paired"]
     ]
     return Table(
-        ["difference of LVE (mm)", "set", "mean [95 % interval]", "prompts"], rows, names=2,
+        ["difference of LVE (mm)", "set", "mean [95 % interval]", "prompts"],
+        rows,
+        names=2,
         caption="Over the prompts that both have answered. Below 0: the first one is nearer to the "
         "reference. Paired by prompt, bootstrapped over prompts, never over frames.",
-    )  # fmt: skip
+    )
 
 
 def _signed(one: Mapping[str, Any]) -> str:
@@ -227,8 +240,13 @@ def _durations(suite: Suite) -> Table:
         mean = f"{sum(lengths) / len(lengths):.1f}" if lengths else "–"
         rows.append([one.system, one.set_name, mean, *cells])
     header = ["system", "set", "mean s", *(_edge(buckets[0][k]) for k in used)]
-    return Table(header, rows, names=2, caption="LVE, L2 (mm), and the number of clips, by the "
-                 "reference's length: longer answers are harder.")  # fmt: skip
+    return Table(
+        header,
+        rows,
+        names=2,
+        caption="LVE, L2 (mm), and the number of clips, by the "
+        "reference's length: longer answers are harder.",
+    )
 
 
 def _edge(bucket: Mapping[str, Any]) -> str:

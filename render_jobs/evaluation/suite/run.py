@@ -64,10 +64,12 @@ class Suite:
     def of(self, metric: str, set_name: str = "", system: str = "") -> list[Scored]:
         """Results of a metric, in the order of the configuration."""
         return [
-            one for one in self.scored
-            if one.metric == metric and set_name in ("", one.set_name)
+            one
+            for one in self.scored
+            if one.metric == metric
+            and set_name in ("", one.set_name)
             and system in ("", one.system)
-        ]  # fmt: skip
+        ]
 
 
 def run_suite(config: SuiteConfig, options: SuiteOptions, on_step: OnStep | None = None) -> Suite:
@@ -99,8 +101,10 @@ def _head(config: SuiteConfig) -> Head | None:
     beside = config.path.parent / template
     return prepare_head(
         str(beside) if beside.exists() else template,
-        lip_ids=chosen.lip_ids, upper_ids=chosen.upper_ids, unit=chosen.unit,
-    )  # fmt: skip
+        lip_ids=chosen.lip_ids,
+        upper_ids=chosen.upper_ids,
+        unit=chosen.unit,
+    )
 
 
 def _check_inputs(config: SuiteConfig, sets: Sequence[PromptSet], out: Path) -> None:
@@ -144,10 +148,15 @@ def _cells(
             tell(what, 0)
             made.append(
                 make_cell(
-                    config, system, prompts, options.out, limit=options.limit,
-                    workers=options.workers, on_rows=functools.partial(tell, what),
+                    config,
+                    system,
+                    prompts,
+                    options.out,
+                    limit=options.limit,
+                    workers=options.workers,
+                    on_rows=functools.partial(tell, what),
                 )
-            )  # fmt: skip
+            )
         synthetic = prompts.config.synthetic
         if synthetic and config.asks("face", prompts.config.name):
             source = next(c for c in made if c.system.name == synthetic.source)
@@ -186,9 +195,12 @@ def _score(
 
 
 def _record(
-    config: SuiteConfig, options: SuiteOptions, sets: Sequence[PromptSet],
-    cells: Sequence[Cell], scored: Sequence[Scored],
-) -> dict[str, Any]:  # fmt: skip
+    config: SuiteConfig,
+    options: SuiteOptions,
+    sets: Sequence[PromptSet],
+    cells: Sequence[Cell],
+    scored: Sequence[Scored],
+) -> dict[str, Any]:
     """All that is known, without the rows, which lie in files of their own."""
     counts = {"n": 0, "n_scored": 0, "n_failed": 0}
     for one in scored:
@@ -220,25 +232,34 @@ def _system_facts(system: SystemConfig) -> dict[str, Any]:
     if system.made is None:
         return facts | {"kind": "finished run", "run": system.run}
     made = {k: v for k, v in asdict(system.made).items() if k not in ("name", "description")}
-    return facts | {"kind": type(system.made).__name__.removesuffix("System").lower(), **{
-        key: str(value) if isinstance(value, Path) else value for key, value in made.items()
-    }}  # fmt: skip
+    return facts | {
+        "kind": type(system.made).__name__.removesuffix("System").lower(),
+        **{key: str(value) if isinstance(value, Path) else value for key, value in made.items()},
+    }
 
 
 def _cell_facts(cell: Cell) -> dict[str, Any]:
     missing = [item for item in cell.items if item.path is None]
     return {
-        "system": cell.system.name, "set": cell.set_name, "place": str(cell.place),
-        "n": len(cell.items), "n_failed": len(missing), "error": cell.error,
+        "system": cell.system.name,
+        "set": cell.set_name,
+        "place": str(cell.place),
+        "n": len(cell.items),
+        "n_failed": len(missing),
+        "error": cell.error,
         "failures": [{"id": item.id, "reason": item.error} for item in missing],
-    }  # fmt: skip
+    }
 
 
 def _plain(one: Scored) -> dict[str, Any]:
     facts = {k: v for k, v in one.result.items() if k != "rows"}
     return {
-        "metric": one.metric, "system": one.system, "set": one.set_name, "rows": one.rows, **facts,
-    }  # fmt: skip
+        "metric": one.metric,
+        "system": one.system,
+        "set": one.set_name,
+        "rows": one.rows,
+        **facts,
+    }
 
 
 def _paired(config: SuiteConfig, scored: Sequence[Scored]) -> list[dict[str, Any]]:

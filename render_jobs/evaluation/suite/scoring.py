@@ -57,10 +57,12 @@ def score_face(
     """Faces against references, prompt by prompt, as `eval face` does; rows known are kept."""
     chosen = config.metrics["face"]
     options = Options(
-        clip01=chosen.clip == "01", ref_mouthclose=chosen.ref_mouthclose,
-        allow_mismatch=chosen.allow_length_mismatch, phones=cell.prompts.config.phones,
+        clip01=chosen.clip == "01",
+        ref_mouthclose=chosen.ref_mouthclose,
+        allow_mismatch=chosen.allow_length_mismatch,
+        phones=cell.prompts.config.phones,
         fps=chosen.fps,
-    )  # fmt: skip
+    )
     preds = {item.id: item for item in cell.items}
     refs = {item.id: item for item in cell.references}
     jobs = plan_jobs([(n, preds[n], refs.get(n)) for n in sorted(preds)], seed=config.seed)
@@ -79,15 +81,18 @@ def score_face(
     rows = [book.known[keys[name]] for name in sorted(preds)]
     book.finish(rows)
     settings = {
-        "exomni": __version__, "pred": f"{cell.system.name} on {cell.set_name}",
-        "system": cell.system.name, "reference_config": one_config(cell.references) or "not told",
-        **head.facts, "options": _plain_options(options), "seed": config.seed,
-    }  # fmt: skip
+        "exomni": __version__,
+        "pred": f"{cell.system.name} on {cell.set_name}",
+        "system": cell.system.name,
+        "reference_config": one_config(cell.references) or "not told",
+        **head.facts,
+        "options": _plain_options(options),
+        "seed": config.seed,
+    }
     summary = summarise_face(rows, seed=config.seed)
     by_mode = {
-        mode: summarise_face(part, seed=config.seed)
-        for mode, part in _by_mode(rows).items()
-    }  # fmt: skip
+        mode: summarise_face(part, seed=config.seed) for mode, part in _by_mode(rows).items()
+    }
     result = {"settings": settings, **summary, "by_mode": by_mode, "rows": rows}
     return Scored("face", cell.system.name, cell.set_name, result, place)
 
@@ -114,9 +119,13 @@ def score_sync(cell: Cell, config: SuiteConfig, out: Path, on_rows: OnRows) -> S
     """Mouths against their own sounds, as `eval sync` does; clips known are not heard again."""
     chosen, told = config.metrics["sync"], cell.prompts.config
     run = SyncRun(
-        cell.place, audio=told.audio, phones=told.phones, realign=chosen.realign,
-        fps=chosen.fps, seed=config.seed,
-    )  # fmt: skip
+        cell.place,
+        audio=told.audio,
+        phones=told.phones,
+        realign=chosen.realign,
+        fps=chosen.fps,
+        seed=config.seed,
+    )
     texts = read_texts(told.texts) if told.texts else {}
     items = [
         replace(item, language=item.language or cell.prompts.languages.get(item.id, ""))
@@ -135,15 +144,20 @@ def score_sync(cell: Cell, config: SuiteConfig, out: Path, on_rows: OnRows) -> S
     book.finish(rows)
     clips = [from_plain(row["detail"]) for row in rows if row["status"] == "scored"]
     settings = {
-        "exomni": __version__, "clips": f"{cell.system.name} on {cell.set_name}",
-        "system": cell.system.name, "realign": run.realign, "seed": config.seed,
+        "exomni": __version__,
+        "clips": f"{cell.system.name} on {cell.set_name}",
+        "system": cell.system.name,
+        "realign": run.realign,
+        "seed": config.seed,
         "notes": notes_of(clips),
-    }  # fmt: skip
+    }
     result = {
-        "settings": settings, "counts": _counts(rows),
+        "settings": settings,
+        "counts": _counts(rows),
         "groups": summarise_sync(clips, seed=config.seed) if clips else [],
-        "failures": _failures(rows), "rows": rows,
-    }  # fmt: skip
+        "failures": _failures(rows),
+        "rows": rows,
+    }
     return Scored("sync", cell.system.name, cell.set_name, result, place)
 
 
@@ -228,9 +242,14 @@ def failed_cell(metric: str, cell: Cell, reason: str, out: Path) -> Scored:
     place = rows_place(metric, cell)
     RowBook(out / place).finish(rows)
     result = {
-        "settings": {"exomni": __version__, "notes": []}, "counts": _counts(rows), "groups": [],
-        "summary": None, "bins": [], "failures": _failures(rows), "rows": rows,
-    }  # fmt: skip
+        "settings": {"exomni": __version__, "notes": []},
+        "counts": _counts(rows),
+        "groups": [],
+        "summary": None,
+        "bins": [],
+        "failures": _failures(rows),
+        "rows": rows,
+    }
     return Scored(metric, cell.system.name, cell.set_name, result, place)
 
 

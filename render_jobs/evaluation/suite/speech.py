@@ -81,9 +81,14 @@ def score_latency(cell: Cell, config: SuiteConfig, out: Path, on_rows: OnRows) -
         return failed_cell("latency", cell, cell.error or "no prompts were written", out)
     chosen = config.metrics["latency"]
     run = LatencyRun(
-        prompts, made.engine, made.options, n=chosen.n or 1, warmup=chosen.warmup,
-        seed=config.seed, stream=chosen.stream,
-    )  # fmt: skip
+        prompts,
+        made.engine,
+        made.options,
+        n=chosen.n or 1,
+        warmup=chosen.warmup,
+        seed=config.seed,
+        stream=chosen.stream,
+    )
     key = content_key({
         "exomni": __version__, "prompts": sha256_file(prompts), "engine": made.engine,
         "options": {k: str(v) for k, v in made.options.items()}, "seed": config.seed,

@@ -92,9 +92,9 @@ def make_references(
 
 def config_hash(seed: int, recipe: Recipe | None = None) -> str:
     """Hex SHA-256 of all that makes these references what they are, but the clips."""
-    return content_key({
-        "model": MODEL, "version": VERSION, "seed": seed, "recipe": asdict(recipe or Recipe()),
-    })  # fmt: skip
+    return content_key(
+        {"model": MODEL, "version": VERSION, "seed": seed, "recipe": asdict(recipe or Recipe())}
+    )
 
 
 def synthetic_weights(

@@ -133,9 +133,7 @@ def make_design(
     spare = sorted(set(eligible) - set(items), key=lambda i: i.item_id)
     spare = [i for i in spare if i.language in languages]
     derived_random(seed, "spare").shuffle(spare)
-    main = {
-        pair_id(a, b, item): (item, (a, b)) for a, b in comparisons for item in items
-    }  # fmt: skip
+    main = {pair_id(a, b, item): (item, (a, b)) for a, b in comparisons for item in items}
     catches, practice, notes = _extras(items, spare, comparisons, len(main))
     shows = [
         show
@@ -144,9 +142,7 @@ def make_design(
     ]
     for kind, item, system in catches:
         shows += _catch_shows(kind, item, system)
-    made = tuple(
-        _seat(r, items, comparisons, catches, practice, seed) for r in range(seats)
-    )  # fmt: skip
+    made = tuple(_seat(r, items, comparisons, catches, practice, seed) for r in range(seats))
     unique = {show.key: show for show in shows}
     return Design(main, tuple(unique.values()), made, tuple(notes))
 

@@ -187,9 +187,13 @@ def _videos(
             jobs[key] = WantedVideo("/".join(key), item.clip, target)
     if jobs:
         made = render_clips(
-            list(jobs.values()), renderer.settings, renderer.folder / ".work",
-            blender=renderer.blender, workers=renderer.workers, on_frames=renderer.on_frames,
-        )  # fmt: skip
+            list(jobs.values()),
+            renderer.settings,
+            renderer.folder / ".work",
+            blender=renderer.blender,
+            workers=renderer.workers,
+            on_frames=renderer.on_frames,
+        )
         for key, job in jobs.items():
             error = made[job.name].error
             videos[key] = f"{key[0]}: {error}" if error else job.video
@@ -238,6 +242,8 @@ def _source(video: Path, sound: FloatArray | None) -> SideSource:
     info = probe(video)
     length_s = info.video_end_s - info.video_start_s
     if length_s <= 0.0 or max(info.width, info.height) > MAX_SIDE_PX:
-        raise InputError(f"{video.name} is {info.width}x{info.height} and {length_s:.2f} s long; "
-                         f"up to {MAX_SIDE_PX} pixels can be shown")  # fmt: skip
+        raise InputError(
+            f"{video.name} is {info.width}x{info.height} and {length_s:.2f} s long; "
+            f"up to {MAX_SIDE_PX} pixels can be shown"
+        )
     return SideSource(video, info, parse_frame_rate(round(info.frames / length_s, 3)), sound)

@@ -175,9 +175,13 @@ def _ready_design(
         count = options.count or fitting_count(intake.candidates, languages, USUAL_COUNT)
         try:
             design = make_design(
-                intake.candidates, pairs,
-                count=count, seats=options.raters, languages=languages, seed=options.seed,
-            )  # fmt: skip
+                intake.candidates,
+                pairs,
+                count=count,
+                seats=options.raters,
+                languages=languages,
+                seed=options.seed,
+            )
         except InputError as error:
             raise InputError(f"{error}{_an_example(intake)}", field=error.field) from error
         tell("making the videos ready")
@@ -227,17 +231,36 @@ def _encode(
     stimuli = workshop.make(design.shows, threads, lambda: tell("."))
     systems = {run.name: f"{run.kind}, {len(run.items)} items" for run in intake.runs}
     pairs = [
-        Pair(name, item.item_id, item.language, a, b,
-             {side: stimuli[f"{name}/{side}"] for side in ("AB", "BA")})
+        Pair(
+            name,
+            item.item_id,
+            item.language,
+            a,
+            b,
+            {side: stimuli[f"{name}/{side}"] for side in ("AB", "BA")},
+        )
         for name, (item, (a, b)) in design.main.items()
-    ]  # fmt: skip
+    ]
     seats = [
-        Seat(number, tuple(
-            Trial(opaque_name(key, f"trial/{number}/{index}", ""), index, spot.kind, spot.pair_id,
-                  spot.left, spot.right, spot.expected, stimuli[spot.show], spot.language)
-            for index, spot in enumerate(spots)))
+        Seat(
+            number,
+            tuple(
+                Trial(
+                    opaque_name(key, f"trial/{number}/{index}", ""),
+                    index,
+                    spot.kind,
+                    spot.pair_id,
+                    spot.left,
+                    spot.right,
+                    spot.expected,
+                    stimuli[spot.show],
+                    spot.language,
+                )
+                for index, spot in enumerate(spots)
+            ),
+        )
         for number, spots in enumerate(design.seats)
-    ]  # fmt: skip
+    ]
     longest_s = max(sum(t.stimulus.duration_ms for t in seat.trials) for seat in seats) / 1000
     study = Study(
         title=options.title or PLAIN_TITLE,

@@ -62,9 +62,17 @@ def look_apart(one: Path, other: Path) -> bool:
 def _mean_colour(video: Path) -> list[float]:
     """Mean luma and both chroma values of the first picture, 0 to 255."""
     command = quiet_command(
-        "-i", file_argument(video), "-an", "-frames:v", "1",
-        "-vf", "format=yuv444p,signalstats,metadata=mode=print:file=-", "-f", "null", "-",
-    )  # fmt: skip
+        "-i",
+        file_argument(video),
+        "-an",
+        "-frames:v",
+        "1",
+        "-vf",
+        "format=yuv444p,signalstats,metadata=mode=print:file=-",
+        "-f",
+        "null",
+        "-",
+    )
     told = run_ffmpeg(command, f"looking at {video.name}")
     found = [re.search(rf"signalstats\.{plane}AVG=([\d.]+)", told) for plane in "YUV"]
     return [float(one[1]) if one else 0.0 for one in found]

@@ -79,8 +79,10 @@ def read_runs(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Run]:
         raise InputError(
             f"{len(names)} names were given for {len(folders)} runs; give one each", field="names"
         )
-    runs = [read_run(folder, name) for folder, name in zip(
-        folders, names or [""] * len(folders), strict=True)]  # fmt: skip
+    runs = [
+        read_run(folder, name)
+        for folder, name in zip(folders, names or [""] * len(folders), strict=True)
+    ]
     for number, run in enumerate(runs):
         if run.name in [other.name for other in runs[:number]]:
             raise InputError(

@@ -64,10 +64,14 @@ def integrated_loudness(samples: npt.ArrayLike) -> float:
         wav = Path(folder) / "sound.wav"
         wav.write_bytes(wav_bytes(values, AUDIO_RATE_HZ))
         command = quiet_command(
-            "-i", file_argument(wav),
-            "-af", "ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-",
-            "-f", "null", "-",
-        )  # fmt: skip
+            "-i",
+            file_argument(wav),
+            "-af",
+            "ebur128=metadata=1,ametadata=mode=print:key=lavfi.r128.I:file=-",
+            "-f",
+            "null",
+            "-",
+        )
         told = re.findall(r"lavfi\.r128\.I=(-?[\d.]+|-inf)", run_ffmpeg(command, "measuring sound"))
     return float(told[-1]) if told else float("-inf")
 
@@ -98,14 +102,34 @@ def track(parts: Sequence[tuple[int, FloatArray]], samples: int) -> FloatArray:
 
 def write_m4a(samples: FloatArray, final: Path) -> None:
     """Write (S,) samples at 48 kHz as AAC in an mp4 without dates or names; same in, same out."""
-    with replacing(final) as unfinished, tempfile.TemporaryDirectory(
-        prefix="exorender-track-") as folder:  # fmt: skip
+    with (
+        replacing(final) as unfinished,
+        tempfile.TemporaryDirectory(prefix="exorender-track-") as folder,
+    ):
         wav = Path(folder) / "sound.wav"
         wav.write_bytes(wav_bytes(samples, AUDIO_RATE_HZ))
         command = quiet_command(
-            "-y", "-i", file_argument(wav),
-            "-c:a", "aac", "-b:a", "128k", "-ac", "1", "-threads", "1",
-            "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact",
-            "-movflags", "+faststart", "-f", "mp4", file_argument(unfinished),
-        )  # fmt: skip
+            "-y",
+            "-i",
+            file_argument(wav),
+            "-c:a",
+            "aac",
+            "-b:a",
+            "128k",
+            "-ac",
+            "1",
+            "-threads",
+            "1",
+            "-map_metadata",
+            "-1",
+            "-fflags",
+            "+bitexact",
+            "-flags:a",
+            "+bitexact",
+            "-movflags",
+            "+faststart",
+            "-f",
+            "mp4",
+            file_argument(unfinished),
+        )
         run_ffmpeg(command, f"encoding the sound of {final.name}")

@@ -62,9 +62,12 @@ _UNLINKED: Final = "No chain of comparisons links all systems, so they have no c
 
 
 def analyse(
-    rows: Sequence[Rating], target: str, rules: ExclusionRules = DEFAULT_RULES,
-    assigned: Mapping[str, int] | None = None, seed: int = 0,
-) -> Facts:  # fmt: skip
+    rows: Sequence[Rating],
+    target: str,
+    rules: ExclusionRules = DEFAULT_RULES,
+    assigned: Mapping[str, int] | None = None,
+    seed: int = 0,
+) -> Facts:
     """Everything the report says. seed: of the bootstrap (and of sign flips beyond 36 raters).
 
     Raises InputError when no main rating is left or `target` is none of the systems.
@@ -191,10 +194,8 @@ def _clusters(data: Outcomes, seed: int) -> Facts:
         "cluster_ci95_t": _list(test.ci_t),
         "p_cluster_t": test.p,
         "cluster_var_parts": {"rater": test.rater, "item": test.item, "rating": test.rating},
-        "bootstrap_ci95_approx": _list(
-            bootstrap_interval(data.score, data.rater, data.pair, seed)
-        ),
-    }  # fmt: skip
+        "bootstrap_ci95_approx": _list(bootstrap_interval(data.score, data.rater, data.pair, seed)),
+    }
 
 
 def _agreement(table: Table, raters: int) -> Facts:

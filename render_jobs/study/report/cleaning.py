@@ -87,10 +87,16 @@ def clean_ratings(
     excluded = _excluded(raw, catch, rules, assigned or {})
     clean = tuple(row for row in raw if row.rater_id not in excluded and not _is_out(row, rules))
     return Cleaned(
-        raw, clean, rows_read=len(rows), unanswered=len(rows) - len(answered),
-        superseded=len(answered) - len(latest), too_fast=sum(map(_too_fast, raw)),
-        low_coverage=sum(_unseen(row, rules) for row in raw), catch=catch, excluded=excluded,
-    )  # fmt: skip
+        raw,
+        clean,
+        rows_read=len(rows),
+        unanswered=len(rows) - len(answered),
+        superseded=len(answered) - len(latest),
+        too_fast=sum(map(_too_fast, raw)),
+        low_coverage=sum(_unseen(row, rules) for row in raw),
+        catch=catch,
+        excluded=excluded,
+    )
 
 
 def _latest(rows: Iterable[Rating]) -> list[Rating]:
@@ -116,9 +122,11 @@ def _catch_scores(rows: Iterable[Rating]) -> dict[str, tuple[int, int]]:
 
 
 def _excluded(
-    raw: Iterable[Rating], catch: Mapping[str, tuple[int, int]], rules: ExclusionRules,
+    raw: Iterable[Rating],
+    catch: Mapping[str, tuple[int, int]],
+    rules: ExclusionRules,
     assigned: Mapping[str, int],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     out: dict[str, str] = {}
     for rater, (passed, total) in catch.items():
         if Fraction(passed, total) < Fraction(str(rules.catch_min)):
@@ -206,15 +214,17 @@ def outcomes(rows: Sequence[Rating], target: str) -> Outcomes:
     rater_index = {name: place for place, name in enumerate(raters)}
     pair_index = {name: place for place, name in enumerate(pairs)}
     return Outcomes(
-        ours, other,
+        ours,
+        other,
         value=np.array([_value(row, ours) for row in rows], np.int8),
         rater=np.array([rater_index[row.rater_id] for row in rows], np.intp),
         pair=np.array([pair_index[row.pair_id] for row in rows], np.intp),
-        raters=raters, pairs=pairs,
+        raters=raters,
+        pairs=pairs,
         left=np.array([row.response == "left" for row in rows], np.bool_),
         right=np.array([row.response == "right" for row in rows], np.bool_),
         target_left=np.array([row.shown_left == ours for row in rows], np.bool_),
-    )  # fmt: skip
+    )
 
 
 def _value(row: Rating, target: str) -> int:

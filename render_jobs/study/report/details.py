@@ -60,10 +60,12 @@ def without_ties(data: Outcomes, seed: int = 0) -> Facts | None:
     rater, pair = (np.unique(index, return_inverse=True)[1] for index in (rater, pair))
     test = cluster_test(score, rater, pair)
     return {
-        "n_ratings": int(untied.sum()), "share": test.mean, "p_cluster_t": test.p,
+        "n_ratings": int(untied.sum()),
+        "share": test.mean,
+        "p_cluster_t": test.p,
         "cluster_ci95_t": test.ci_t,
         "bootstrap_ci95": bootstrap_interval(score, rater, pair, seed),
-    }  # fmt: skip
+    }
 
 
 def by_third(rows: Sequence[Rating], data: Outcomes) -> list[Facts]:
@@ -91,13 +93,16 @@ def pair_rows(rows: Sequence[Rating], data: Outcomes) -> list[Facts]:
     labels, tied = majority_labels(table)
     return [
         {
-            "pair_id": pair, "item_id": about[pair].item_id, "language": about[pair].language,
+            "pair_id": pair,
+            "item_id": about[pair].item_id,
+            "language": about[pair].language,
             **dict(zip(LABELS, map(int, counts), strict=True)),
-            "label": LABELS[label], "modal_tie": bool(is_tied),
+            "label": LABELS[label],
+            "modal_tie": bool(is_tied),
             "agree": float(counts.max() / counts.sum()),
         }
         for pair, counts, label, is_tied in zip(data.pairs, table, labels, tied, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def left_side(main: Sequence[Rating], target: str) -> Facts | None:
@@ -112,9 +117,7 @@ def left_side(main: Sequence[Rating], target: str) -> Facts | None:
             first = (data.target, data.other) if is_left else (data.other, data.target)
             counts[(*first, value if is_left else -value)] += 1
     sides = sorted({key[:2] for key in counts})
-    cells = [
-        Cell(a, b, counts[a, b, 1], counts[a, b, 0], counts[a, b, -1]) for a, b in sides
-    ]  # fmt: skip
+    cells = [Cell(a, b, counts[a, b, 1], counts[a, b, 0], counts[a, b, -1]) for a, b in sides]
     if len(cells) < 2 * len({frozenset(side) for side in sides}):
         return None  # some comparison stood one way round only: side and system are mixed up
     fit = fit_davidson_order(cells)
@@ -187,8 +190,13 @@ def _quartiles(values: Sequence[float]) -> Facts | None:
     if not values:
         return None
     low, middle, high = np.percentile(values, [25, 50, 75])
-    return {"n": len(values), "q1": float(low), "median": float(middle), "q3": float(high),
-            "below_1": sum(value < 1 for value in values)}  # fmt: skip
+    return {
+        "n": len(values),
+        "q1": float(low),
+        "median": float(middle),
+        "q3": float(high),
+        "below_1": sum(value < 1 for value in values),
+    }
 
 
 def playback(main: Sequence[Rating]) -> Mapping[str, float]:

@@ -61,10 +61,14 @@ class Power:
         """As plain data."""
         tests = {"cluster_t": self.cluster, "rater_t": self.rater, "naive_sign": self.binomial}
         return {
-            **asdict(self.design), "runs": self.runs, "seed": self.seed, "alpha": ALPHA,
-            "power": self.cluster, "monte_carlo_se": self.error(self.cluster),
+            **asdict(self.design),
+            "runs": self.runs,
+            "seed": self.seed,
+            "alpha": ALPHA,
+            "power": self.cluster,
+            "monte_carlo_se": self.error(self.cluster),
             "by_test": {n: {"share": s, "monte_carlo_se": self.error(s)} for n, s in tests.items()},
-        }  # fmt: skip
+        }
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -127,11 +131,14 @@ def _rejections(score: Array) -> Array:
     wins = np.count_nonzero(score == 1, axis=(1, 2))
     losses = np.count_nonzero(score == 0, axis=(1, 2))
     p_sign = 2 * stats.binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)
-    return np.array([
-        np.count_nonzero(_rejects(mean - 0.5, se, min(raters, pairs) - 1)),
-        np.count_nonzero(_rejects(mean - 0.5, rater_se, raters - 1)),
-        np.count_nonzero(p_sign < ALPHA),
-    ], np.float64)  # fmt: skip
+    return np.array(
+        [
+            np.count_nonzero(_rejects(mean - 0.5, se, min(raters, pairs) - 1)),
+            np.count_nonzero(_rejects(mean - 0.5, rater_se, raters - 1)),
+            np.count_nonzero(p_sign < ALPHA),
+        ],
+        np.float64,
+    )
 
 
 def _rejects(difference: Array, se: Array, df: int) -> NDArray[np.bool_]:

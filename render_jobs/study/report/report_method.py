@@ -79,8 +79,10 @@ def method_section(facts: Facts, about_facts: Facts) -> Section:
 def _plan_lines(about_facts: Facts) -> list[str]:
     digest = about_facts["plan_sha256"]
     if digest is None:
-        return ["No study plan came with these ratings, so nothing shows that the analysis was "
-                "fixed beforehand; the default rules were used."]  # fmt: skip
+        return [
+            "No study plan came with these ratings, so nothing shows that the analysis was "
+            "fixed beforehand; the default rules were used."
+        ]
     lines = [f"Plan fixed before the first rating, SHA-256 {digest}."]
     if not about_facts["plan_intact"]:
         lines.append("WARNING: the plan on disk no longer matches that hash; it was changed.")
@@ -115,8 +117,10 @@ def _cleaning_lines(facts: Facts, about_facts: Facts) -> list[str]:
         "ratings, out after exclusions.",
     ]
     if "low_coverage_main" in cleaning:
-        lines.append(f"Clip not played far enough: {cleaning['low_coverage_main']} main ratings, "
-                     "out after exclusions.")  # fmt: skip
+        lines.append(
+            f"Clip not played far enough: {cleaning['low_coverage_main']} main ratings, "
+            "out after exclusions."
+        )
     if not cleaning["catch"]:
         lines.append("There were no catch trials, so nobody could be excluded by them.")
     names = "; ".join(f"{rater} ({why})" for rater, why in excluded.items())

@@ -169,9 +169,12 @@ def cluster_test(score: Array, rater: NDArray[np.intp], item: NDArray[np.intp]) 
 
 
 def bootstrap_interval(
-    score: Array, rater: NDArray[np.intp], item: NDArray[np.intp], seed: int = 0,
+    score: Array,
+    rater: NDArray[np.intp],
+    item: NDArray[np.intp],
+    seed: int = 0,
     draws: int = BOOTSTRAP_DRAWS,
-) -> Interval:  # fmt: skip
+) -> Interval:
     """95 % percentile interval; raters and items are drawn anew independently, with replacement
     (Owen 2007, Ann Appl Stat 1:386, the pigeonhole bootstrap).
 

@@ -52,14 +52,18 @@ def gather(folder: Path | None, table: Path | None, target: str | None) -> Repor
     target = target or (study.target if study else None)
     if not target:
         systems = sorted({s for row in rows for s in (row.system_a, row.system_b)})
-        raise InputError(f"name the target system with --target; the table holds "
-                         f"{', '.join(systems) or 'none'}", field="target")  # fmt: skip
+        raise InputError(
+            f"name the target system with --target; the table holds {', '.join(systems) or 'none'}",
+            field="target",
+        )
     return ReportSource(
-        rows, target,
+        rows,
+        target,
         rules=ExclusionRules.from_plan(study.plan) if study else DEFAULT_RULES,
         assigned=_assigned(rows, study) if study else None,
-        study=study, bad=tuple(bad),
-    )  # fmt: skip
+        study=study,
+        bad=tuple(bad),
+    )
 
 
 def _assigned(rows: Sequence[Rating], study: Study) -> dict[str, int]:

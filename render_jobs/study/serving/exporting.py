@@ -148,8 +148,10 @@ def seats_of(folder: Path) -> list[tuple[int, int]]:
     if not (Path(folder) / DATABASE_FILE).exists():
         return [(seat.number, 0) for seat in study.seats]
     with reading(folder) as db:
-        rows = db.execute("SELECT seat, generation FROM raters WHERE replaced_at IS NULL "
-                          "ORDER BY seat, generation").fetchall()  # fmt: skip
+        rows = db.execute(
+            "SELECT seat, generation FROM raters WHERE replaced_at IS NULL "
+            "ORDER BY seat, generation"
+        ).fetchall()
     return [(row["seat"], row["generation"]) for row in rows]
 
 

@@ -113,11 +113,15 @@ class Gate(Peer[StudyContext]):
             span = self._span(path.stat().st_size)
             if span is None:
                 return
-            self._head(_status_of(span), TYPES[path.suffix], {
-                "Content-Length": str(span.end - span.start),
-                "Cache-Control": "private, max-age=31536000, immutable",
-                **_range_headers(span),
-            })  # fmt: skip
+            self._head(
+                _status_of(span),
+                TYPES[path.suffix],
+                {
+                    "Content-Length": str(span.end - span.start),
+                    "Cache-Control": "private, max-age=31536000, immutable",
+                    **_range_headers(span),
+                },
+            )
             if self.command != "HEAD":
                 self._pump(source, span.start, span.end)
 

@@ -155,11 +155,13 @@ class StudyHandler(Gate):
     def _progress(self, token: str) -> None:
         self._check_admin(token)
         store = self.shared.store
-        self._send_json({
-            "raters": store.progress(),
-            "closed": store.is_closed(),
-            "plan": self.shared.study.plan_sha256[:12],
-        })  # fmt: skip
+        self._send_json(
+            {
+                "raters": store.progress(),
+                "closed": store.is_closed(),
+                "plan": self.shared.study.plan_sha256[:12],
+            }
+        )
 
     def _check_admin(self, token: str) -> None:
         if not same_token(token, self.shared.admin_token):

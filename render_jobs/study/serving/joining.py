@@ -23,15 +23,21 @@ def take_seat(turn: Turn, keys: Keys, person: str, release_after_s: float) -> st
         known = turn.row("SELECT seat, generation FROM raters WHERE person = ?", person)
         if known is not None:
             return keys.rater_token(known["seat"], known["generation"])
-    row: Any = turn.row("SELECT * FROM raters WHERE person IS NULL AND seen_at IS NULL "
-                   "AND replaced_at IS NULL ORDER BY seat")  # fmt: skip
+    row: Any = turn.row(
+        "SELECT * FROM raters WHERE person IS NULL AND seen_at IS NULL "
+        "AND replaced_at IS NULL ORDER BY seat"
+    )
     if row is None:
         row = _abandoned(turn, release_after_s)
         if row is None:
             return None
         row = _renew(turn, keys, row)
-    turn.run("UPDATE raters SET person = ?, seen_at = ? WHERE rater_id = ?",
-             person or "", turn.at, row["rater_id"])  # fmt: skip
+    turn.run(
+        "UPDATE raters SET person = ?, seen_at = ? WHERE rater_id = ?",
+        person or "",
+        turn.at,
+        row["rater_id"],
+    )
     turn.log("joined", row["rater_id"])
     return keys.rater_token(row["seat"], row["generation"])
 
@@ -57,6 +63,11 @@ def _renew(turn: Turn, keys: Keys, row: Any) -> dict[str, Any]:
     turn.log("replaced", row["rater_id"])
     seat, generation = row["seat"], row["generation"] + 1
     name = rater_name(seat, generation)
-    turn.run("INSERT INTO raters (rater_id, seat, generation, token_sha256) VALUES (?, ?, ?, ?)",
-             name, seat, generation, token_hash(keys.rater_token(seat, generation)))  # fmt: skip
+    turn.run(
+        "INSERT INTO raters (rater_id, seat, generation, token_sha256) VALUES (?, ?, ?, ?)",
+        name,
+        seat,
+        generation,
+        token_hash(keys.rater_token(seat, generation)),
+    )
     return {"rater_id": name, "seat": seat, "generation": generation}

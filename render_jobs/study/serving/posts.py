@@ -26,8 +26,15 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _VIEWPORT: Final = re.compile(r"\d{1,5}x\d{1,5}")
 _BROWSERS: Final = ("Chrome", "Edge", "Firefox", "Safari", "other")
-_COUNTS: Final = ("plays", "stalls", "stalled_ms", "frames", "frames_dropped", "drift_fixes",
-                  "load_failures")  # fmt: skip
+_COUNTS: Final = (
+    "plays",
+    "stalls",
+    "stalled_ms",
+    "frames",
+    "frames_dropped",
+    "drift_fixes",
+    "load_failures",
+)
 _TIMES: Final = ("first_play_ms", "ready_ms", "watched_ms", "hidden_ms", "drift_max_ms")
 _SPANS: Final = ("played", "hidden", "fullscreen", "ended_ms")
 

@@ -36,22 +36,35 @@ def read_facts(turn: Turn, row: Any) -> Facts:
     """What is stored of the session of a row of `raters`."""
     answers: dict[str, str] = {}
     blocks: dict[str, int] = {}
-    for one in turn.rows("SELECT trial_id, response, block FROM answers WHERE rater_id = ? "
-                         "ORDER BY number", row["rater_id"]):  # fmt: skip
+    for one in turn.rows(
+        "SELECT trial_id, response, block FROM answers WHERE rater_id = ? ORDER BY number",
+        row["rater_id"],
+    ):
         answers[one["trial_id"]] = one["response"]
         blocks.setdefault(one["trial_id"], one["block"])
-    skips = turn.rows("SELECT trial_id, COUNT(*) AS times FROM skips WHERE rater_id = ? "
-                      "GROUP BY trial_id", row["rater_id"])  # fmt: skip
+    skips = turn.rows(
+        "SELECT trial_id, COUNT(*) AS times FROM skips WHERE rater_id = ? GROUP BY trial_id",
+        row["rater_id"],
+    )
     return Facts(
-        rater_id=row["rater_id"], seat=row["seat"], language=row["language"],
-        consented=row["consented_at"] is not None, declined=row["declined_at"] is not None,
-        sound_attempts=row["sound_attempts"], sound_passed=row["sound_at"] is not None,
-        instructed=row["instructed_at"] is not None, begun=row["begun_at"] is not None,
-        breaks=row["breaks"], finished=row["finished_at"] is not None,
-        deleted=row["deleted_at"] is not None, replaced=row["replaced_at"] is not None,
-        closed=is_closed(turn), answers=answers, blocks=blocks,
+        rater_id=row["rater_id"],
+        seat=row["seat"],
+        language=row["language"],
+        consented=row["consented_at"] is not None,
+        declined=row["declined_at"] is not None,
+        sound_attempts=row["sound_attempts"],
+        sound_passed=row["sound_at"] is not None,
+        instructed=row["instructed_at"] is not None,
+        begun=row["begun_at"] is not None,
+        breaks=row["breaks"],
+        finished=row["finished_at"] is not None,
+        deleted=row["deleted_at"] is not None,
+        replaced=row["replaced_at"] is not None,
+        closed=is_closed(turn),
+        answers=answers,
+        blocks=blocks,
         skips={one["trial_id"]: one["times"] for one in skips},
-    )  # fmt: skip
+    )
 
 
 def insert_answer(turn: Turn, row: dict[str, Any]) -> None:

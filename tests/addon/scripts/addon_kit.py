@@ -46,8 +46,9 @@ def face(names=ARKIT_52, name="Face"):
 
 def character(*items):
     """Make these meshes a character by the operator; returns the object that holds it."""
-    done = bpy.ops.exomni.use_selected(meshes=",".join(i.name for i in items),
-                                       character=items[0].name)  # fmt: skip
+    done = bpy.ops.exomni.use_selected(
+        meshes=",".join(i.name for i in items), character=items[0].name
+    )
     assert done == {"FINISHED"}
     return items[0]
 

@@ -73,8 +73,11 @@ def check_clip_and_render_job():
             break
         time.sleep(0.05)
     assert asked.read_text().split() == [
-        "render", str(FOLDER / "c.clip"), "-o", str(FOLDER / "c.mp4"),
-    ]  # fmt: skip
+        "render",
+        str(FOLDER / "c.clip"),
+        "-o",
+        str(FOLDER / "c.mp4"),
+    ]
     assert (FOLDER / "c.clip").read_bytes() == CLIP.read_bytes()
 
 

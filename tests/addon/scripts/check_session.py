@@ -63,8 +63,15 @@ def check_blocking_form():
     bpy.context.scene.frame_current = 7
     assert bpy.ops.exomni.generate(text="Hello", seed=5, language="en") == {"FINISHED"}
     prompt, engine, stream = client.prompts[0]
-    assert prompt == {"id": "take", "mode": "say", "text": "Hello", "seed": 5, "language": "en",
-                      "style": "neutral", "rate": 1.0}, prompt  # fmt: skip
+    assert prompt == {
+        "id": "take",
+        "mode": "say",
+        "text": "Hello",
+        "seed": 5,
+        "language": "en",
+        "style": "neutral",
+        "rate": 1.0,
+    }, prompt
     assert (engine, stream) == ("embedded", True)
     take = item.exomni.takes[0]
     assert take.start_frame == 7

@@ -49,8 +49,11 @@ def test_eyes_look_where_the_channels_say(side: str) -> None:
     targets = eye_targets("eye", side)  # type: ignore[arg-type]
     out = 1.0 if side == "Left" else -1.0  # the character's left is +X when it looks along -Y
     for channel, axis, index, sign in [
-        ("Out", "Z", 0, out), ("In", "Z", 0, -out), ("Up", "X", 2, 1.0), ("Down", "X", 2, -1.0),
-    ]:  # fmt: skip
+        ("Out", "Z", 0, out),
+        ("In", "Z", 0, -out),
+        ("Up", "X", 2, 1.0),
+        ("Down", "X", 2, -1.0),
+    ]:
         curves = bone_curves(targets, one(f"eyeLook{channel}{side}"))["eye"]
         gaze = turned(axis, float(curves[axis][0]), (0.0, -1.0, 0.0))
         assert gaze[index] * sign > 0.3, channel
@@ -76,8 +79,9 @@ def test_sides_signs_sums_and_limits() -> None:
     curve = bone_curves([side, again], one("jawLeft"))["jaw"]["Z"]
     assert math.isclose(math.degrees(curve[0]), -6.0, rel_tol=1e-5)
     strong = BoneTarget("jaw", "X", 10.0, {"jawOpen": 5.0}, (0.0, 1.0))
-    assert math.isclose(math.degrees(bone_curves([strong], one("jawOpen"))["jaw"]["X"][0]), 10.0,
-                        rel_tol=1e-5)  # fmt: skip
+    assert math.isclose(
+        math.degrees(bone_curves([strong], one("jawOpen"))["jaw"]["X"][0]), 10.0, rel_tol=1e-5
+    )
     assert bone_curves([side], np.ones((3, 1)), ["jawOpen"])["jaw"]["Z"].tolist() == [0.0] * 3
 
 

@@ -99,7 +99,9 @@ aa_02 aa_ah_ax_01 ao_03 aw_09 ay_11 d_t_n_19 er_05 ey_eh_uh_04 f_v_18 h_12 k_g_n
 l_14 ow_08 oy_10 p_b_m_21 r_13 sh_ch_jh_zh_16 sil_00 s_z_15 th_dh_17 w_uw_07
 y_iy_ih_ix_06""")
 EXPLUS = [
-    f"A{i:02d}_{name}" for i, name in enumerate(words("""
+    f"A{i:02d}_{name}"
+    for i, name in enumerate(
+        words("""
 Brow_Inner_Up Brow_Down_Left Brow_Down_Right
 Brow_Outer_Up_Left Brow_Outer_Up_Right Eye_Look_Up_Left Eye_Look_Up_Right Eye_Look_Down_Left
 Eye_Look_Down_Right Eye_Look_Out_Left Eye_Look_In_Left Eye_Look_In_Right Eye_Look_Out_Right
@@ -109,8 +111,10 @@ Jaw_Forward Jaw_Left Jaw_Right Mouth_Funnel Mouth_Pucker Mouth_Left Mouth_Right 
 Mouth_Roll_Lower Mouth_Shrug_Upper Mouth_Shrug_Lower Mouth_Close Mouth_Smile_Left Mouth_Smile_Right
 Mouth_Frown_Left Mouth_Frown_Right Mouth_Dimple_Left Mouth_Dimple_Right Mouth_Upper_Up_Left
 Mouth_Upper_Up_Right Mouth_Lower_Down_Left Mouth_Lower_Down_Right Mouth_Press_Left
-Mouth_Press_Right Mouth_Stretch_Left Mouth_Stretch_Right Tongue_Out"""), 1)
-]  # fmt: skip
+Mouth_Press_Right Mouth_Stretch_Left Mouth_Stretch_Right Tongue_Out"""),
+        1,
+    )
+]
 
 
 def cased(name: str) -> str:
@@ -222,8 +226,11 @@ def test_the_table_covers_every_family() -> None:
 def test_a_channel_goes_to_all_keys_that_make_it_up() -> None:
     matching = match(CC4)
     assert [t.key for t in matching.targets["mouthFunnel"]] == [
-        "Mouth_Funnel_Up_L", "Mouth_Funnel_Up_R", "Mouth_Funnel_Down_L", "Mouth_Funnel_Down_R",
-    ]  # fmt: skip
+        "Mouth_Funnel_Up_L",
+        "Mouth_Funnel_Up_R",
+        "Mouth_Funnel_Down_L",
+        "Mouth_Funnel_Down_R",
+    ]
     assert {t.how for t in matching.targets["mouthFunnel"]} == {"family"}
     assert [t.key for t in matching.targets["eyeLookInRight"]] == ["Eye_R_Look_L"]
     assert "V_Open" in matching.unused[""]
@@ -260,8 +267,15 @@ def test_how_a_key_was_found_is_told() -> None:
 
 
 def test_correctives_and_unknown_affixes_are_left_alone() -> None:
-    keys = ["jawOpen", "jawOpen_mouthClose", "jawOpen_mouthSmileLeft", "jawOpen_mouthFunnel",
-            "jawOpenFix", "old jawOpen", "jawOpen.001"]  # fmt: skip
+    keys = [
+        "jawOpen",
+        "jawOpen_mouthClose",
+        "jawOpen_mouthSmileLeft",
+        "jawOpen_mouthFunnel",
+        "jawOpenFix",
+        "old jawOpen",
+        "jawOpen.001",
+    ]
     matching = match(keys)
     assert [t.key for t in matching.targets["jawOpen"]] == ["jawOpen"]
     assert matching.unknown[""] == tuple(keys[1:6])
@@ -287,8 +301,10 @@ def test_several_meshes_move_together() -> None:
     }
     matching = match(meshes)
     assert [(t.mesh, t.key) for t in matching.targets["jawOpen"]] == [
-        ("Head", "jawOpen"), ("Teeth", "Jaw_Open"), ("Tongue", "jawOpen"),
-    ]  # fmt: skip
+        ("Head", "jawOpen"),
+        ("Teeth", "Jaw_Open"),
+        ("Tongue", "jawOpen"),
+    ]
     assert [t.mesh for t in matching.targets["eyeBlinkLeft"]] == ["Head", "Lashes"]
     assert dict(matching.unknown) == {"Tongue": ("curl",), "Hair": ("long",)}
     assert matching.coverage_text == "52 of 52"

@@ -18,11 +18,11 @@ MENDS = Overrides(
     channels={
         "jawOpen": (Choice("Auf", 0.8), Choice("Zähne", 1.0, "Teeth")),
         "tongueOut": (),
-        "eyeBlinkLeft": (Choice("blink\"\\é", -0.5, "Head"),),
+        "eyeBlinkLeft": (Choice('blink"\\é', -0.5, "Head"),),
     },
     family="mmd",
     bones=(jaw_target("jaw"), *eye_targets("eye.L", "Left", pitch_degrees=-20.0)),
-)  # fmt: skip
+)
 
 
 def test_json_and_back() -> None:
@@ -86,11 +86,13 @@ def test_a_choice_without_a_mesh_goes_to_all_that_have_the_key() -> None:
 
 
 def test_what_can_not_be_followed_is_told_not_fatal() -> None:
-    chosen = Overrides({
-        "jawOpen": (Choice("gone"), Choice("Auf")),
-        "mouthClose": (Choice("Auf", 1.0, "Nobody"),),
-        "jawopen": (Choice("Auf"),),
-    })  # fmt: skip
+    chosen = Overrides(
+        {
+            "jawOpen": (Choice("gone"), Choice("Auf")),
+            "mouthClose": (Choice("Auf", 1.0, "Nobody"),),
+            "jawopen": (Choice("Auf"),),
+        }
+    )
     matching = match({"Head": [*ARKIT_52, "Auf"]}, overrides=chosen)
     assert [target.key for target in matching.targets["jawOpen"]] == ["Auf"]
     assert matching.problems == (

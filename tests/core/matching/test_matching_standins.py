@@ -142,8 +142,11 @@ def test_a_missing_mouth_close_takes_the_jaw_back() -> None:
 
 
 def test_both_eyes_and_two_way_keys() -> None:
-    both = apply(match(["Eye_Blink", "Mouth_Smile", "Open", "Tight"]), [[1.0, 0.5]],
-                 ["eyeBlinkLeft", "eyeBlinkRight"])[""]  # fmt: skip
+    both = apply(
+        match(["Eye_Blink", "Mouth_Smile", "Open", "Tight"]),
+        [[1.0, 0.5]],
+        ["eyeBlinkLeft", "eyeBlinkRight"],
+    )[""]
     assert both["Eye_Blink"][0] == 0.75
     sides = apply(
         match(["eCTRLMouthSide-Side", "eCTRLvAA"]), np.eye(2), ["mouthLeft", "mouthRight"]

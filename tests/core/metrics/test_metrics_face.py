@@ -77,8 +77,10 @@ def test_bilabials_at_the_edges():
     intervals_s = [(-0.5, -0.2), (0.0, 0.05), (0.98, 1.02), (1.2, 1.4)]
     found = bilabial_hits(closed, opened, 30.0, intervals_s)
     assert found == {
-        "bilabial_intervals_used": 2, "bilabial_closed_pred": 2, "bilabial_closed_ref": 0,
-    }  # fmt: skip
+        "bilabial_intervals_used": 2,
+        "bilabial_closed_pred": 2,
+        "bilabial_closed_ref": 0,
+    }
 
 
 def test_resampling_keeps_its_own_clock():

@@ -142,9 +142,13 @@ def sample(frames: int, **changes: Any) -> dict[str, Any]:
     rng = np.random.default_rng(frames)
     names = np.array(face.ARKIT_52)
     return {
-        "pred": rng.random((frames, 52)), "pred_names": names, "pred_fps": 30.0,
-        "ref": rng.random((frames, 52)), "ref_fps": 30.0, "bilabial": np.empty((0, 2)),
-    } | changes  # fmt: skip
+        "pred": rng.random((frames, 52)),
+        "pred_names": names,
+        "pred_fps": 30.0,
+        "ref": rng.random((frames, 52)),
+        "ref_fps": 30.0,
+        "bilabial": np.empty((0, 2)),
+    } | changes
 
 
 def test_clips_of_few_frames_have_no_velocity_and_no_jerk(tmp_path):
@@ -182,9 +186,12 @@ def test_bad_samples_harm_only_themselves(tmp_path):
     broken[3, 7] = np.nan
     unknown = np.array([*face.ARKIT_52[:-1], "tongueSideways"])
     samples = [
-        sample(20), sample(9, pred=broken), sample(9, pred_names=unknown),
-        sample(9, ref=np.empty((0, 52))), sample(20, pred_fps=60.0),
-    ]  # fmt: skip
+        sample(20),
+        sample(9, pred=broken),
+        sample(9, pred_names=unknown),
+        sample(9, ref=np.empty((0, 52))),
+        sample(20, pred_fps=60.0),
+    ]
     del samples[0]["bilabial"]
     found = fixture.score_fixture(write_fixture(tmp_path / "f.npz", samples))
     rows = found["per_sample"]

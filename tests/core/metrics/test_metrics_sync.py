@@ -100,8 +100,10 @@ def test_poses_are_nearest_to_themselves():
 
 
 def test_vowels_in_order_and_counts_merged():
-    mouths = [measure_mouth(mouth_of(p), FPS, p) for p in (
-        syllables("t ɑ t ɔ t ɛ t i t u", 0.25), syllables("ɑ u", 0.3))]  # fmt: skip
+    mouths = [
+        measure_mouth(mouth_of(p), FPS, p)
+        for p in (syllables("t ɑ t ɔ t ɛ t i t u", 0.25), syllables("ɑ u", 0.3))
+    ]
     both = merged(mouths)
     found = aperture_order(both.apertures)
     assert found["order"] == "a > o > e > i > u"

@@ -47,8 +47,10 @@ def test_golden_cases_of_seed_tts_eval(golden):
         assert found.rate == case["wer"]
         assert found.reference == case["ref_len_jiwer"]
         assert (found.substitutions, found.deletions, found.insertions) == (
-            case["sub"], case["dele"], case["ins"],
-        )  # fmt: skip
+            case["sub"],
+            case["dele"],
+            case["ins"],
+        )
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -135,17 +137,16 @@ def test_cut_tail_against_brute_force():
         table = [[i + j for j in range(len(b) + 1)] for i in range(len(a) + 1)]
         for i, j in itertools.product(range(1, len(a) + 1), range(1, len(b) + 1)):
             table[i][j] = min(
-                table[i - 1][j] + 1, table[i][j - 1] + 1,
+                table[i - 1][j] + 1,
+                table[i][j - 1] + 1,
                 table[i - 1][j - 1] + (a[i - 1] != b[j - 1]),
-            )  # fmt: skip
+            )
         return table[-1][-1]
 
     for reference in itertools.product("ab", repeat=4):
         for heard in itertools.product("abc", repeat=3):
             total = distance(reference, heard)
-            wanted = max(
-                k for k in range(5) if distance(reference[: 4 - k], heard) + k == total
-            )  # fmt: skip
+            wanted = max(k for k in range(5) if distance(reference[: 4 - k], heard) + k == total)
             assert cut_tail(reference, heard) == wanted
 
 

@@ -16,10 +16,15 @@ FLOW = FlowConfig(
     vocab=VOCAB,
     encoder=EncoderConfig(inputs=32, width=32, heads=2, feed_forward=64, layers=2),
     estimator=EstimatorConfig(
-        channels=(16, 16), blocks=1, middle=1, heads=2, head_width=16, feed_forward=32,
+        channels=(16, 16),
+        blocks=1,
+        middle=1,
+        heads=2,
+        head_width=16,
+        feed_forward=32,
         time_inner=32,
     ),
-)  # fmt: skip
+)
 VOCODER = VocoderConfig(channels=16, pitch_width=16)
 
 

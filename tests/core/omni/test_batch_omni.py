@@ -67,9 +67,12 @@ def rows(prompts: Path) -> list[dict[str, Any]]:
 def keys(prompts: Path, model: Path, **engine_options: Any) -> dict[str, str]:
     """The content key of each prompt's clip."""
     options = BatchOptions(
-        prompts, prompts.with_name("out"), engine="omni", video=False,
+        prompts,
+        prompts.with_name("out"),
+        engine="omni",
+        video=False,
         engine_options={"model": str(model), **engine_options},
-    )  # fmt: skip
+    )
     plan = make_plan(options, BatchFolder(options.out))
     return {item.prompt.id: item.clip_key for item in plan.items}
 
@@ -80,8 +83,9 @@ def test_every_mode_is_made_and_a_bad_row_fails_alone(tiny_model: Path, prompts:
     table = rows(prompts)
     assert [row["status"] for row in table] == ["done", "done", "done", "failed", "done"]
     assert table[3]["error"].startswith("p.jsonl:4: voice: the omni engine has one voice")
-    clips = {row["id"]: load_clip(prompts.parent / "out" / row["clip"])
-             for row in table if row["clip"]}  # fmt: skip
+    clips = {
+        row["id"]: load_clip(prompts.parent / "out" / row["clip"]) for row in table if row["clip"]
+    }
     for row in table:
         if row["clip"]:
             assert row["frames"] == len(clips[row["id"]].weights)

@@ -126,9 +126,12 @@ def run(module: str, repo: Path, tmp_path: Path, *arguments: str) -> dict[str, A
     command = [sys.executable, str(repo / "benchmarks" / f"{module}.py"), "--size", "tiny"]
     done = subprocess.run(
         [*command, "--json", str(file), *arguments],
-        cwd=repo, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        cwd=repo,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
         timeout=600,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(file.read_text())
     assert json.loads(done.stdout.splitlines()[-1]) == report

@@ -50,9 +50,14 @@ def run(environment):
     def run(*arguments: object, code: int = 0) -> tuple[str, str]:
         command = [sys.executable, "-m", "render_jobs.cli", "models", *map(str, arguments)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60,
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout, done.stderr

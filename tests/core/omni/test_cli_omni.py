@@ -55,10 +55,28 @@ def test_reply_streams_a_clip(tiny_model: Path, recording: Path, tmp_path: Path)
     )
     target = tmp_path / "answer.clip"
     done = exorender(
-        "reply", "And now?", "--audio", recording, "--history", history, "--system", "Be kind.",
-        "--temperature", 1.2, "--top-p", 0.9, "--max-tokens", 12, "--seed", 4, "--stream",
-        "--model", tiny_model, "-o", target,
-    )  # fmt: skip
+        "reply",
+        "And now?",
+        "--audio",
+        recording,
+        "--history",
+        history,
+        "--system",
+        "Be kind.",
+        "--temperature",
+        1.2,
+        "--top-p",
+        0.9,
+        "--max-tokens",
+        12,
+        "--seed",
+        4,
+        "--stream",
+        "--model",
+        tiny_model,
+        "-o",
+        target,
+    )
     clip = load_clip(target)
     assert done.stdout == f"{clip.text}\nwrote {target} (en, units)\n"
     assert done.stderr.startswith(f"{clip.text}\n")  # as it grew
@@ -75,9 +93,20 @@ def test_reply_streams_a_clip(tiny_model: Path, recording: Path, tmp_path: Path)
 def test_reply_makes_a_video(tiny_model: Path, tmp_path: Path) -> None:
     video = tmp_path / "answer.mp4"
     done = exorender(
-        "reply", "Who are you?", "--max-tokens", 8, "--model", tiny_model / "ex-omni",
-        "-o", video, "--size", "64x96", "--fps", "5", "--json",
-    )  # fmt: skip
+        "reply",
+        "Who are you?",
+        "--max-tokens",
+        8,
+        "--model",
+        tiny_model / "ex-omni",
+        "-o",
+        video,
+        "--size",
+        "64x96",
+        "--fps",
+        "5",
+        "--json",
+    )
     facts = json.loads(done.stdout)
     assert facts["engine"] == "omni"
     assert facts["text"]
@@ -101,10 +130,24 @@ def test_an_answer_in_writing_loads_nothing_that_speaks(tiny_model: Path) -> Non
 def test_say_takes_the_engines_options(tiny_model: Path, tmp_path: Path) -> None:
     target = tmp_path / "hello.clip"
     exorender(
-        "say", "Good morning.", "--engine", "omni", "--model", tiny_model, "--device", "cpu",
-        "--dtype", "bfloat16", "--compat", "reference", "--max-memory", "2GB", "--align",
-        "-o", target,
-    )  # fmt: skip
+        "say",
+        "Good morning.",
+        "--engine",
+        "omni",
+        "--model",
+        tiny_model,
+        "--device",
+        "cpu",
+        "--dtype",
+        "bfloat16",
+        "--compat",
+        "reference",
+        "--max-memory",
+        "2GB",
+        "--align",
+        "-o",
+        target,
+    )
     clip = load_clip(target)
     assert (clip.text, clip.engine) == ("Good morning.", "omni")
     assert clip.provenance["dtype"] == "bfloat16"

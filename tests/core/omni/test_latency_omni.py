@@ -56,5 +56,7 @@ def test_a_listener_changes_no_clip(tiny_model):
     assert (plain.weights == watched.weights).all()
     assert set(told) == set(STAGES)
     assert [stage for stage in told if stage in ("text_done", "units_begin", "face_begin")] == [
-        "text_done", "units_begin", "face_begin",
-    ]  # fmt: skip
+        "text_done",
+        "units_begin",
+        "face_begin",
+    ]

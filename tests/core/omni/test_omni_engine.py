@@ -49,8 +49,14 @@ class TestModes:
 
     def test_reply_to_a_recording_with_history(self, engine, recording):
         history = (Message("user", "Hi", recording), Message("assistant", "Hello."))
-        prompt = Prompt("a", mode="reply", text="Short, please.", audio=recording,
-                        history=history, system="You are brief.")  # fmt: skip
+        prompt = Prompt(
+            "a",
+            mode="reply",
+            text="Short, please.",
+            audio=recording,
+            history=history,
+            system="You are brief.",
+        )
         with_history = engine.generate(prompt)
         without = engine.generate(Prompt("a", mode="reply", text="Short, please.", audio=recording))
         assert with_history.text != without.text  # random weights: anything changes the answer
@@ -152,9 +158,14 @@ class TestSettings:
     def test_version_tells_what_changes_a_clip(self, tiny_model):
         versions = {
             OmniEngine(model=tiny_model, **options).version()
-            for options in ({}, {"compat": "reference"}, {"dtype": "bfloat16"}, {"align": True},
-                            {"default_seed": 1})
-        }  # fmt: skip
+            for options in (
+                {},
+                {"compat": "reference"},
+                {"dtype": "bfloat16"},
+                {"align": True},
+                {"default_seed": 1},
+            )
+        }
         assert len(versions) == 5
         same = {OmniEngine(model=tiny_model, **o).version() for o in ({}, {"rows": 2})}
         assert len(same) == 1
@@ -255,9 +266,13 @@ def test_eight_bits_through_torchao(tiny_model, tmp_path):
         "Prompt('a', text='Good morning.')); print(clip.provenance['quantize'], clip.duration_s)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_model)], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(tiny_model)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
     assert done.stdout.startswith("int8 "), done.stderr
 
 

@@ -120,8 +120,10 @@ class TestMisfits:
 
     def test_renamed(self, copy):
         def rename(tensors):
-            return {("model.blendshape_generator.out_head.9.bias" if n == FACE else n): t
-                    for n, t in tensors.items()}  # fmt: skip
+            return {
+                ("model.blendshape_generator.out_head.9.bias" if n == FACE else n): t
+                for n, t in tensors.items()
+            }
 
         with pytest.raises(InputError) as caught:
             OmniModel.from_pretrained(copy(rename))
@@ -267,8 +269,11 @@ print(weights, max(peak, resident()) - before)
 def test_load_needs_little_more_than_the_weights(tiny_model, dtype):
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(tiny_model / "ex-omni"), dtype],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     weights, peak = map(int, done.stdout.split())
     print(f"{peak / weights:.3f}")
     assert peak <= 1.15 * weights

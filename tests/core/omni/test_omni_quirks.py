@@ -88,8 +88,12 @@ class TestFrames:
 
     def test_face_covers_the_last_unit(self):
         assert [frame_count(torch.ones(n, dtype=torch.long)) for n in (1, 2, 3, 4, 5)] == [
-            3, 5, 8, 10, 12,
-        ]  # fmt: skip
+            3,
+            5,
+            8,
+            10,
+            12,
+        ]
 
     def test_zeros_do_not_squeeze_time(self, model):
         """The frames of the units before a zero stay where they are."""
@@ -114,8 +118,9 @@ class TestReplies:
         """The release drops the last token, whatever it is."""
         for one, wanted in ((model, 12), (release, 11)):
             answer = make.write(one, [asked()], nothing)[0]
-            answer = replace(answer, ids=answer.ids[:12], hidden=answer.hidden[:, :12],
-                             complete=False)  # fmt: skip
+            answer = replace(
+                answer, ids=answer.ids[:12], hidden=answer.hidden[:, :12], complete=False
+            )
             limits = make.unit_limits
             seen = []
             try:
@@ -188,9 +193,11 @@ class TestHearing:
     def test_earlier_recordings_are_heard_again(self, model, release, repo):
         recording = repo / "examples" / "recording.flac"
         prompt = Prompt(
-            "a", mode="reply", text="And now?",
+            "a",
+            mode="reply",
+            text="And now?",
             history=(Message("user", None, recording), Message("assistant", "Yes.")),
-        )  # fmt: skip
+        )
         ours, theirs = Job(prompt, model, 0).asked, Job(prompt, release, 0).asked
         assert len(ours.recordings) == 1
         assert not theirs.recordings
@@ -216,9 +223,12 @@ class TestUnits:
         assert made.ended
         with pytest.raises(WorkerError, match="hangs here"):
             reference_units(
-                release.generator, a_prompt(release), (6, 60), torch.Generator().manual_seed(1),
+                release.generator,
+                a_prompt(release),
+                (6, 60),
+                torch.Generator().manual_seed(1),
                 nothing,
-            )  # fmt: skip
+            )
 
     def test_spare_ids_never_come(self, model, release, decoder_bias):
         end = model.generator.units
@@ -234,9 +244,12 @@ class TestUnits:
         for seed in range(40):  # the release skips them, and its rows and units part
             try:
                 theirs = reference_units(
-                    release.generator, a_prompt(release), (6, 40),
-                    torch.Generator().manual_seed(seed), nothing,
-                )  # fmt: skip
+                    release.generator,
+                    a_prompt(release),
+                    (6, 40),
+                    torch.Generator().manual_seed(seed),
+                    nothing,
+                )
             except WorkerError:  # the first draw was one: the release crashes
                 continue
             if theirs.hidden.shape[1] > len(theirs.ids):

@@ -85,8 +85,11 @@ class TestFace:
             for begin, end in ((0, 7), (7, 20), (20, 40)):
                 early = model.face.push(state, hidden[:, begin:end], units[begin:end].tolist())
                 assert early.shape[1] == 0
-                made.append(model.face.push(state, hidden[:, :0], [], segment_ends=True,
-                                            final=end == 40).shape[1])  # fmt: skip
+                made.append(
+                    model.face.push(
+                        state, hidden[:, :0], [], segment_ends=True, final=end == 40
+                    ).shape[1]
+                )
         assert made == [17, 31, 48]  # frames until each end: 7, 20 and 40 units
         assert sum(made) == frames_of(40)
 

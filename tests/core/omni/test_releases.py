@@ -156,8 +156,10 @@ def test_the_list_is_read_strictly(tmp_path, entry, says):
         read_releases(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2, "releases": {}}', "\x00",
-                                  '{"schema": 1, "releases": []}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"schema": 2, "releases": {}}', "\x00", '{"schema": 1, "releases": []}'],
+)
 def test_a_damaged_list_is_one_sentence(tmp_path, text):
     path = tmp_path / "releases.json"
     path.write_text(text)

@@ -97,12 +97,19 @@ def test_names_are_those_of_the_checkpoint(weights):
         *(f"{name}.weight" for name in ("embed_positions", "embed_positions2", "codebook")),
         *(
             f"layers.0.{part}.{kind}"
-            for part in ("self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj",
-                         "self_attn_layer_norm", "final_layer_norm", "fc1", "fc2")
+            for part in (
+                "self_attn.q_proj",
+                "self_attn.v_proj",
+                "self_attn.out_proj",
+                "self_attn_layer_norm",
+                "final_layer_norm",
+                "fc1",
+                "fc2",
+            )
             for kind in ("weight", "bias")
         ),
         "layers.0.self_attn.k_proj.weight",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("count", [1, 1280, 1281, 480_000, 480_001, 500_000])

@@ -28,8 +28,11 @@ def serve(repo, tmp_path):
     def start(*options):
         process = subprocess.Popen(
             [*SERVE, "--json", "--port", "0", "--token-file", str(token_file), *options],
-            cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=repo,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         started.append(process)
         return process, json.loads(process.stdout.readline())
 
@@ -59,8 +62,12 @@ def test_it_tells_where_it_is_and_ends_with_ctrl_c(serve, tmp_path):
 
 
 def test_other_machines_need_leave_and_send_their_recordings(serve, tmp_path):
-    addresses = [a.address for all_of in psutil.net_if_addrs().values() for a in all_of
-                 if a.family == socket.AF_INET and not a.address.startswith("127.")]  # fmt: skip
+    addresses = [
+        a.address
+        for all_of in psutil.net_if_addrs().values()
+        for a in all_of
+        if a.family == socket.AF_INET and not a.address.startswith("127.")
+    ]
     if not addresses:
         pytest.skip("this machine has no network address")
     _, said = serve("--host", "0.0.0.0", "--allow-remote", "--allow-host", "studio.example")
@@ -95,8 +102,11 @@ def test_a_taken_port(repo, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
             [*SERVE, "--port", str(taken.getsockname()[1]), "--token-file", str(tmp_path / "t")],
-            cwd=repo, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            cwd=repo,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     assert done.returncode == 2
     assert "is taken by another program" in done.stderr
 

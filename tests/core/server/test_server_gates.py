@@ -33,8 +33,9 @@ def sentence(answer):
 def test_nobody_enters_without_the_token(service, send, given, path):
     header = given and given.replace("{token}", service.token)
     method = "POST" if path == "/jobs" else "GET"
-    status, headers, answer = send(service, method, path, JOB if method == "POST" else None,
-                                   {"Authorization": header})  # fmt: skip
+    status, headers, answer = send(
+        service, method, path, JOB if method == "POST" else None, {"Authorization": header}
+    )
     assert status == 401
     assert "token" in sentence(answer)
     assert "Access-Control-Allow-Origin" not in headers
@@ -56,8 +57,10 @@ def test_versions_must_agree(service, send, monkeypatch):
         service.client().health()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", None,
-                                  "[evil]", "localhost.evil"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:80", "127.0.0.1.evil.example", None, "[evil]", "localhost.evil"],
+)
 def test_foreign_host_names_are_refused(service, send, host):
     status, _, answer = send(service, "GET", "/health", None, {"Host": host})
     assert status == 421
@@ -148,11 +151,17 @@ def test_the_client_refuses_a_large_recording_itself(service, tmp_path):
         service.client().upload(tmp_path / "nothing.wav")
 
 
-@pytest.mark.parametrize("raw", [
-    b"nonsense\r\n\r\n", b"GET /health\r\n\r\n", b"\x16\x03\x01\x00\r\n",
-    b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
-    b"BREW / HTTP/1.1\r\n\r\n",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"\x16\x03\x01\x00\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"BREW / HTTP/1.1\r\n\r\n",
+    ],
+)
 def test_noise_is_answered_in_json(service, raw):
     with socket.create_connection(service.address, timeout=10) as connection:
         connection.sendall(raw)
@@ -166,8 +175,10 @@ def test_an_upload_that_breaks_off_is_not_kept(service, wait_for):
     open_files = [Path(f.path) for f in psutil.Process(service.process.pid).open_files()]
     folder = next(p.parent for p in open_files if p.name == "lock")
     before = set(folder.iterdir())
-    head = (f"POST /uploads?name=a.wav HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n"
-            f"Authorization: Bearer {service.token}\r\n\r\n")  # fmt: skip
+    head = (
+        f"POST /uploads?name=a.wav HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n"
+        f"Authorization: Bearer {service.token}\r\n\r\n"
+    )
     with socket.create_connection(service.address, timeout=10) as connection:
         connection.sendall(head.encode() + b"x" * 1000)
         wait_for(lambda: set(folder.iterdir()) != before)

@@ -294,9 +294,13 @@ def test_loopback(host):
 def test_bad_settings_from_a_parent(tmp_path):
     for said in ("short\n{}\n", f"{'t' * 20}\nnonsense\n", f'{"t" * 20}\n{{"x": 1}}\n', ""):
         done = subprocess.run(
-            [sys.executable, "-m", "exomni_core.server.app"], cwd=REPO, input=said,
-            capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
+            [sys.executable, "-m", "exomni_core.server.app"],
+            cwd=REPO,
+            input=said,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
         assert done.returncode == 3
         assert json.loads(done.stdout)["error"]
 

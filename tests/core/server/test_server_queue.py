@@ -132,8 +132,10 @@ def test_a_reader_that_takes_nothing_holds_nobody_up(waiting, collect):
     job = client.start(big)
     lazy = socket.create_connection(waiting.address)
     lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    lazy.sendall(f"GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
-                 f"Authorization: Bearer {waiting.token}\r\n\r\n".encode())  # fmt: skip
+    lazy.sendall(
+        f"GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {waiting.token}\r\n\r\n".encode()
+    )
     started = time.monotonic()
     assert kinds(collect(client.events(job)))[-1] == "done"
     assert client.generate(SHORT).text == SHORT["text"]
@@ -155,9 +157,10 @@ def test_a_reader_that_was_cut_off_goes_on_where_it_was(waiting, collect, wait_f
 def test_heartbeats_are_empty_lines(waiting):
     job = waiting.client().start({"text": "steps=1 pause=2.4"})
     with socket.create_connection(waiting.address, timeout=10) as reader:
-        reader.sendall(f"GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
-                       f"Authorization: Bearer {waiting.token}\r\nConnection: close\r\n\r\n"
-                       .encode())  # fmt: skip
+        reader.sendall(
+            f"GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {waiting.token}\r\nConnection: close\r\n\r\n".encode()
+        )
         answer = b"".join(iter(lambda: reader.recv(65536), b""))
     assert b"\r\n1\r\n\n\r\n" in answer
     assert answer.endswith(b"0\r\n\r\n")

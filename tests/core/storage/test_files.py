@@ -124,8 +124,11 @@ def test_a_block_is_swept_at_both_ends_and_to_the_depth_that_is_asked_for(tmp_pa
             (folder / f".ab.4194303-0{TEMPORARY_MARK}").mkdir()
 
     def left():
-        return {p.relative_to(tmp_path).as_posix().partition(".4")[0]
-                for p in tmp_path.rglob("*") if p.name != "in"}  # fmt: skip
+        return {
+            p.relative_to(tmp_path).as_posix().partition(".4")[0]
+            for p in tmp_path.rglob("*")
+            if p.name != "in"
+        }
 
     leave()
     with swept(tmp_path, of="a"):

@@ -32,8 +32,9 @@ def test_every_length(length, bits):
     check(np.random.default_rng(length).integers(-(1 << 12), 1 << 12, length), 22_050, bits)
 
 
-@pytest.mark.parametrize(("name", "values"), list(signals()), ids=lambda v: v if isinstance(v, str)
-                         else "")  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values"), list(signals()), ids=lambda v: v if isinstance(v, str) else ""
+)
 @pytest.mark.parametrize(("bits", "rate"), [(16, 22_050), (24, 48_000), (16, 96_000), (24, 8000)])
 def test_every_sound(name, values, bits, rate):
     scale = 1 if bits == 16 else 256

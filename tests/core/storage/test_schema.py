@@ -64,14 +64,34 @@ def cart(**more: Any) -> Cart:
 
 def test_a_whole_object():
     found = cart(
-        wheels=[{"size": 1}, {"size": 2.5, "spokes": 8}], kind="ox", wood="ash",
-        colour=[1, 1, 0], load="auto", seats=4, twice=3, covered=True, place="shed",
-        owners={"first": "b"}, parts={"axle": "iron", "bed": ["x", "y"]}, notes={"n": [1, None]},
-    )  # fmt: skip
+        wheels=[{"size": 1}, {"size": 2.5, "spokes": 8}],
+        kind="ox",
+        wood="ash",
+        colour=[1, 1, 0],
+        load="auto",
+        seats=4,
+        twice=3,
+        covered=True,
+        place="shed",
+        owners={"first": "b"},
+        parts={"axle": "iron", "bed": ["x", "y"]},
+        notes={"n": [1, None]},
+    )
     assert found == Cart(
-        "a", (Wheel(1.0), Wheel(2.5, 8)), "ox", "ash", (1, 1.0, 0.0), None, 4, 6, True,
-        Path("/carts/shed"), {"first": "b"}, {"axle": "iron", "bed": ("x", "y")}, {"n": [1, None]},
-    )  # fmt: skip
+        "a",
+        (Wheel(1.0), Wheel(2.5, 8)),
+        "ox",
+        "ash",
+        (1, 1.0, 0.0),
+        None,
+        4,
+        6,
+        True,
+        Path("/carts/shed"),
+        {"first": "b"},
+        {"axle": "iron", "bed": ("x", "y")},
+        {"n": [1, None]},
+    )
     assert isinstance(found.wheels[0].size, float)
     assert isinstance(found.colour[0], int)  # as written
     assert cart(load=None).load is None

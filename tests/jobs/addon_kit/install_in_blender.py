@@ -134,7 +134,9 @@ with check("again"):
 with check("no orphans"):
     found = subprocess.run(
         ["pgrep", "-f", "exomni_core.server.app", "-P", str(os.getpid())],
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     assert not found, found
 print("RESULT " + json.dumps(result))

@@ -62,8 +62,11 @@ def test_a_newer_zip_replaces_all_of_an_older_one(extension, repo, tmp_path, mon
     (newer,) = build_addon(["linux-x64"], tmp_path, repo / "build" / "addon-wheels")
     done = run_in(PYTHONS[0], tmp_path, "upgrade_in_blender.py", str(extension), str(newer.path))
     assert result_of(done) == {
-        "later": True, "again": ["FINISHED"], "old_engine_ended": True, "paths": 1
-    }  # fmt: skip
+        "later": True,
+        "again": ["FINISHED"],
+        "old_engine_ended": True,
+        "paths": 1,
+    }
 
 
 def run_in(python: str, folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess:
@@ -73,8 +76,13 @@ def run_in(python: str, folder: Path, script: str, *arguments: str) -> subproces
     return subprocess.run(
         # -P: the script's own folder is no place to import from.
         [python, "-P", str(HERE / script), *arguments],
-        cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def result_of(done: subprocess.CompletedProcess) -> dict:

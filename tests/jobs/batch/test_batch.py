@@ -237,8 +237,11 @@ def test_kill_9_while_rendering(tmp_path: Path, victim_is: str) -> None:
         assert process.wait(timeout=300) == 0
     table = rows(out)
     assert all(row["video"] and row["status"] in ("done", "skipped") for row in table)
-    expected = {f"{kind}/v{i}.{end}" for i in range(3) for kind, end in
-                (("clips", "clip"), ("videos", "mp4"))}  # fmt: skip
+    expected = {
+        f"{kind}/v{i}.{end}"
+        for i in range(3)
+        for kind, end in (("clips", "clip"), ("videos", "mp4"))
+    }
     assert files_in(out) == expected | {"manifest.jsonl", "errors.jsonl", "run.json", ".lock"}
 
 

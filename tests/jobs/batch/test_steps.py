@@ -137,8 +137,14 @@ def failed(error: Exception) -> Message:
 
 def clip_of(order: dict[str, Any]) -> Message:
     facts = {"duration_s": 1.0, "frames": 30, "route": "x", "confidence": 1.0, "notes": ["n"]}
-    return {"event": "made", "id": order["prompt"]["id"], "what": "clip", "facts": facts,
-            "sha256": "0" * 64, "seconds": 0.1}  # fmt: skip
+    return {
+        "event": "made",
+        "id": order["prompt"]["id"],
+        "what": "clip",
+        "facts": facts,
+        "sha256": "0" * 64,
+        "seconds": 0.1,
+    }
 
 
 def run(tmp_path: Path, executor: Scripted, *, video: bool = True) -> Summary:
@@ -234,11 +240,18 @@ def test_clips_that_are_rendered_for_a_study(tmp_path: Path, make_clip: Any) -> 
 
     frames: list[int] = []
     made = render_clips(
-        wanted, TINY, tmp_path / "work",
-        on_frames=frames.append, make_executor=lambda *_: Scripted(tell),
-    )  # fmt: skip
+        wanted,
+        TINY,
+        tmp_path / "work",
+        on_frames=frames.append,
+        make_executor=lambda *_: Scripted(tell),
+    )
     assert {name: one.error for name, one in made.items()} == {
-        "good": "", "dies once": "", "dies": "it died", "odd": "odd"}  # fmt: skip
+        "good": "",
+        "dies once": "",
+        "dies": "it died",
+        "odd": "odd",
+    }
     assert made["good"].frames == 10
     assert sum(frames) == 20
     assert sorted(tries) == ["dies", "dies", "dies once", "dies once", "good", "odd"]

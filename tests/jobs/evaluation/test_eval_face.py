@@ -126,8 +126,12 @@ def test_an_array_of_another_order_by_list_and_at_60_fps(tmp_path, score, curves
     (tmp_path / "responses.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     found = score(tmp_path / "responses.jsonl", tmp_path / "refs", code=1)
     assert found["counts"] == {
-        "n": 2, "n_scored": 1, "n_failed": 1, "n_skipped_short": 0, "frames": 60,
-    }  # fmt: skip
+        "n": 2,
+        "n_scored": 1,
+        "n_failed": 1,
+        "n_skipped_short": 0,
+        "frames": 60,
+    }
     rows = {row["id"]: row for row in found["rows"]}
     assert rows["x"]["lve_l2_mm"] < 1e-5
     assert rows["x"]["missing_pred"] == ["tongueOut"]
@@ -161,8 +165,15 @@ def test_a_batch_run_against_a_folder_counts_its_failures(tmp_path, score, curve
     assert written["settings"]["lip_count"] == 14
     assert len(written["settings"]["template_sha256"]) == 64
     text = (tmp_path / "out" / "table.md").read_text()
-    for told in ("Unit: mm", "14 vertices", "1 failed", "frozen mean pose", "bootstrap over clips",
-                 "3 frames late", written["settings"]["lip_sha256"][:12]):  # fmt: skip
+    for told in (
+        "Unit: mm",
+        "14 vertices",
+        "1 failed",
+        "frozen mean pose",
+        "bootstrap over clips",
+        "3 frames late",
+        written["settings"]["lip_sha256"][:12],
+    ):
         assert told in text
     with open(tmp_path / "out" / "rows.csv") as handle:
         assert [row["status"] for row in csv.DictReader(handle)] == ["scored", "scored", "failed"]
@@ -174,8 +185,16 @@ def references(folder: Path, configs: list[str]) -> Path:
     lines = []
     for number, config in enumerate(configs):
         write(folder / f"{number}.npz", rng.random((40, 52)))
-        lines.append({"id": str(number), "system": "s", "face": f"{number}.npz", "fps": 30,
-                      "model": "multi_v3.2", "config_sha256": config})  # fmt: skip
+        lines.append(
+            {
+                "id": str(number),
+                "system": "s",
+                "face": f"{number}.npz",
+                "fps": 30,
+                "model": "multi_v3.2",
+                "config_sha256": config,
+            }
+        )
     (folder / "references.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder
 
@@ -209,8 +228,13 @@ def write_nan(folder: Path) -> Path:
 
 
 def write_json(folder: Path, **changes: Any) -> Path:
-    data = {"exportFps": 30, "numPoses": 52, "numFrames": 60, "facsNames": list(ARKIT_52),
-            "weightMat": [[0.0] * 52] * 60} | changes  # fmt: skip
+    data = {
+        "exportFps": 30,
+        "numPoses": 52,
+        "numFrames": 60,
+        "facsNames": list(ARKIT_52),
+        "weightMat": [[0.0] * 52] * 60,
+    } | changes
     (folder / "x.json").write_text(json.dumps(data))
     return folder / "x.json"
 
@@ -382,9 +406,12 @@ def test_results_of_different_references_or_lips_share_no_table(tmp_path, score,
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("1 2 x", "can't be read as a list of vertex ids"), ("", "must hold one list"),
-     ("5 500", "names vertices 5 to 500, but the template has 80")],
-)  # fmt: skip
+    [
+        ("1 2 x", "can't be read as a list of vertex ids"),
+        ("", "must hold one list"),
+        ("5 500", "names vertices 5 to 500, but the template has 80"),
+    ],
+)
 def test_wrong_lip_lists_are_refused(tmp_path, score, curves, text, sentence):
     write(tmp_path / "0.npz", curves(40))
     (tmp_path / "lips.txt").write_text(text)

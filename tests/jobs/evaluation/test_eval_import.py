@@ -49,18 +49,29 @@ def unitalker(tmp_path):
     folder = root / "D6_unitalker_Chinese_speech"
 
     def item(sound: str, **more: Any) -> dict[str, Any]:
-        return {"annot_type": "inhouse_blendshape_weight", "annot_path": "annot/x.npy",
-                "audio_path": sound, "id": "001", "fps": 30, "dataset": "D6", **more}  # fmt: skip
+        return {
+            "annot_type": "inhouse_blendshape_weight",
+            "annot_path": "annot/x.npy",
+            "audio_path": sound,
+            "id": "001",
+            "fps": 30,
+            "dataset": "D6",
+            **more,
+        }
 
     put(folder / "audio" / "a.wav")
     put(folder / "audio" / "b 2.wav")
     put(root / "D6_unitalker_Chinese_speech" / "wav" / "c.wav")
     put(tmp_path / "secret.wav")
     items = [
-        item("audio/a.wav"), item("audio/b 2.wav"),
-        item("D6_unitalker_Chinese_speech/wav/c.wav"), item("audio/gone.wav"),
-        item("../../secret.wav"), item(str(tmp_path / "secret.wav")), {"id": "001"},
-    ]  # fmt: skip
+        item("audio/a.wav"),
+        item("audio/b 2.wav"),
+        item("D6_unitalker_Chinese_speech/wav/c.wav"),
+        item("audio/gone.wav"),
+        item("../../secret.wav"),
+        item(str(tmp_path / "secret.wav")),
+        {"id": "001"},
+    ]
     put(root / "D3_set" / "test.json", {"data": []})
     put(folder / "test.json", {"info": {"id_list": ["001"]}, "data": items})
     return root
@@ -119,9 +130,11 @@ def test_sets_that_are_not_there(unitalker, tmp_path, arguments, says):
 
 def test_ex_a2f_en(tmp_path):
     put(tmp_path / "wav" / "1.wav")
-    put(tmp_path / "table.csv",
+    put(
+        tmp_path / "table.csv",
         "id,zh,en,wav,voice\n1,你好,Hello there,wav/1.wav,v1\n2,再见,Goodbye,,v1\n"
-        "3,谢谢,,wav/1.wav,v1\n4,水,Water,../../etc/passwd,v1\n")  # fmt: skip
+        "3,谢谢,,wav/1.wav,v1\n4,水,Water,../../etc/passwd,v1\n",
+    )
     target = tmp_path / "p.jsonl"
     found = evaluate("import", "ex-a2f-en", tmp_path, "-o", target, "--json", code=1)
     reasons = {f["id"]: f["reason"] for f in found["failures"]}
@@ -171,15 +184,19 @@ def downloaded(tmp_path):
 
 def test_voicebench_in_and_out(downloaded, tmp_path):
     target = tmp_path / "p.jsonl"
-    found = evaluate("import", "voicebench", downloaded, "--subset", "sd-qa", "-o", target,
-                     "--json", code=1)  # fmt: skip
+    found = evaluate(
+        "import", "voicebench", downloaded, "--subset", "sd-qa", "-o", target, "--json", code=1
+    )
     assert found["counts"]["splits"] == {"usa": 2}
     prompts = prompts_of(target)
     one = prompts["sd-qa-usa-0000"]
     assert one.meta["fields"] == {"prompt": "Who wrote it?", "reference": "Me", "id": 7}
     assert (one.meta["reference"], one.mode, one.text) == ("Me", "reply", None)
-    answers = [Response("sd-qa-usa-0001", "m", "In May.", extra={"meta": dict(
-        prompts["sd-qa-usa-0001"].meta)})]  # fmt: skip
+    answers = [
+        Response(
+            "sd-qa-usa-0001", "m", "In May.", extra={"meta": dict(prompts["sd-qa-usa-0001"].meta)}
+        )
+    ]
     write_rows(answers, tmp_path / "responses.jsonl")
     base = ("voicebench", "write", tmp_path / "responses.jsonl", "--subset", "sd-qa", "--model",
             "ex-omni 1", "-o", tmp_path / "vb", "--json")  # fmt: skip
@@ -187,8 +204,11 @@ def test_voicebench_in_and_out(downloaded, tmp_path):
     path = tmp_path / "vb" / "ex_omni_1-sd-qa-usa-audio.jsonl"
     assert written["files"] == [str(path)]
     assert json.loads(path.read_text()) == {
-        "prompt": "And when?", "reference": "Now", "id": 8, "response": "In May.",
-    }  # fmt: skip
+        "prompt": "And when?",
+        "reference": "Now",
+        "id": 8,
+        "response": "In May.",
+    }
     # With the prompts at hand, what was never answered is there too, and told.
     written = evaluate(*base, "--prompts", target)
     assert written["counts"] == {"n": 2, "n_empty": 1}
@@ -203,8 +223,12 @@ def test_commoneval_needs_no_subset(tmp_path):
     target = tmp_path / "p.jsonl"
     found = evaluate("import", "commoneval", tmp_path, "-o", target, "--json")
     assert found["counts"] == {
-        "n": 1, "n_written": 1, "n_failed": 0, "n_renamed": 0, "splits": {"test": 1},
-    }  # fmt: skip
+        "n": 1,
+        "n_written": 1,
+        "n_failed": 0,
+        "n_renamed": 0,
+        "splits": {"test": 1},
+    }
     assert list(prompts_of(target)) == ["commoneval-test-0000"]
 
 

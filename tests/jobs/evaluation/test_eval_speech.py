@@ -166,8 +166,19 @@ def test_eval_tts(fake, tmp_path):
     script = fake({"one": "hello world", "two": "its a well known fact"})
     sounds(tmp_path / "w", "one", "two", "broken")
     asr = f"{{python}} {script} {{audio}}"
-    found = evaluate("tts", "--meta", meta, "--wav-dir", tmp_path / "w", "--asr", asr, "--json",
-                     "-o", tmp_path / "out", code=1)  # fmt: skip
+    found = evaluate(
+        "tts",
+        "--meta",
+        meta,
+        "--wav-dir",
+        tmp_path / "w",
+        "--asr",
+        asr,
+        "--json",
+        "-o",
+        tmp_path / "out",
+        code=1,
+    )
     group = found["groups"]["en"]
     assert (group["error_rate"], group["error_rate_with_missing"]) == (25.0, 62.5)
     assert found["counts"] == {"n": 5, "n_scored": 2, "n_missing": 2, "n_failed": 3}
@@ -295,8 +306,12 @@ def test_bad_responses_are_one_sentence(text, says, tmp_path):
 
 
 def test_an_id_leads_nowhere(run, fake, tmp_path):
-    row = {"id": "../../../up", "text": "The quick brown fox.",
-           "face": str(run / "clips" / "one.clip"), "duration_s": 1.0}  # fmt: skip
+    row = {
+        "id": "../../../up",
+        "text": "The quick brown fox.",
+        "face": str(run / "clips" / "one.clip"),
+        "duration_s": 1.0,
+    }
     (tmp_path / "responses.jsonl").write_text(json.dumps(row) + "\n")
     script = fake({})
     found = evaluate("consistency", tmp_path, "--asr", f"{{python}} {script} {{audio}}", "--json")
@@ -309,8 +324,9 @@ def test_transcripts_of_other_things_are_told(tmp_path):
     (tmp_path / "en" / "meta.lst").write_text("one|Hello.\n")
     lines = [{"id": name, "text": "hello"} for name in ("one", "two")]
     (tmp_path / "hyp.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = evaluate("tts", "--meta", tmp_path / "en" / "meta.lst", "--hyp",
-                     tmp_path / "hyp.jsonl", "--json")  # fmt: skip
+    found = evaluate(
+        "tts", "--meta", tmp_path / "en" / "meta.lst", "--hyp", tmp_path / "hyp.jsonl", "--json"
+    )
     assert "1 transcripts in" in found["settings"]["notes"][0]
 
 
@@ -320,8 +336,10 @@ def test_an_answer_without_text_or_sound_is_told(fake, tmp_path):
     asr = f"{{python}} {fake({})} {{audio}}"
     found = evaluate("consistency", tmp_path, "--asr", asr, "--json", code=1)
     assert {f["id"]: f["reason"] for f in found["failures"]} == {
-        "a": "its answer has no text", "b": "it has no sound", "c": "no GPU",
-    }  # fmt: skip
+        "a": "its answer has no text",
+        "b": "it has no sound",
+        "c": "no GPU",
+    }
     assert found["counts"]["n_unknown_length"] == 3
 
 
@@ -340,11 +358,17 @@ def test_drivers_print_json_lines_and_survive_a_bad_file(tmp_path, repo):
         '{"id": "a", "audio": "a.wav"}\n{"id": "b", "audio": "bad.wav"}\n'
     )
     done = subprocess.run(
-        [sys.executable, str(repo / "render_jobs/outside/asr_paraformer.py"), "--list",
-         str(tmp_path / "list.jsonl")],
-        capture_output=True, text=True, timeout=60,
+        [
+            sys.executable,
+            str(repo / "render_jobs/outside/asr_paraformer.py"),
+            "--list",
+            str(tmp_path / "list.jsonl"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONUTF8": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows == [{"id": "a", "text": "你好"}, {"id": "b", "error": "ValueError: no sound"}]

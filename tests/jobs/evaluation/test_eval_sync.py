@@ -23,7 +23,7 @@ from render_jobs.cli.commands import main
 LINES = {
     "one": ("Bob bought a blue bicycle for my mother.", "en"),
     "two": ("妈妈买了一本书。", "zh"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -90,16 +90,22 @@ def test_rtf_is_the_sum_first():
     for seconds, duration_s in ((1.0, 10.0), (3.0, 1.0)):
         clock = Clock(time)
         play(clock, time, [(seconds, "audio_done")])
-        rows.append({"duration_s": duration_s, **measures(
-            clock.stop(), duration_s=duration_s, frames=1)})  # fmt: skip
+        rows.append(
+            {"duration_s": duration_s, **measures(clock.stop(), duration_s=duration_s, frames=1)}
+        )
     found = summarise(rows)
     assert found["rtf_sum"] == pytest.approx(4.0 / 11.0)
     assert found["rtf_mean"] == pytest.approx((0.1 + 3.0) / 2)
     spread = found["measures"]["done"]
     assert (spread["n"], spread["mean"], spread["p50"]) == (2, 2.0, 2.0)
     assert spread["p90"] == pytest.approx(2.8)
-    assert found["measures"]["ttft"] == {"n": 0, "mean": None, "p50": None, "p90": None,
-                                         "p95": None}  # fmt: skip
+    assert found["measures"]["ttft"] == {
+        "n": 0,
+        "mean": None,
+        "p50": None,
+        "p90": None,
+        "p95": None,
+    }
 
 
 def test_the_draw_depends_on_ids_and_seed_alone():
@@ -142,8 +148,20 @@ def prompts(tmp_path):
 @pytest.mark.parametrize("stream", [False, True])
 def test_embedded(prompts, tmp_path, stream):
     extra = ("--stream",) if stream else ()
-    found = latency(prompts, "--n", 9, "--warmup", 1, "--seed", 3, "--json", "-o",
-                    tmp_path / "out", *extra, code=1)  # fmt: skip
+    found = latency(
+        prompts,
+        "--n",
+        9,
+        "--warmup",
+        1,
+        "--seed",
+        3,
+        "--json",
+        "-o",
+        tmp_path / "out",
+        *extra,
+        code=1,
+    )
     assert found["counts"] == {"n": 3, "n_scored": 2, "n_failed": 1, "n_lines": 4, "n_fitting": 3}
     settings = found["settings"]
     assert sorted(settings["ids"]) == ["bad", "one", "two"]

@@ -31,9 +31,11 @@ def two_more(monkeypatch):
         absolute=True,
     )
     widest = dynamics.Liveliness(
-        "widest", lambda face: float(face.weights[:, JAW].max()), "widest jaw",
+        "widest",
+        lambda face: float(face.weights[:, JAW].max()),
+        "widest jaw",
         (Line("widest", "widest jaw"),),
-    )  # fmt: skip
+    )
     monkeypatch.setattr(registry, "METRICS", (*registry.METRICS, jaw))
     monkeypatch.setattr(dynamics, "LIVELINESS", (*dynamics.LIVELINESS, widest))
 
@@ -51,8 +53,11 @@ def scored_row(name: str, jaw: float) -> dict:
     row = {"id": name, "status": "scored", "reason": "", "warnings": [], "duration_s": 1.0,
            "frames_used": 30, "outside_pred": 0.0, "outside_ref": 0.0}  # fmt: skip
     row |= registry.clip_metrics(pred, ref, basis, 30.0)
-    row |= {f"baseline_{b}_{k}": 0.0 for b in ("neutral", "meanpose", "shuffled", "delayed_3",
-            "delayed_6", "damped_0.7") for k in ("lve_l2_mm", "lve_sq_mm2")}  # fmt: skip
+    row |= {
+        f"baseline_{b}_{k}": 0.0
+        for b in ("neutral", "meanpose", "shuffled", "delayed_3", "delayed_6", "damped_0.7")
+        for k in ("lve_l2_mm", "lve_sq_mm2")
+    }
     for side, weights in (("pred", pred), ("ref", ref)):
         row |= dynamics.dynamics(weights, basis, 30.0, side)
     return row

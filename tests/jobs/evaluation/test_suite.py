@@ -155,8 +155,9 @@ def test_the_same_again_and_another_folder_give_the_same_bytes(place):
 def kept(folder: Path) -> dict[str, bytes]:
     return {
         str(p.relative_to(folder)): p.read_bytes()
-        for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"
-    }  # fmt: skip
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def test_a_killed_run_goes_on_where_it_stopped(place, monkeypatch):
@@ -205,8 +206,12 @@ def test_a_clip_that_has_changed_is_measured_again(place, curves):
 def test_mixed_references_are_refused_before_any_work(place):
     shutil.copytree(place / "refs", place / "refs2")
     (place / "refs2/reference.json").write_text('{"model": "claire", "model_version": "3"}')
-    edit(place, '[[system]]\nname = "near"', '[[set]]\nname = "two"\nprompts = "prompts.jsonl"\n'
-         'references = "refs2"\n\n[[system]]\nname = "near"')  # fmt: skip
+    edit(
+        place,
+        '[[system]]\nname = "near"',
+        '[[set]]\nname = "two"\nprompts = "prompts.jsonl"\n'
+        'references = "refs2"\n\n[[system]]\nname = "near"',
+    )
     error = suite(place, code=2)["error"]
     assert "2 configurations" in error
     assert "model_version=3" in error
@@ -216,8 +221,9 @@ def test_mixed_references_are_refused_before_any_work(place):
 def test_references_by_id_and_system(place):
     lines = [
         {"id": n, "system": s, "face": f"runs/{s}/{n}.json", "fps": 30, "model": "own"}
-        for n in "abcd" for s in ("near", "far")
-    ]  # fmt: skip
+        for n in "abcd"
+        for s in ("near", "far")
+    ]
     (place / "references.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     edit(place, 'references = "refs"', 'references = "references.jsonl"')
     found = suite(place, code=1)

@@ -64,8 +64,10 @@ def test_a_table_with_its_recipe(endpoint, tmp_path, repo):
     assert "left out: c: the endpoint gave an empty translation" in done.stderr
     assert "../e" in done.stderr
     assert table.read_text("utf-8").splitlines() == [
-        "id,zh,en,wav", "a,你好。,Hello there.,wav/a.wav", "b,再见。,Goodbye.,wav/b.wav",
-    ]  # fmt: skip
+        "id,zh,en,wav",
+        "a,你好。,Hello there.,wav/a.wav",
+        "b,再见。,Goodbye.,wav/b.wav",
+    ]
     assert (table.parent / "wav" / "a.wav").read_text() == "RIFF Hello there."
     first = endpoint.asked[0]
     assert (first["temperature"], first["seed"], first["model"]) == (0, 0, "m")

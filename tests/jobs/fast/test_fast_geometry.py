@@ -18,9 +18,13 @@ def ball(rings=9, around=12):
     angle = np.pi * (np.arange(1, rings) / rings)
     turn = 2 * np.pi * np.arange(around) / around
     rows = np.stack(
-        [np.outer(np.sin(angle), np.cos(turn)), np.outer(np.sin(angle), np.sin(turn)),
-         np.repeat(np.cos(angle)[:, None], around, 1)], axis=-1
-    )  # fmt: skip
+        [
+            np.outer(np.sin(angle), np.cos(turn)),
+            np.outer(np.sin(angle), np.sin(turn)),
+            np.repeat(np.cos(angle)[:, None], around, 1),
+        ],
+        axis=-1,
+    )
     points = np.vstack([rows.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]])
     at = np.arange((rings - 1) * around).reshape(-1, around)
     right = np.roll(at, -1, axis=1)

@@ -57,9 +57,13 @@ def sphere(centre, radius, rings=24, around=32, opened=0):
     angle = np.pi * (0.02 + 0.96 * np.arange(rings + 1) / rings)[opened:]
     turn = 2 * np.pi * np.arange(around) / around
     points = np.stack(
-        [np.outer(np.sin(angle), np.cos(turn)), np.outer(np.sin(angle), np.sin(turn)),
-         np.repeat(np.cos(angle)[:, None], around, 1)], axis=-1
-    )  # fmt: skip
+        [
+            np.outer(np.sin(angle), np.cos(turn)),
+            np.outer(np.sin(angle), np.sin(turn)),
+            np.repeat(np.cos(angle)[:, None], around, 1),
+        ],
+        axis=-1,
+    )
     at = np.arange(points.shape[0] * around).reshape(-1, around)
     right = np.roll(at, -1, axis=1)
     quads = np.stack([at[:-1], at[1:], right[1:], right[:-1]], axis=-1).reshape(-1, 4)
@@ -96,8 +100,15 @@ def spheres(folder, **look):
 def template(folder, mesh, **changes):
     folder.mkdir(parents=True, exist_ok=True)
     save_npz(mesh, folder / "mesh.npz")
-    told = {"schema_version": 1, "name": folder.name, "title": "t", "mesh": "mesh.npz",
-            "licence": "GPL-3.0-or-later", "source": "tests", **changes}  # fmt: skip
+    told = {
+        "schema_version": 1,
+        "name": folder.name,
+        "title": "t",
+        "mesh": "mesh.npz",
+        "licence": "GPL-3.0-or-later",
+        "source": "tests",
+        **changes,
+    }
     (folder / "template.json").write_text(json.dumps(told))
     return folder
 
@@ -114,8 +125,14 @@ def moving_rows(count=FRAMES, seed=3):
 def stills(worker, folder, settings, rows):
     """(n, H, W, 3) pictures of the poses."""
     np.save(folder / "rows.npy", rows)
-    worker.ask({"job": "s", "stills": str(folder / "rows.npy"),
-                "pictures": str(folder / "out.npy"), "settings": settings.to_json()})  # fmt: skip
+    worker.ask(
+        {
+            "job": "s",
+            "stills": str(folder / "rows.npy"),
+            "pictures": str(folder / "out.npy"),
+            "settings": settings.to_json(),
+        }
+    )
     return np.load(folder / "out.npy")
 
 
@@ -246,8 +263,9 @@ def test_the_same_clip_gives_the_same_bytes_from_any_worker(worker, tmp_path, tm
 
 
 def ask(worker, clip, video, settings):
-    return worker.ask({"job": "j", "clip": str(clip), "video": str(video),
-                       "settings": settings.to_json()})  # fmt: skip
+    return worker.ask(
+        {"job": "j", "clip": str(clip), "video": str(video), "settings": settings.to_json()}
+    )
 
 
 def test_auto_is_fast_where_it_can_be_and_else_workbench_with_a_note(worker, tmp_path):

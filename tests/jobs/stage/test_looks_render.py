@@ -64,9 +64,12 @@ def patches():
     shapes = np.zeros((len(ARKIT_52), len(vertices), 3), np.float32)
     shapes[CHANNEL_INDEX["jawOpen"], :4, 2] = 0.001
     return TemplateMesh(
-        vertices=vertices, polygons=np.array(quads, np.int32), part_names=PARTS,
-        polygon_part=np.arange(len(PARTS)).astype(np.uint8), shapes=shapes,
-    )  # fmt: skip
+        vertices=vertices,
+        polygons=np.array(quads, np.int32),
+        part_names=PARTS,
+        polygon_part=np.arange(len(PARTS)).astype(np.uint8),
+        shapes=shapes,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +91,23 @@ def ball(path, radius=0.1):
     row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
     beside = (column + 1) % columns
     quads = np.stack(
-        [row * columns + column, (row + 1) * columns + column,
-         (row + 1) * columns + beside, row * columns + beside], axis=-1,
-    ).reshape(-1, 4)  # fmt: skip
+        [
+            row * columns + column,
+            (row + 1) * columns + column,
+            (row + 1) * columns + beside,
+            row * columns + beside,
+        ],
+        axis=-1,
+    ).reshape(-1, 4)
     shapes = np.zeros((len(ARKIT_52), len(vertices), 3), np.float32)
     shapes[CHANNEL_INDEX["jawOpen"], :, 1] = -0.001
     mesh = TemplateMesh(
-        vertices=vertices, polygons=quads.astype(np.int32), part_names=("ball",),
-        polygon_part=np.zeros(len(quads), np.uint8), shapes=shapes,
-    )  # fmt: skip
+        vertices=vertices,
+        polygons=quads.astype(np.int32),
+        part_names=("ball",),
+        polygon_part=np.zeros(len(quads), np.uint8),
+        shapes=shapes,
+    )
     save_npz(mesh, path)
     return path
 
@@ -138,8 +149,9 @@ def test_every_part_has_its_colour(look, engine, drawer, wall):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_built_in_head_in_every_look(look, drawer):
-    rest, smile = (draw(drawer, "head", look, 128, 192, w)
-                   for w in (pose(), pose(mouthSmile=1, jawOpen=0.4)))  # fmt: skip
+    rest, smile = (
+        draw(drawer, "head", look, 128, 192, w) for w in (pose(), pose(mouthSmile=1, jawOpen=0.4))
+    )
     background = shown(np.array(find_look(look, find_template("head")).world_colour))
     for corner in (rest[1, 1], rest[1, -2]):
         assert np.abs(corner - background).max() <= 2
@@ -269,8 +281,11 @@ def test_every_cell_of_the_shape_sheet_moves_but_the_missing(drawer):
     for template, still in (("head", set()), (str(ICT_NPZ), {"tongueOut"})):
         cells = shape_cells(template, "clay")
         pictures = np.stack(draw_cells(cells, 160, 240, drawer)).astype(int)
-        moved = {c.label for c, p in zip(cells, pictures, strict=True)
-                 if (np.abs(p - pictures[0]).max(axis=2) > 4).sum() >= 3}  # fmt: skip
+        moved = {
+            c.label
+            for c, p in zip(cells, pictures, strict=True)
+            if (np.abs(p - pictures[0]).max(axis=2) > 4).sum() >= 3
+        }
         assert {c.label for c in cells} - {"neutral"} - moved == still
 
 

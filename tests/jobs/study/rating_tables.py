@@ -26,9 +26,14 @@ def catch(rater, number, passed=True, kind="catch_identical"):
     expected = "tie" if kind == "catch_identical" else "left"
     wrong = "right"
     return rating(
-        rater, f"{kind}__{number}", expected if passed else wrong, trial_kind=kind,
-        catch_expected=expected, a="a", b="a+desync",
-    )  # fmt: skip
+        rater,
+        f"{kind}__{number}",
+        expected if passed else wrong,
+        trial_kind=kind,
+        catch_expected=expected,
+        a="a",
+        b="a+desync",
+    )
 
 
 def of_outcomes(table, target="a", other="b"):
@@ -38,17 +43,31 @@ def of_outcomes(table, target="a", other="b"):
         for seat, label in enumerate(labels):
             flipped = (seat + number) % 2 == 1
             side = {"win": "right" if flipped else "left", "loss": "left" if flipped else "right"}
-            rows.append(rating(
-                f"R{seat + 1}", f"{target}__{other}__en__{pair}", side.get(label, "tie"),
-                a=target, b=other, flipped=flipped, trial_index=number,
-            ))  # fmt: skip
+            rows.append(
+                rating(
+                    f"R{seat + 1}",
+                    f"{target}__{other}__en__{pair}",
+                    side.get(label, "tie"),
+                    a=target,
+                    b=other,
+                    flipped=flipped,
+                    trial_index=number,
+                )
+            )
     return rows
 
 
 def made_up(
-    seed=0, systems=("a", "b", "c"), raters=6, items=8, languages=("en", "zh"), missing=0.05,
-    tie=0.1, strengths=None, catches=2,
-):  # fmt: skip
+    seed=0,
+    systems=("a", "b", "c"),
+    raters=6,
+    items=8,
+    languages=("en", "zh"),
+    missing=0.05,
+    tie=0.1,
+    strengths=None,
+    catches=2,
+):
     """A whole study: every rater judges every pair; some answers are missing, some corrected."""
     rng = np.random.default_rng(seed)
     strength = strengths or {name: 0.4 * (len(systems) - n) for n, name in enumerate(systems)}
@@ -66,11 +85,18 @@ def made_up(
                         response = "tie" if draw < tie else "left" if win != flipped else "right"
                         response = "" if rng.random() < missing else response
                         row = rating(
-                            who, f"{a}__{b}__{language}__{item}", response, a, b, flipped,
-                            item_id=f"{language}_{item}", language=language, trial_index=place,
+                            who,
+                            f"{a}__{b}__{language}__{item}",
+                            response,
+                            a,
+                            b,
+                            flipped,
+                            item_id=f"{language}_{item}",
+                            language=language,
+                            trial_index=place,
                             rt_ms=int(rng.integers(7900, 20000)),
                             submitted_at=f"2026-01-01T10:{place // 60:02d}:{place % 60:02d}.000Z",
-                        )  # fmt: skip
+                        )
                         place += 1
                         rows.append(row)
                         if rng.random() < 0.03:  # corrected; the later answer stands above
@@ -87,11 +113,15 @@ def sides_flipped(rows):
     """The same judgements with every pair of videos swapped on the screen."""
     other = {"left": "right", "right": "left"}
     return [
-        replace(row, shown_left=row.shown_right, shown_right=row.shown_left,
-                response=other.get(row.response, row.response),
-                catch_expected=other.get(row.catch_expected, row.catch_expected))
+        replace(
+            row,
+            shown_left=row.shown_right,
+            shown_right=row.shown_left,
+            response=other.get(row.response, row.response),
+            catch_expected=other.get(row.catch_expected, row.catch_expected),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def relabelled(rows, names):

@@ -108,9 +108,12 @@ class Reply:
 
 
 def request(
-    port: int, method: str, path: str, body: bytes | None = None,
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
     headers: dict[str, str] | None = None,
-) -> Reply:  # fmt: skip
+) -> Reply:
     """One request as anybody could send it; the path goes out as it stands."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.putrequest(method, path, skip_accept_encoding=True)
@@ -150,9 +153,16 @@ class Rater:
                 "127.0.0.1", self.port, timeout=self.patience_s
             )
         try:
-            self._connection.request("POST", f"{self.path}/{action}", body, {
-                "Content-Type": "application/json", "Origin": f"http://127.0.0.1:{self.port}",
-                "Sec-Fetch-Site": "same-origin"})  # fmt: skip
+            self._connection.request(
+                "POST",
+                f"{self.path}/{action}",
+                body,
+                {
+                    "Content-Type": "application/json",
+                    "Origin": f"http://127.0.0.1:{self.port}",
+                    "Sec-Fetch-Site": "same-origin",
+                },
+            )
             answer = self._connection.getresponse()
             return Reply(answer.status, answer.headers, answer.read())
         except (OSError, http.client.HTTPException):
@@ -204,9 +214,12 @@ def answer_body(trial: dict[str, Any], response: str, **changes: Any) -> dict[st
         "ended_ms": [length_ms + 130], "by": "keys",
     }  # fmt: skip
     return {
-        "uuid": str(uuid.uuid4()), "trial": trial["id"], "response": response,
-        "rt_ms": length_ms + 500, "timing": timing,
-    } | changes  # fmt: skip
+        "uuid": str(uuid.uuid4()),
+        "trial": trial["id"],
+        "response": response,
+        "rt_ms": length_ms + 500,
+        "timing": timing,
+    } | changes
 
 
 def wait_until(is_true: Any, most_s: float = 10.0) -> None:

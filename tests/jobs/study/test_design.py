@@ -34,20 +34,49 @@ def stimulus(key):
 def as_study(design, comparisons, seed=0):
     """A design as a study whose videos are not there."""
     pairs = tuple(
-        Pair(key, item.item_id, item.language, a, b,
-             {side: stimulus(f"{key}/{side}") for side in ("AB", "BA")})
+        Pair(
+            key,
+            item.item_id,
+            item.language,
+            a,
+            b,
+            {side: stimulus(f"{key}/{side}") for side in ("AB", "BA")},
+        )
         for key, (item, (a, b)) in design.main.items()
-    )  # fmt: skip
+    )
     seats = tuple(
-        Seat(r, tuple(
-            Trial(f"{r}-{i}", i, s.kind, s.pair_id, s.left, s.right, s.expected,
-                  stimulus(s.show), s.language)
-            for i, s in enumerate(spots)))
+        Seat(
+            r,
+            tuple(
+                Trial(
+                    f"{r}-{i}",
+                    i,
+                    s.kind,
+                    s.pair_id,
+                    s.left,
+                    s.right,
+                    s.expected,
+                    stimulus(s.show),
+                    s.language,
+                )
+                for i, s in enumerate(spots)
+            ),
+        )
         for r, spots in enumerate(design.seats)
-    )  # fmt: skip
+    )
     systems = {name: "" for pair in comparisons for name in pair}
-    return Study("t", seed, comparisons[0][0], systems, tuple(comparisons), ("en", "zh"),
-                 "composite", "shared", pairs, seats)  # fmt: skip
+    return Study(
+        "t",
+        seed,
+        comparisons[0][0],
+        systems,
+        tuple(comparisons),
+        ("en", "zh"),
+        "composite",
+        "shared",
+        pairs,
+        seats,
+    )
 
 
 def design_of(
@@ -202,8 +231,9 @@ def test_check_balance_sees_what_is_broken(name):
 
 def test_language_imbalance_is_seen():
     pool = [*items(10), *items(10, "zh")]
-    study = as_study(design_of(pool=pool, languages=("zh", "en"), count=12, seats=2),
-                     [("ours", "x")])  # fmt: skip
+    study = as_study(
+        design_of(pool=pool, languages=("zh", "en"), count=12, seats=2), [("ours", "x")]
+    )
 
     def one_language_left(trials):
         return [

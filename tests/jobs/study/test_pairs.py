@@ -48,9 +48,11 @@ def test_protocol_consent_and_rules_are_fixed_in_the_plan(study):
     assert "10 short pairs" in study.consent["en"]
     assert not re.search(r"[{}]", study.consent["en"] + study.consent["zh"])
     assert study.plan["exclusion"] == {
-        "catch_min": 0.75, "min_coverage": 0.95, "min_complete": 0.8,
+        "catch_min": 0.75,
+        "min_coverage": 0.95,
+        "min_complete": 0.8,
         "rt_at_least_video_length": True,
-    }  # fmt: skip
+    }
 
 
 def test_both_ways_are_equal_to_the_frame_and_to_the_sample(study, small_study):
@@ -68,13 +70,17 @@ def test_both_ways_are_equal_to_the_frame_and_to_the_sample(study, small_study):
 
 def test_sides_show_what_the_plan_says_after_a_plain_start(study, small_study, two_runs):
     pair = study.pairs[0]
-    shown = {side: pictures(small_study / "videos" / pair.stimuli[side].files["both"])
-             for side in ("AB", "BA")}  # fmt: skip
+    shown = {
+        side: pictures(small_study / "videos" / pair.stimuli[side].files["both"])
+        for side in ("AB", "BA")
+    }
     lead, width = round(LEAD_IN_S * 30), 96
     for frames in shown.values():
         assert is_plain(frames[lead - 1, :, :width])  # no face yet
-    source = {name: pictures(run / f"{pair.item_id}.mp4")
-              for name, run in zip(NAMES, two_runs, strict=False)}  # fmt: skip
+    source = {
+        name: pictures(run / f"{pair.item_id}.mp4")
+        for name, run in zip(NAMES, two_runs, strict=False)
+    }
     for side, (left, right) in {"AB": NAMES[:2], "BA": NAMES[1::-1]}.items():
         for frame in (0, 7, len(source[left]) - 1):
             whole = shown[side][lead + frame].astype(float)
@@ -83,15 +89,21 @@ def test_sides_show_what_the_plan_says_after_a_plain_start(study, small_study, t
 
 
 def test_a_late_side_is_late_by_400_ms(study, small_study, two_runs):
-    trial = next(t for s in study.seats for t in s.trials
-                 if t.kind == "catch_desync" and t.expected == "left")  # fmt: skip
+    trial = next(
+        t
+        for s in study.seats
+        for t in s.trials
+        if t.kind == "catch_desync" and t.expected == "left"
+    )
     frames = pictures(small_study / "videos" / trial.stimulus.files["both"]).astype(float)
     left, right = frames[:, :, :96], frames[:, :, 96 + DIVIDER_PX :]
     lead, late = round(LEAD_IN_S * 30), 12
     assert np.abs(left[lead + 10] - right[lead + 10 + late]).mean() < 4
     assert np.abs(right[lead] - right[lead + late]).mean() < 4  # held until then
-    assert np.abs(left[lead + 20] - right[lead + 20]).mean() > np.abs(
-        left[lead + 8] - right[lead + 20]).mean()  # fmt: skip
+    assert (
+        np.abs(left[lead + 20] - right[lead + 20]).mean()
+        > np.abs(left[lead + 8] - right[lead + 20]).mean()
+    )
 
 
 def test_catch_trials_expect_the_right_answer(study):
@@ -175,8 +187,9 @@ def test_dual_mode_gives_two_silent_videos_and_a_sound(two_runs, tmp_path):
     built = build_study(options(two_runs, tmp_path / "s", stimulus="dual", count=1))
     check_files(built.study, built.folder)
     for stimulus in built.study.pairs[0].stimuli.values():
-        left, right, audio = (built.folder / "videos" / stimulus.files[r]
-                              for r in ("left", "right", "audio"))  # fmt: skip
+        left, right, audio = (
+            built.folder / "videos" / stimulus.files[r] for r in ("left", "right", "audio")
+        )
         one, other = probe(left), probe(right)
         assert one == other
         assert one.audio_end_s is None
@@ -249,10 +262,12 @@ def test_paths_in_a_study_file_cannot_leave_it(study_copy):
 def test_swapped_sides_are_seen(study, tmp_path):
     seat = study.seats[0]
     at = next(i for i, t in enumerate(seat.trials) if t.kind == "main")
-    trial = dataclasses.replace(seat.trials[at], left=seat.trials[at].right,
-                                right=seat.trials[at].left)  # fmt: skip
+    trial = dataclasses.replace(
+        seat.trials[at], left=seat.trials[at].right, right=seat.trials[at].left
+    )
     trials = (*seat.trials[:at], trial, *seat.trials[at + 1 :])
     broken = dataclasses.replace(
-        study, seats=(dataclasses.replace(seat, trials=trials), *study.seats[1:]))  # fmt: skip
+        study, seats=(dataclasses.replace(seat, trials=trials), *study.seats[1:])
+    )
     with pytest.raises(InputError, match="does not show the sides that it names"):
         write_study(broken, tmp_path)

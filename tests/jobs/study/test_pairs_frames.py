@@ -41,8 +41,11 @@ def brightness(path):
 @pytest.mark.parametrize("rate", ["30", "30000/1001", "25"])
 def test_same_rate_is_frame_for_frame(rate, tmp_path):
     top, _, bottom = rate.partition("/")
-    canvas = Canvas(32, 32, FrameRate(int(top) // (1000 if bottom else 1),
-                                      int(bottom or 1) / (1000 if bottom else 1)))  # fmt: skip
+    canvas = Canvas(
+        32,
+        32,
+        FrameRate(int(top) // (1000 if bottom else 1), int(bottom or 1) / (1000 if bottom else 1)),
+    )
     source = counting_video(tmp_path / "in.mp4", rate)
     lead = canvas.lead_frames
     side = Side(source, 32, 32, lead, 45)
@@ -70,9 +73,14 @@ def test_a_late_picture_stays_late(tmp_path):
     item = ItemChoice("a", "en")
     sound = np.zeros(48_000, np.float32)
     workshop = Workshop(
-        {("x", "a"): SideSource(source, info, FrameRate(30), sound)}, "x",
-        Canvas(32, 32, FrameRate(30)), b"k", tmp_path, "shared", "composite",
-    )  # fmt: skip
+        {("x", "a"): SideSource(source, info, FrameRate(30), sound)},
+        "x",
+        Canvas(32, 32, FrameRate(30)),
+        b"k",
+        tmp_path,
+        "shared",
+        "composite",
+    )
     side = workshop.layout(Show("k", "g", item, "x", "x")).left
     assert side.delay == 6
     encode_side(side, 39, workshop.canvas, tmp_path / "out.mp4")

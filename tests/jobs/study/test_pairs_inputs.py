@@ -105,9 +105,10 @@ def test_several_runs_and_all_pairs(two_runs, tmp_path, study_tools):
     runs = [*two_runs, third]
     built = build_study(options(runs, tmp_path / "all", all_pairs=True, target="copper_heron"))
     assert built.study.comparisons == (
-        ("copper_heron", "velvet_otter"), ("copper_heron", "amber_lynx"),
+        ("copper_heron", "velvet_otter"),
+        ("copper_heron", "amber_lynx"),
         ("velvet_otter", "amber_lynx"),
-    )  # fmt: skip
+    )
     assert built.study.balance["problems"] == []
 
 
@@ -176,8 +177,9 @@ def test_own_texts_are_taken_and_checked(two_runs, tmp_path):
     texts.write_text(json.dumps({"protocol": {"en": "Which one?"}}))
     with pytest.raises(InputError, match="same languages"):
         build_study(options(two_runs, tmp_path / "t", texts=texts))
-    texts.write_text(json.dumps({"protocol": {"en": "Is copper_heron worse?"},
-                                 "consent": {"en": "x"}}))  # fmt: skip
+    texts.write_text(
+        json.dumps({"protocol": {"en": "Is copper_heron worse?"}, "consent": {"en": "x"}})
+    )
     with pytest.raises(InputError, match=r"protocol \(en\) names the system"):
         build_study(options(two_runs, tmp_path / "t", texts=texts))
 

@@ -34,9 +34,14 @@ def test_from_prompts_to_a_study(tmp_path):
     )
     assert [row.status for row in run_system(flat, shared)] == ["done"] * 4
     options = PairOptions(
-        (tmp_path / "ours", tmp_path / "flat"), tmp_path / "study", count=1, raters=2, min_s=0.3,
-        contact="x", settings=small,
-    )  # fmt: skip
+        (tmp_path / "ours", tmp_path / "flat"),
+        tmp_path / "study",
+        count=1,
+        raters=2,
+        min_s=0.3,
+        contact="x",
+        settings=small,
+    )
     built = build_study(options)
     check_files(built.study, built.folder)
     assert built.study.dropped == ()

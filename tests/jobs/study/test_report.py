@@ -260,12 +260,31 @@ def test_the_page_stands_alone_and_runs_nothing(table, tmp_path):
 def test_the_report_holds_what_the_issue_asks_for(table, tmp_path):
     run("--ratings", table(made_up(8)), "--target", "a", "-o", tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    for words in ("Win, Tie, Overall and MMF as in the paper", "MMF by chance", "MMF pooled",
-                  "Win, ratings", "two-way cluster-robust", "Bootstrap 95 %", "Wilson", "Sign",
-                  "Trinomial", "Davidson", "Bradley-Terry", "Alpha", "Kappa", "Holm",
-                  "Ties dropped", "Strict", "after exclusions", "all ratings", "| zh |",
-                  "Response times", "Every prompt", "R02 (passed 0 of 2 catch trials)",
-                  "No study plan came with these ratings"):  # fmt: skip
+    for words in (
+        "Win, Tie, Overall and MMF as in the paper",
+        "MMF by chance",
+        "MMF pooled",
+        "Win, ratings",
+        "two-way cluster-robust",
+        "Bootstrap 95 %",
+        "Wilson",
+        "Sign",
+        "Trinomial",
+        "Davidson",
+        "Bradley-Terry",
+        "Alpha",
+        "Kappa",
+        "Holm",
+        "Ties dropped",
+        "Strict",
+        "after exclusions",
+        "all ratings",
+        "| zh |",
+        "Response times",
+        "Every prompt",
+        "R02 (passed 0 of 2 catch trials)",
+        "No study plan came with these ratings",
+    ):
         assert words in text, words
     whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert whole.keys() == {"cleaning", "raw", "clean", "details", "about", "version"}
@@ -290,13 +309,20 @@ def answers(study, stop_after=None):
         last = seat is study.seats[-1]
         for trial in mains[: stop_after if last else None]:
             pair = study.pair(trial.pair_id)
-            rows.append(rating(
-                f"P{seat.number}", pair.pair_id,
-                "left" if trial.left == study.target else "right",
-                pair.system_a, pair.system_b, flipped=trial.left == pair.system_b,
-                item_id=pair.item_id, language=trial.language, trial_index=trial.index,
-                coverage=1.0,
-            ))  # fmt: skip
+            rows.append(
+                rating(
+                    f"P{seat.number}",
+                    pair.pair_id,
+                    "left" if trial.left == study.target else "right",
+                    pair.system_a,
+                    pair.system_b,
+                    flipped=trial.left == pair.system_b,
+                    item_id=pair.item_id,
+                    language=trial.language,
+                    trial_index=trial.index,
+                    coverage=1.0,
+                )
+            )
     return rows
 
 

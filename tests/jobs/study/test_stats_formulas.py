@@ -154,9 +154,9 @@ def test_kappa_alpha_and_pairwise_agreement_by_their_definitions():
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 3, (12, 5))
     table = np.array([[np.count_nonzero(row == k) for k in range(3)] for row in labels])
-    equal = np.mean([
-        row[a] == row[b] for row in labels for a, b in itertools.permutations(range(5), 2)
-    ])  # fmt: skip
+    equal = np.mean(
+        [row[a] == row[b] for row in labels for a, b in itertools.permutations(range(5), 2)]
+    )
     assert pairwise_agreement(table) == pytest.approx(equal)
     chance = np.sum((table.sum(axis=0) / 60) ** 2)
     assert fleiss_kappa(table) == pytest.approx((equal - chance) / (1 - chance))
@@ -201,17 +201,24 @@ def test_davidson_against_a_general_optimiser():
     assert fit.loglik == pytest.approx(-best.fun, abs=1e-9)
     assert abs(fit.log_strength.sum()) < 1e-12
     step = 1e-4
-    hessian = np.array([
+    hessian = np.array(
         [
-            sum(
-                s * t * davidson_loss(best.x + step * (s * np.eye(3)[i] + t * np.eye(3)[j]),
-                                      CELLS, names)
-                for s in (1, -1) for t in (1, -1)
-            ) / (4 * step**2)
-            for j in range(3)
+            [
+                sum(
+                    s
+                    * t
+                    * davidson_loss(
+                        best.x + step * (s * np.eye(3)[i] + t * np.eye(3)[j]), CELLS, names
+                    )
+                    for s in (1, -1)
+                    for t in (1, -1)
+                )
+                / (4 * step**2)
+                for j in range(3)
+            ]
+            for i in range(3)
         ]
-        for i in range(3)
-    ])  # fmt: skip
+    )
     errors = np.sqrt(np.diag(np.linalg.inv(hessian)))
     assert fit.se[:2] == pytest.approx(errors[:2], rel=1e-3)
 

@@ -203,7 +203,12 @@ def test_coverage_and_completeness_only_where_they_are_known():
 
 
 def test_a_catch_trial_never_replaces_a_main_trial_of_its_pair():
-    same = replace(rating(), trial_kind="catch_identical", catch_expected="tie", response="tie",
-                   submitted_at="2027-01-01T00:00:00Z")  # fmt: skip
+    same = replace(
+        rating(),
+        trial_kind="catch_identical",
+        catch_expected="tie",
+        response="tie",
+        submitted_at="2027-01-01T00:00:00Z",
+    )
     practice = replace(same, trial_kind="practice")
     assert len(clean_ratings([rating(), same, practice]).raw) == 1

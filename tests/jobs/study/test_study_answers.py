@@ -71,8 +71,12 @@ def test_the_sound_check_wants_what_was_said(served):
     first = request(served.port, "GET", f"{rater.path}/sound/0.wav")
     assert first.body[:4] == b"RIFF"
     assert len(first.body) > 60_000
-    assert request(served.port, "GET", f"{rater.path}/sound/0.wav",
-                   headers={"Range": "bytes=0-1"}).body == b"RI"  # fmt: skip
+    assert (
+        request(
+            served.port, "GET", f"{rater.path}/sound/0.wav", headers={"Range": "bytes=0-1"}
+        ).body
+        == b"RI"
+    )
     state = rater.state("sound", digits="0000")
     assert (state["step"], state["heard"], state["attempt"]) == ("sound", False, 1)
     assert request(served.port, "GET", f"{rater.path}/sound/1.wav").body != first.body

@@ -61,9 +61,15 @@ def everything_sent(served, seat):
             replies.append(rater.post("sound", digits=digits))
         else:
             replies.append(rater.post("next", **{"from": state["step"]}))
-    paths = [rater.path, *(f"/page/{p}" for p in served.server.shared.page._files), "/nowhere",
-             *(f"{rater.path}/v/{name}" for name in sorted(names)), f"{rater.path}/answer",
-             f"/admin/{served.admin_token}", f"/admin/{served.admin_token}/progress"]  # fmt: skip
+    paths = [
+        rater.path,
+        *(f"/page/{p}" for p in served.server.shared.page._files),
+        "/nowhere",
+        *(f"{rater.path}/v/{name}" for name in sorted(names)),
+        f"{rater.path}/answer",
+        f"/admin/{served.admin_token}",
+        f"/admin/{served.admin_token}/progress",
+    ]
     return replies + [request(served.port, "GET", path) for path in paths]
 
 
@@ -98,8 +104,11 @@ def test_trials_of_all_kinds_look_alike(served):
             continue
         trial = dict(state["trial"])
         shapes.setdefault(kinds[trial.pop("id")], set()).add(
-            json.dumps({**trial, "files": sorted(trial["files"]), "duration_ms": 0,
-                        "practice": 0}, sort_keys=True))  # fmt: skip
+            json.dumps(
+                {**trial, "files": sorted(trial["files"]), "duration_ms": 0, "practice": 0},
+                sort_keys=True,
+            )
+        )
         state = rater.answer(state, "tie")
     assert set(shapes) == {"practice", "main", "catch_identical", "catch_desync"}
     assert len(set(itertools.chain(*shapes.values()))) == 1

@@ -115,8 +115,11 @@ def test_a_table_of_something_else_is_one_sentence(small_study, tmp_path, text):
 
 
 def test_status_and_export_before_the_first_answer(small_study, tmp_path):
-    for done in (run("status", small_study), run("export", small_study, "-o", tmp_path / "x"),
-                 run("close", small_study)):  # fmt: skip
+    for done in (
+        run("status", small_study),
+        run("export", small_study, "-o", tmp_path / "x"),
+        run("close", small_study),
+    ):
         assert done.exit_code == 2
         assert "has no answers yet" in done.stderr
     assert not (small_study / "ratings.sqlite").exists()

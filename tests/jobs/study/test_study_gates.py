@@ -76,8 +76,15 @@ def test_a_clip_in_parts_is_the_clip(served, clip):
 
 
 def test_every_answer_carries_the_policy(served, clip):
-    paths = [f"/r/{served.keys.rater_token(0)}", clip[0], "/page/main.js", "/page/words.zh.json",
-             "/nowhere", f"/admin/{served.admin_token}", "/favicon.ico"]  # fmt: skip
+    paths = [
+        f"/r/{served.keys.rater_token(0)}",
+        clip[0],
+        "/page/main.js",
+        "/page/words.zh.json",
+        "/nowhere",
+        f"/admin/{served.admin_token}",
+        "/favicon.ico",
+    ]
     for path in paths:
         headers = request(served.port, "GET", path).headers
         policy = headers["Content-Security-Policy"]
@@ -102,8 +109,10 @@ def test_the_page_asks_nobody_else(repo):
 
 def test_all_words_are_there_in_both_languages(repo):
     page = repo / "render_jobs/study/serving/page"
-    english, chinese = (json.loads((page / f"words.{code}.json").read_text(encoding="utf-8"))
-                        for code in ("en", "zh"))  # fmt: skip
+    english, chinese = (
+        json.loads((page / f"words.{code}.json").read_text(encoding="utf-8"))
+        for code in ("en", "zh")
+    )
     assert english.keys() == chinese.keys()
     assert all(any("一" <= c <= "鿿" for c in text) for text in chinese.values())
     for name, text in english.items():
@@ -200,9 +209,13 @@ def test_other_methods_are_refused(served, method):
 
 
 def test_nonsense_on_the_wire_is_answered_or_cut(served):
-    for data in (b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00",
-                 b"GET / HTTP/9.9\r\n\r\n",
-                 b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"):  # fmt: skip
+    for data in (
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ):
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as peer:
             peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)

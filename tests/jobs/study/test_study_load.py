@@ -30,10 +30,15 @@ def with_seats(folder, seats, rounds=1):
         trials = study.seats[number % len(study.seats)].trials
         practice = [t for t in trials if t.kind == "practice"]
         real = [t for t in trials if t.kind != "practice"] * rounds
-        made.append(Seat(number, tuple(
-            replace(t, index=k, trial_id=f"{number:04d}{k:04d}{uuid.uuid4().hex[:8]}")
-            for k, t in enumerate([*practice, *real])
-        )))  # fmt: skip
+        made.append(
+            Seat(
+                number,
+                tuple(
+                    replace(t, index=k, trial_id=f"{number:04d}{k:04d}{uuid.uuid4().hex[:8]}")
+                    for k, t in enumerate([*practice, *real])
+                ),
+            )
+        )
     write_study(replace(study, seats=tuple(made), break_every=20), folder)
     return folder
 
@@ -138,8 +143,10 @@ def test_a_killed_server_has_every_acknowledged_answer(study_copy):
     served = start_process(folder)
     acknowledged, sent, stop = set(), {}, threading.Event()
     with ThreadPoolExecutor(8) as threads:
-        jobs = [threads.submit(keep_answering, served, seat, acknowledged, sent, stop)
-                for seat in range(8)]  # fmt: skip
+        jobs = [
+            threads.submit(keep_answering, served, seat, acknowledged, sent, stop)
+            for seat in range(8)
+        ]
         for _ in range(3):
             before = len(acknowledged)
             wait_until(lambda n=before: len(acknowledged) > n + 40 or stop.is_set(), 20)

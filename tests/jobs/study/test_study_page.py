@@ -61,8 +61,10 @@ def test_two_embedded_styles_from_prompts_to_report(tmp_path):
 def run_ok(*arguments):
     done = subprocess.run(
         [sys.executable, "-m", "render_jobs.cli", *arguments],
-        capture_output=True, text=True, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -142,10 +144,19 @@ async def in_dual_mode(served):
 def test_two_videos_follow_one_sound(two_runs, tmp_path):
     from render_jobs.study.making.pairs import PairOptions, build_study
 
-    folder = build_study(PairOptions(
-        tuple(two_runs), tmp_path / "dual", count=2, raters=2, languages=("en", "zh"), seed=1,
-        min_s=0.5, stimulus="dual", contact="The tester",
-    )).folder  # fmt: skip
+    folder = build_study(
+        PairOptions(
+            tuple(two_runs),
+            tmp_path / "dual",
+            count=2,
+            raters=2,
+            languages=("en", "zh"),
+            seed=1,
+            min_s=0.5,
+            stimulus="dual",
+            contact="The tester",
+        )
+    ).folder
     with serving(Path(folder)) as served:
         person = asyncio.run(in_dual_mode(served))
         answers = [e for e in read_events(folder) if e["event"] == "answer"]

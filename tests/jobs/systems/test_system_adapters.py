@@ -33,8 +33,14 @@ def fakes(repo):
 
 
 def emotalk(checkout: Path, **changes) -> AdapterSystem:
-    given = {"checkout": checkout, "python": sys.executable, "checkpoint": "EmoTalk.pth",
-             "start_s": 60.0, "timeout_s": 60.0, "retries": 0}  # fmt: skip
+    given = {
+        "checkout": checkout,
+        "python": sys.executable,
+        "checkpoint": "EmoTalk.pth",
+        "start_s": 60.0,
+        "timeout_s": 60.0,
+        "retries": 0,
+    }
     return AdapterSystem("emotalk", "emotalk", **(given | changes))
 
 
@@ -65,9 +71,7 @@ def test_a_fault_of_the_model_harms_its_own_item(fakes, tmp_path, study_tools):
     prompts = write_prompts(tmp_path, rows)
     rows = run(emotalk(fakes.make_emotalk(tmp_path / "c")), prompts, tmp_path / "run")
     assert [row.status for row in rows] == ["failed", "done", "failed"]
-    assert rows[0].error == (
-        "prompts.jsonl:1: emotalk: RuntimeError: out of memory on device 0"
-    )  # fmt: skip
+    assert rows[0].error == ("prompts.jsonl:1: emotalk: RuntimeError: out of memory on device 0")
     assert "there is no speech" in rows[2].error
 
 
@@ -76,9 +80,15 @@ def test_a_fault_of_the_model_harms_its_own_item(fakes, tmp_path, study_tools):
 def test_unitalker_driver_in_a_pretended_checkout(fakes, spoken, tmp_path, head, width, model_adds):
     checkout = fakes.make_unitalker(tmp_path / "checkout", model_adds_template=model_adds)
     system = AdapterSystem(
-        "d", "unitalker", checkout, sys.executable, "B.pt", start_s=60.0, retries=0,
+        "d",
+        "unitalker",
+        checkout,
+        sys.executable,
+        "B.pt",
+        start_s=60.0,
+        retries=0,
         options={"head": head, "config": "config.json", "template": f"template{width}.npy"},
-    )  # fmt: skip
+    )
     rows = run(system, spoken, tmp_path / "run")
     assert [row.status for row in rows] == ["done", "done"], rows
     clip = load_clip(tmp_path / "run" / "clips" / "p0.clip")
@@ -101,8 +111,11 @@ def test_long_clips_go_in_windows_that_fade_into_each_other(repo):
         sys.path.remove(str(OUTSIDE))
     rate = 16_000
     assert driver.windows(24 * rate) == [(0, 24 * rate)]
-    assert driver.windows(47 * rate) == [(0, 25 * rate), (20 * rate, 45 * rate),
-                                         (40 * rate, 47 * rate)]  # fmt: skip
+    assert driver.windows(47 * rate) == [
+        (0, 25 * rate),
+        (20 * rate, 45 * rate),
+        (40 * rate, 47 * rate),
+    ]
     calls = []
 
     def ask(piece, frames):

@@ -59,10 +59,14 @@ def test_a_second_attempt_is_made_and_told(spoken, tmp_path):
 
 
 BAD = {
-    "kill": "ended by signal 9", "nothing": "wrote no out.npz", "empty": "an empty out.npz",
-    "link": "wrote no out.npz", "nan": "no finite number", "names": "'wiggle' is not an ARKit",
+    "kill": "ended by signal 9",
+    "nothing": "wrote no out.npz",
+    "empty": "an empty out.npz",
+    "link": "wrote no out.npz",
+    "nan": "no finite number",
+    "names": "'wiggle' is not an ARKit",
     "long": "don't belong together",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mode", BAD)
@@ -135,8 +139,9 @@ def test_a_program_may_speak_itself(tmp_path):
 
 def test_ids_cannot_leave_the_folder(tmp_path):
     write_wav(tmp_path / "s.wav", np.zeros(8000, np.float32), 16_000)
-    prompts = write_prompts(tmp_path, [{"id": name, "audio": "s.wav"}
-                                       for name in ("../up", "/abs", "a/b", "ok")])  # fmt: skip
+    prompts = write_prompts(
+        tmp_path, [{"id": name, "audio": "s.wav"} for name in ("../up", "/abs", "a/b", "ok")]
+    )
     rows = run(program(tmp_path, "good"), prompts, tmp_path / "run")
     assert [row.status for row in rows] == ["failed"] * 3 + ["done"]
     assert {p.name for p in (tmp_path / "run" / "clips").iterdir()} == {"ok.clip"}

@@ -92,7 +92,12 @@ def test_an_array_without_names_is_refused(spoken, tmp_path):
 def test_the_example_is_valid(tmp_path):
     found = read_systems(EXAMPLE)
     assert {kind_of(system) for system in found.values()} == {
-        "engine", "clips", "coefficients", "program", "adapter"}  # fmt: skip
+        "engine",
+        "clips",
+        "coefficients",
+        "program",
+        "adapter",
+    }
     tables = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))["systems"]
     assert tables.keys() <= found.keys()
     assert {"emotalk", "unitalker_d3", "unitalker_d6", "audio2face"} <= found.keys()
