@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from exomni_core.clip import load_clip
 from render_jobs.batch import plan as batch_plan
@@ -30,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*texts: str, rows: int | None = 4) -> tuple[Summary, list[list[str]]]:
         log.write_text("")
-        monkeypatch.setattr(batch_plan, "_engine_facts", lambda _: ("fake-1", rows))
+        monkeypatch.setattr(batch_plan, "load_engine", lambda *_: FakeEngine(rows))
         prompts = tmp_path / "p.jsonl"
         lines = [json.dumps({"id": f"r{i}", "text": text}) for i, text in enumerate(texts)]
         prompts.write_text("\n".join(lines))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 from fake_render_worker import LATE_S
 
 from exomni_core.clip import save_clip
@@ -65,7 +66,7 @@ def test_a_clip_that_a_dead_worker_had_begun(
     fake = (sys.executable, str(HERE / "fake_generate_worker.py"), str(tmp_path / "log"))
     command = WorkerCommand("generate worker", fake)
     monkeypatch.setitem(steps.COMMANDS, steps.GENERATORS, lambda *_: command)
-    monkeypatch.setattr(batch_plan, "_engine_facts", lambda _: ("fake-1", 1))
+    monkeypatch.setattr(batch_plan, "load_engine", lambda *_: FakeEngine())
     prompts = write_prompts(tmp_path, "a", "half")
     summary = run_batch(BatchOptions(prompts, tmp_path / "out", video=False), Observer())
     assert [row.status for row in summary.rows] == ["done", "failed"]
