@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blender 4.2 to 5.2 differ in names; this file takes a wish and does it as this version wants it.
+"""A wish in, its effect out, in the way that this version of Blender (4.2 to 5.2) wants.
 
 The only file of the add-on that may ask for Blender's version. Facts: Actions got slots, layers
 and strips in 4.4 and lost `Action.fcurves` in 5.0; the sequencer's `sequences`

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Blender's classes here share: types for their bases, typed fields, translation."""
+"""Fields and texts in, Blender properties and translated texts out; types for base classes."""
 
 from __future__ import annotations
 

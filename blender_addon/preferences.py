@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on's preferences: which process makes the clips, and where clips are kept."""
+"""The add-on's preferences in, which process makes the clips and where clips are kept out."""
 
 from __future__ import annotations
 

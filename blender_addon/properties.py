@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is saved in the .blend: the scene's wishes, each character's targets, matching and takes.
+"""Classes in, properties saved in the .blend out: the scene's wishes, each character's takes.
 
-`scene.exomni` holds what to say, `object.exomni` a character. Takes belong to the character's
-object, so that they travel with it; Actions are found by pointer, never by name.
+`scene.exomni` holds what to say, `object.exomni` a character with its targets and matching. Takes
+belong to the character's object, so that they travel with it; Actions are found by pointer, never
+by name.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All of the add-on's classes, in the order in which Blender must learn of them."""
+"""All of the add-on's classes in, a working add-on out, in the order that Blender needs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clip that all parts share: speech and named face weights on one clock; to and from a file.
+"""Speech and named face weights in, a clip on one clock out, which all parts share; clip <-> file.
 
 A `.clip` file is a zip that a human can open: `clip.json`, `audio.flac`, `weights.npy`. The same
 clip always gives the same bytes: no dates, fixed order. Nothing in it is pickled.

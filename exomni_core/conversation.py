@@ -44,7 +44,7 @@ class Message:
 def parse_reply(
     data: Mapping[str, Any], mode: str, folder: Path, optional_text: OptionalText
 ) -> dict[str, Any]:
-    """Prompt's fields that only an answer takes; InputError if they stand with another mode."""
+    """The fields of a prompt that only mode reply takes; InputError if another mode has one."""
     for name in (*REPLY_FIELDS, "history"):
         if mode != "reply" and data.get(name) is not None:
             raise InputError(f"only mode 'reply' takes {name}; remove it", field=name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of an engine before it is made: its abilities, its options, whether it can run.
+"""An engine's facts in, a plain description out: abilities, options, whether it can run.
 
 All plain data, so that the command line, the engine service and the add-on show every engine in
 the same way, wherever it comes from.

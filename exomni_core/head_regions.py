@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TODO."""
+"""A head and lists of vertices in, its lips and upper face out."""
 
 from __future__ import annotations
 

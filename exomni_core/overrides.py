@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The old place of `exomni_core.matching.overrides`, kept for scripts that import it from here."""
+"""An old import in, `exomni_core.matching.overrides` out; kept for scripts that use it."""
 
 from exomni_core.matching.overrides import Choice, Overrides, from_json, to_json
 

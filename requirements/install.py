@@ -32,7 +32,8 @@ def install(extras: Sequence[str], project: Sequence[str]) -> int:
 def _torch() -> Path:
     """The build of PyTorch to install: the small CPU one where pip's index offers it.
 
-    PyPI has no such build for Linux; who points pip at an index that has it doesn't want CUDA's.
+    PyPI has no such build for Linux; whoever points pip at an index with it
+    doesn't want CUDA's.
     """
     cpu = HERE / "torch-cpu.txt"
     offered = _pip("--require-hashes", "--no-deps", *_requirements([cpu]), quiet=True) == 0

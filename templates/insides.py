@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A head in, how much light reaches the inside of its mouth and how far down its neck a vertex is.
+"""A head in; light on the inside of its mouth, and depth down its neck, per vertex out.
 
 Both are worked out at rest from the lips and the jaw, so they fit heads of any shape and unit.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of the render engines, for descriptors, settings and the command line's help.
+"""Nothing in, the names of the render engines out: for descriptors, settings and `--help`.
 
 A file of its own, because the command line must start without numpy.
 """

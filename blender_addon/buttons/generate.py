@@ -36,7 +36,10 @@ class Generate(OnCharacter, Operator):
 
     @classmethod
     def disabled_reason(cls, context: Any) -> str:  # noqa: ARG003
-        """A clip is being made; what is missing is told when the button is pressed."""
+        """Why the button is off: a sentence while a clip is being made, else "".
+
+        Missing fields are no reason; pressing the button says what is missing.
+        """
         return busy_reason()
 
     def execute(self, context: Any) -> set[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the panels share: their declaration, the character they show, and long sentences."""
+"""Layouts in, panels out: their declaration, the character they show, and long sentences."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's own animation of a mesh: put away while a take is shown, brought back unchanged.
+"""The user's own animation of a mesh in; out: put away for a take, afterwards back unchanged.
 
 An Action that isn't ours is moved to an NLA track of its own, where it goes on moving the keys that
 the take doesn't; its curves are never written. Still values and slider limits are remembered.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text or a recording in -> a clip out, offline: the engine that needs no GPU and no weights."""
+"""Text or a recording in -> a clip out, offline: the default engine, without GPU or weights."""

@@ -20,7 +20,12 @@ import numpy.typing as npt
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.arrays import Array
 from exomni_core.clip import Phone
-from exomni_core.embedded.holds import held_frames, hold_spans, make_room_for_vowels
+from exomni_core.embedded.holds import (
+    EARLY_FRAMES,
+    held_frames,
+    hold_spans,
+    make_room_for_vowels,
+)
 from exomni_core.embedded.limits import lower_to_limits, raise_to_limits
 from exomni_core.embedded.opening import (
     LARGEST_JOLT,
@@ -324,7 +329,7 @@ def _rule_strength(
     """
     start_s, end_s = poses.start_s[under_rule], poses.end_s[under_rule]
     frame_s = 1.0 / fps
-    first_s = start_s - 0.4 * frame_s
+    first_s = start_s - EARLY_FRAMES * frame_s
     last_s = np.maximum(end_s - np.where(end_s - start_s > 0.05, 0.010, 0.0), first_s + frame_s)
     sound, frame = _windows(first_s - _CLOSE_ATTACK_S, last_s + _CLOSE_RELEASE_S, frames, fps)
     time_s = frame / fps

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from exomni_core.arrays import Array
 
-_EARLY, _LATE = 0.4, 0.5  # frames: held from so much before its start to so much before its end
+EARLY_FRAMES: Final = 0.4  # frames: a hold begins so much before its sound
+_LATE: Final = 0.5  # frames: a hold ends so much before the end of its sound
 _SEEN_S: Final = 0.05  # a vowel as long as this between closures gets its two frames
 _SHORTEST_OPENING_S: Final = 2.0 / 30.0
 _SHORT_OPENING_S: Final = 0.25  # longer ones are open by themselves
@@ -27,7 +28,7 @@ IntArray = npt.NDArray[np.intp]
 
 def hold_spans(start_s: Array, end_s: Array, fps: float) -> IntArray:
     """(N, 2) first and last frame of each hold, at least one frame each, for (N,) sounds in s."""
-    first = np.ceil(start_s * fps - _EARLY)
+    first = np.ceil(start_s * fps - EARLY_FRAMES)
     last = np.floor(end_s * fps - _LATE)
     middle = np.round((start_s + end_s) / 2 * fps)
     none = last < first

@@ -64,7 +64,7 @@ class Listener(ThreadingHTTPServer, Generic[Shared]):
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def server_bind(self) -> None:
-        """As the base class's base: the one between asks the name server for our name."""
+        """Bind the address. Skip HTTPServer.server_bind, which asks the name server."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self._host, self.port
 

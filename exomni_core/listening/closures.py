@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recognised sounds and the recording in -> the sounds with the closures that it confirms.
+"""Recognised sounds in -> the sounds with the closures confirmed out; in recordings only.
 
 A recogniser without the words misses half of all p, b, m and hears some in vowels. Closed lips
 always cut the sound between 0.4 and 5 kHz (by 15 dB or more in 95 % of closures, by 9 dB in the

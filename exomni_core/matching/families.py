@@ -54,7 +54,7 @@ class Family:
     """How one kind of character names its keys.
 
     channels: ARKit channel -> alternatives, the best first; each is a sum of parts.
-    visemes: viseme (see `fallbacks.VISEMES`) -> alternatives of one part each.
+    visemes: viseme (see `stand_ins.VISEMES`) -> alternatives of one part each.
     mark: a pattern that only this kind's names show; it decides between equals.
     """
 

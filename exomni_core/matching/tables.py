@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No input; out comes data: which names which kind of character gives to what a face can do.
+"""Nothing in, tables out: which names each kind of character gives to what a face can do.
 
 One line per channel or viseme. `a + b`: both keys move. `a | b`: b where there is no a.
 `0.5*a`: a moves by half; a key that stands for both sides gets half from each. A channel that ends

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one metric is: its name, unit, function and words; everything else is made from the record.
+"""A metric's name, function and words in, one record out, which rows and tables are made from.
 
-A metric more is a record more in a registry (such as `exomni_core.metrics.faces.registry`): rows,
+To add a metric, add a record to a registry (such as `exomni_core.metrics.faces.registry`): rows,
 summaries, the tables of `exorender eval`, the suite's report and the docs follow.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work in; its caches freed after a failure, and the weights freed after an idle time."""
+"""Work in; caches freed after a failure, and weights freed after an idle time, out."""
 
 from __future__ import annotations
 

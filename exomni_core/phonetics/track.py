@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words and speech sounds with their times: what voices and listeners give to engines."""
+"""Words and speech sounds with their times in, one track out: what voices give to engines."""
 
 from __future__ import annotations
 

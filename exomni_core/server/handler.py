@@ -127,7 +127,7 @@ class EngineHandler(Connection):
         self.shared.end()
 
     def _only_here(self) -> None:
-        """Nobody elsewhere listens to what is said in this room."""
+        """Refuse clients on other machines: they must not use this microphone."""
         self._read_body(protocol.MAX_JSON_BYTES)
         if not self._is_local():
             raise Refusal(

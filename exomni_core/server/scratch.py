@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A temporary folder of one server, which a later server removes if this one was killed.
+"""A server in, its temporary folder out; a later server removes it if this one was killed.
 
 A lock on a file in it tells whether its owner lives: process numbers are used again, and mean
 nothing in another container.

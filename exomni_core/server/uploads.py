@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recordings that clients send in, files with names of our own out, in the server's own folder."""
+"""Clients' recordings in, files named by us out; `protocol.py` has the size that is refused."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arrays to npy and FLAC bytes, bytes to zips, and back; nothing is pickled or believed unchecked.
+"""Arrays in, npy and FLAC bytes and zips out, and back; nothing is pickled or believed unchecked.
 
 All but reading FLAC needs numpy alone, so it also runs inside Blender. All readers raise ValueError
 with half a sentence; the caller knows the file's name and adds it.

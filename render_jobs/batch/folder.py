@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a batch folder holds and what has happened there: rows, journal, lock; no engine, no bpy.
+"""A batch folder in, its rows, manifest and lock out; knows no engine and no bpy.
 
 While a batch runs, finished rows are appended to `manifest.jsonl`, each flushed to disk, so that a
 killed run loses nothing. When it ends, the file is rewritten with one row per prompt, in order.

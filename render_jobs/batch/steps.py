@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps of a batch: plain data that says what is to be made, and the functions that make it.
+"""A step of a batch as plain data in, what it makes out: clips, a video or a contact sheet.
 
 `generate` has an engine make clips; `video` draws a clip; `sheet` draws a finished video's contact
 sheet. A step that makes clips tells of each: {"event": "made", "id", "what": "clip" or "video",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m render_jobs.cli`: the same as `exorender`."""
+"""Arguments in, an exit code out: `python -m render_jobs.cli` is `exorender`."""
 
 from render_jobs.cli.commands import main
 

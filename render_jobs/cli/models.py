@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands `exorender models ...`: get, list and check the neural engine's weights.
+"""The commands `exorender models ...`: a model's name in, its weights on this machine out.
 
 Exit codes as everywhere: 0 all well, 1 some files damaged or missing, 2 usage, input or a licence
 that was not accepted, 3 environment.

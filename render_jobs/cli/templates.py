@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`exorender templates`: list heads, add the user's own, check, draw and remove them."""
+"""`exorender templates`: heads in, lists of them, checked imports and drawn sheets out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The look of a report's page and of the drawings in it: one style sheet, light and dark."""
+"""Nothing in, a style sheet out: the look of a report's page and its drawings, light and dark."""
 
 from __future__ import annotations
 

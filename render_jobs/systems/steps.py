@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The step of a systems run: plain data that says which faces to make, and what makes them.
+"""The step of a systems run as plain data in, faces, clips or videos out.
 
-It is told of as the steps of a batch are; see `render_jobs.batch.steps`.
+Its events are those of a batch's steps; see `render_jobs.batch.steps`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many processor cores this process may use, and which of them a worker gets.
+"""Workers in, the processor cores of each out; and how many cores this process may use.
 
 N workers on N cores work best with one thread and one core each: software OpenGL that splits a
 frame between cores spends a third of its time waiting. A lone worker gets all of them.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps as plain data in, what becomes of them as plain data out, wherever they run.
+"""Steps in, what becomes of them out, both plain data; starts pools and threads, no process itself.
 
 A step is a name and a request; both ends know by the name what is to be done. What an executor
 tells of a step are messages: {"event": "done", ...} or {"event": "failed", ...} (an error as

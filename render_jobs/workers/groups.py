@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An argument list in, a running program out that ends together with all it has started.
+"""An argument list in, a process out; the one place that starts and ends processes, children too.
 
 A program that is killed leaves its own children behind, and they go on writing files. So each gets
 a session of its own, and the whole session is ended at once. If we are killed, a small shell that

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tasks in, results out, through helper processes that may crash, hang or leak without harm to us.
+"""Tasks in, results out, through workers that it starts, replaces and ends (each one a `Group`).
 
 A worker speaks the protocol of `wire.py`. A pool keeps some workers, gives each task to a free one
 and replaces a worker that dies; whether the task it held is tried again is for others to say.

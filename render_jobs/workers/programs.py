@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of other people in: what they said last, what they may see, and all of them ended."""
+"""Other people's programs in, what they said last out; ends those that run, and starts none."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A face and its reference in, the row of all face metrics out; each metric is one record here."""
+"""A face and a reference in, the row of metrics against a reference out; each one a record here."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers over (batch, time, channels) with matrix products in the machine's fastest form.
+"""(B, T, C) arrays in, layers' outputs out, by matrix products in the machine's fastest form.
 
 Everything heavy in the speech decoder is a matrix product here: a convolution over time is one over
 a sliding window, a transposed one too. On CPUs `pack` converts the weights for oneDNN once,

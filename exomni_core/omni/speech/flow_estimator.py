@@ -32,10 +32,9 @@ from exomni_core.omni.nets.dense import (
 )
 
 GROUPS: Final = 8
-# Attention on CPUs: queries at once, so that scores stay small; and from how many frames for each
-# thread on the products of single heads keep all threads busy.
-QUERIES: Final = 512
-FRAMES_PER_THREAD: Final = 170
+# Attention on CPUs.
+QUERIES: Final = 512  # at once, so that the scores stay small
+FRAMES_PER_THREAD: Final = 170  # from this many on, attend head by head: it keeps all threads busy
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the Ex-Omni paper prints, as far as it is known: shown beside, never as a comparison.
+"""Nothing in, what the Ex-Omni paper prints out, as far as known; never as a comparison.
 
 Its unit, lip list, reference settings, normaliser and hardware are not all stated, so
 these values can't be compared with ours.

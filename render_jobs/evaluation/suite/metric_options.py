@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a suite's `[metrics.NAME]` may hold: one frozen dataclass for each metric.
+"""A suite's `[metrics.NAME]` in, one frozen dataclass of its options out.
 
 sets, of each: the sets it is measured on (none: all). note: what readers of the report must know.
 """

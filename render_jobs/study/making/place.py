@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a study is built and how it gets to its place: whole or not at all, losing nothing."""
+"""A built study in, that study at its place out: whole or not at all, losing nothing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rating rows in; which of them count, who is excluded and why, and answers oriented to a target.
+"""Rating rows in, those that count and who is excluded out, with answers oriented to a target.
 
 The order of the steps is part of the definition: unanswered rows go first, then superseded ones,
 then the main trials are `raw`; `clean` leaves out what the exclusion rules name.

@@ -43,7 +43,7 @@ def take_seat(turn: Turn, keys: Keys, person: str, release_after_s: float) -> st
 
 
 def _abandoned(turn: Turn, release_after_s: float) -> Any:
-    """The last rater on a seat that needs a new one; None."""
+    """The last rater on a seat that needs a new one, or None if there is none."""
     return turn.row(
         "SELECT * FROM raters WHERE finished_at IS NULL AND replaced_at IS NULL AND "
         "(deleted_at IS NOT NULL OR declined_at IS NOT NULL OR seen_at < ? "

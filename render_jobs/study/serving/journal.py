@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes of a study in, SQLite rows and lines of `events.jsonl` out, both on disk when it returns.
+"""A study's changes in, `events.jsonl` and SQLite rows out: the one writer of ratings on disk.
 
 One thread owns the database. Changes that wait together are written together: all their lines,
 one fsync, one commit. So 50 raters who answer in the same moment wait for one disk, not for 50.
