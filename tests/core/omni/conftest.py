@@ -9,6 +9,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -23,13 +24,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
+_GROWTH_MB = 150  # an engine that a test dropped
+_kept_mb = float("inf")
+
+
+@pytest.fixture(autouse=True)
 def _give_back_memory() -> Iterator[None]:
-    """Models of one file of tests are gone before the next: in cycles, or in pages kept by libc."""
+    """Engines that a test has dropped are gone soon: they lie in cycles, their pages in libc."""
+    global _kept_mb
     yield
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # not on this system
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    process = psutil.Process()
+    if process.memory_info().rss / 2**20 > _kept_mb + _GROWTH_MB:
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # not on this system
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _kept_mb = process.memory_info().rss / 2**20
+    _kept_mb = min(_kept_mb, process.memory_info().rss / 2**20)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,7 +25,9 @@ from exomni_core.prompt import Prompt, parse_prompt  # noqa: E402
 
 @pytest.fixture(scope="module")
 def engine(tiny_model):
-    return load_engine("omni", model=tiny_model)
+    engine = load_engine("omni", model=tiny_model)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,9 @@ def model(tiny_model):
 
 @pytest.fixture
 def engine(tiny_model):
-    return OmniEngine(model=tiny_model)
+    engine = OmniEngine(model=tiny_model)
+    yield engine
+    engine.close()
 
 
 def speech(model, count):
