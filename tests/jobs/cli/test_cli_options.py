@@ -16,6 +16,7 @@ from exomni_core.engine import load_engine
 from exomni_core.errors import EnvironmentProblem, InputError
 from render_jobs.cli.chosen import engine_settings, parse_size
 from render_jobs.cli.commands import main
+from render_jobs.cli.engine_options import VERBS_OWN
 
 OMNI_OPTIONS = ("model", "device", "dtype", "quantize", "max_memory", "compat", "align", "rows")
 
@@ -112,3 +113,15 @@ def test_options_that_a_verb_could_not_heed_are_refused(verb, option, tmp_path):
     )
     assert done.exit_code == 2
     assert f"No such option '{option}'" in done.stderr
+
+
+def test_no_option_of_an_engine_hides_one_of_a_verb() -> None:
+    """An engine may call its option as it likes; the names of the verbs' own stay theirs."""
+    names: set[str] = set()
+    for path in ("say", "lipsync", "batch", "reply", "serve", "eval latency"):
+        command: Any = main
+        for name in path.split():
+            command = command.get_command(click.Context(command), name)
+        own = [p for p in command.params if isinstance(p, click.Option)]
+        names |= {o.removeprefix("--") for p in own for o in p.opts if o.startswith("--")}
+    assert names <= VERBS_OWN, names - VERBS_OWN
