@@ -35,8 +35,8 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_others_come_after_ours(others: Path) -> None:
-    assert engine_names() == ("embedded", "omni", "tiny")
-    assert list(ENGINE_KINDS.members()) == ["embedded", "omni", "tiny"]
+    assert engine_names() == (*ENGINE_KINDS.built_in, "tiny")
+    assert list(ENGINE_KINDS.members()) == [*ENGINE_KINDS.built_in, "tiny"]
     assert ENGINE_KINDS.find("tiny").title == "Tiny"
     assert ENGINE_KINDS.problems() == ()
     assert "parrot:green" in voice_names()
@@ -50,7 +50,7 @@ def test_names_import_nothing(others: Path) -> None:
 def test_broken_ones_harm_nobody(others: Path) -> None:
     install_points(others, "broken-face", BROKEN_POINTS)
     registry._scan.cache_clear()
-    assert list(ENGINE_KINDS.members()) == ["embedded", "omni", "tiny"]
+    assert list(ENGINE_KINDS.members()) == [*ENGINE_KINDS.built_in, "tiny"]
     problems = {problem.name: problem.reason for problem in ENGINE_KINDS.problems()}
     assert set(problems) == {"lost", "embedded"}
     with pytest.raises(EnvironmentProblem, match="the engine lost of the package broken-face"):

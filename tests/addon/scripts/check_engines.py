@@ -13,7 +13,8 @@ def check_the_menu_lists_it():
 
     scene = fresh()
     items = {item[0]: item for item in engine_items(scene.exomni, bpy.context)}
-    assert list(items) == ["embedded", "omni", "tiny"], items
+    assert next(iter(items)) == "embedded"
+    assert list(items)[-1] == "tiny", items
     assert items["tiny"][1:3] == ("Tiny", "Opens the jaw for each letter")
     # What a .blend has stored must keep its meaning.
     assert [items[name][4] for name in ("embedded", "omni")] == [0, 1]
