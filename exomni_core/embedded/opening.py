@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX
-from exomni_core.arrays import Array
+from exomni_core.arrays import Array, Bools
 
 FULL_OPENING_MM: Final = 31.0
 # Lips part at up to 220 mm/s and meet at up to 250 mm/s.
@@ -34,8 +34,6 @@ _LIPS: Final = {
 _LIP_CHANNELS: Final = tuple(_LIPS)
 _LIP_SHARES: Final = np.array(tuple(_LIPS.values()))
 
-BoolArray = npt.NDArray[np.bool_]
-
 
 def lip_opening(weights: npt.NDArray[np.floating[Any]]) -> Array:
     """(T,) how far the lips of (T, 52) weights are apart, in units of jawOpen at 1; 0 is shut."""
@@ -45,7 +43,7 @@ def lip_opening(weights: npt.NDArray[np.floating[Any]]) -> Array:
     return opening
 
 
-def limit_opening_speed(weights: Array, shut: BoolArray, fps: float) -> None:
+def limit_opening_speed(weights: Array, shut: Bools, fps: float) -> None:
     """Let the lips of (T, 52) `weights` part and meet at people's speed, in place.
 
     shut: (T,) the frames in which the lips are held together. Only ever lowers the opening; beside
@@ -68,13 +66,13 @@ def limit_opening_speed(weights: Array, shut: BoolArray, fps: float) -> None:
     weights[touched, _JAW] = (net + close)[touched]
 
 
-def part_for_vowels(weights: Array, parted: BoolArray) -> None:
+def part_for_vowels(weights: Array, parted: Bools) -> None:
     """Open the jaw of (T, 52) `weights` in place, until the lips are seen apart where `parted`."""
     missing = np.maximum(LEAST_OPENING - lip_opening(weights), 0.0)
     weights[parted, _JAW] += missing[parted]
 
 
-def _room_for_close(shut: BoolArray, fps: float) -> Array:
+def _room_for_close(shut: Bools, fps: float) -> Array:
     """(T,) the most that mouthClose may hold back in each frame."""
     room = np.zeros(len(shut))
     for distance, most in enumerate(_CLOSE_BESIDE, 1):

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from exomni_core.arkit import CHANNEL_INDEX, LIVE_LINK_52
-from exomni_core.arrays import FloatArray
+from exomni_core.arrays import Array, FloatArray
 from exomni_core.errors import InputError
 from exomni_core.formats.face_track import (
     ROTATIONS,
@@ -38,15 +37,13 @@ _COMMON_FPS: Final = tuple(
 _TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 100, 120)
 _SNAP: Final = 3e-4
 
-DoubleArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class NamedTable:
     """Columns by name as a file has them. values: (T, len(names)) float64 at `fps`."""
 
     names: tuple[str, ...]
-    values: DoubleArray
+    values: Array
     fps: float
 
 
@@ -141,7 +138,7 @@ def _timecode(frame: int, fps: float) -> str:
     return f"{hours % 24:02d}:{minutes % 60:02d}:{seconds % 60:02d}:{frames:02d}.{sub:03d}"
 
 
-def _clock(cells: list[str], fps: float | None, where: str) -> tuple[float, DoubleArray]:
+def _clock(cells: list[str], fps: float | None, where: str) -> tuple[float, Array]:
     """The rate in rows per second, and each row's time in seconds from the first row."""
     seconds, frames = np.empty(len(cells)), np.zeros(len(cells))
     timecode = _TIMECODE.fullmatch(cells[0].strip()) is not None
@@ -170,9 +167,7 @@ def _clock(cells: list[str], fps: float | None, where: str) -> tuple[float, Doub
     return fps, seconds - seconds[0]
 
 
-def _frames_per_second(
-    seconds: DoubleArray, frames: DoubleArray, fps: float | None, where: str
-) -> float:
+def _frames_per_second(seconds: Array, frames: Array, fps: float | None, where: str) -> float:
     """How many timecode frames make a second: seen where the frame number wraps around."""
     same = np.diff(seconds) == 0
     wraps = np.diff(seconds) == 1
@@ -194,7 +189,7 @@ def _frames_per_second(
     return max(float(math.ceil(fps - 1e-9)), float(np.floor(frames.max())) + 1.0)
 
 
-def _rate(seconds: DoubleArray, where: str) -> float:
+def _rate(seconds: Array, where: str) -> float:
     if len(seconds) < 2:
         raise InputError(f"{where} has one frame only; give its frame rate", field="fps")
     step = float(np.median(np.diff(seconds)))
@@ -212,9 +207,7 @@ def _rate(seconds: DoubleArray, where: str) -> float:
     return float(nearest) if abs(nearest - fps) < _SNAP * fps else round(fps, 4)
 
 
-def _on_even_clock(
-    values: DoubleArray, times_s: DoubleArray, fps: float, where: str
-) -> DoubleArray:
+def _on_even_clock(values: Array, times_s: Array, fps: float, where: str) -> Array:
     even = np.arange(len(values)) / fps
     if np.abs(times_s - even).max() <= 0.1 / fps:
         return values

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core import __version__
+from exomni_core.audio import resample
 from exomni_core.clip import Phone, Word
 from exomni_core.engine import CancelCheck, ProgressCallback, report, stop_if
 from exomni_core.errors import InputError, WorkerError
@@ -264,8 +265,6 @@ def prepare(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> npt.NDArra
 
     Returns (S',) int16; time 0 of the recording is at PAD_S.
     """
-    from exomni_core.audio import resample
-
     if sample_rate_hz != SAMPLE_RATE_HZ:
         samples = resample(samples, sample_rate_hz, SAMPLE_RATE_HZ)
     scale = _PEAK / max(float(np.abs(samples).max(initial=0.0)), 1e-4)

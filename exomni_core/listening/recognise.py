@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.audio import resample
 from exomni_core.clip import Phone, Word
 from exomni_core.engine import CancelCheck
 from exomni_core.listening.align import Aligned, mean_score, words_in_time
@@ -100,8 +101,6 @@ def _hear_at_speeds(
 
     Faster also means higher, so that each hearing suits other voices and misses other closures.
     """
-    from exomni_core.audio import resample
-
     hearings = []
     for speed in _SPEEDS:
         told, parts = samples, list(pieces)

@@ -27,7 +27,7 @@ from render_jobs.systems.config import (
     system_to_json,
 )
 from render_jobs.systems.items import SystemItem, SystemOptions, read_items, sound_hash
-from render_jobs.systems.steps import clip_notes
+from render_jobs.systems.steps import face_notes
 from render_jobs.video.make import carries_key, video_key
 from templates.library import find_template, template_hash
 
@@ -100,7 +100,7 @@ def _resume(item: Item, folder: BatchFolder) -> Item:
         duration_s=round(clip.duration_s, 6),
         frames=len(clip.weights),
         route=clip.route,
-        notes=clip_notes(clip),
+        notes=face_notes(clip),
         seconds={"generate": 0.0},
         sha256={"clip": sha256},
         key={"clip": item.clip_key},

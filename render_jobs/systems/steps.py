@@ -68,7 +68,7 @@ def local_executor(crews: Sequence[Crew], work: Path) -> LocalExecutor:
     return LocalExecutor(ACTIONS, batch_steps.COMMANDS, crews, work)
 
 
-def clip_notes(clip: Clip) -> list[str]:
+def face_notes(clip: Clip) -> list[str]:
     """What the user should know of foreign coefficients."""
     notes = []
     facts = clip.provenance
@@ -155,7 +155,7 @@ def _keep_clip(
         "duration_s": round(clip.duration_s, 6),
         "frames": len(clip.weights),
         "route": clip.route,
-        "notes": clip_notes(clip),
+        "notes": face_notes(clip),
     }
     return {"what": "clip", "sha256": save_clip(clip, place.here(one["clip"])), "facts": facts}
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 from product_sources import Source, as_source, product
 
 from exomni_core.engine import Engine, engine_names
+from render_jobs.workers.executor import Crew, Step
 
 ENGINES_FILE = "exomni_core/engine.py"
 # Files that may write an engine's name, and what else it is there.
@@ -107,6 +109,15 @@ def test_plain_data_crosses_a_process():
         for line, given in tasks_with_code(source)
     ]
     assert not found, "\n".join(found)
+
+
+PLAIN_TYPES = {"str", "int", "Mapping[str, Any]", "Mapping[str, str]", "tuple[str, ...]"}
+
+
+@pytest.mark.parametrize("kind", [Step, Crew])
+def test_what_an_executor_gets_is_plain_data(kind):
+    odd = {field.name: field.type for field in fields(kind) if field.type not in PLAIN_TYPES}
+    assert not odd, f"{kind.__name__} holds what JSON can't: {odd}"
 
 
 def test_the_rules_see_what_breaks_them():
