@@ -19,8 +19,8 @@ from exomni_core.storage.files import replacing, sha256_file
 from render_jobs.batch.generate_worker import order_for
 from render_jobs.batch.plan import Item
 from render_jobs.settings import RenderSettings, settings_from_json
-from render_jobs.video.encode import contact_sheet
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import contact_sheet
 from render_jobs.workers.executor import Action, Crew, LocalExecutor, Step, Workplace
 from render_jobs.workers.pool import WorkerCommand
 from render_jobs.workers.wire import Message, Send

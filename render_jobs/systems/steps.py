@@ -34,7 +34,7 @@ from render_jobs.systems.adapter import DRIVER_LOG, PROVENANCE
 from render_jobs.systems.config import AdapterSystem, System, system_from_json, system_to_json
 from render_jobs.systems.items import SystemItem, item_from_json
 from render_jobs.systems.making import Made, make_by_adapter, make_face
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 from render_jobs.workers.executor import Action, Crew, LocalExecutor, Step, Workplace
 from render_jobs.workers.wire import Message, Send
 

@@ -30,7 +30,7 @@ from exomni_core.clip import frame_count, load_face
 from exomni_core.errors import EnvironmentProblem
 from exomni_core.retime import resample_weights
 from render_jobs.settings import SYSTEM_LIBRARIES, settings_from_json
-from render_jobs.video.pipe import encoder_from_json
+from render_jobs.video.encode import encoder_from_json
 from render_jobs.workers.wire import Message, Send, serve
 from templates.library import find_template, template_hash
 
