@@ -38,9 +38,9 @@ from exomni_core.arkit import ARKIT_52
 from exomni_core.clip import Clip, load_face, save_clip
 from render_jobs.settings import RenderSettings
 from render_jobs.stage.stage import Stage, load_stage
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import probe
 from render_jobs.video.scene import apply_settings
 from render_jobs.workers.cores import usable_cores
 from render_jobs.workers.pool import Pool, Worker

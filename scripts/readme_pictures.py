@@ -24,11 +24,11 @@ from exomni_core.engine import load_engine  # noqa: E402
 from exomni_core.prompt import parse_prompt  # noqa: E402
 from exomni_core.retime import FrameRate  # noqa: E402
 from render_jobs.settings import RenderSettings  # noqa: E402
-from render_jobs.video.encode import run_ffmpeg  # noqa: E402
 from render_jobs.video.ffmpeg_command import find_ffmpeg  # noqa: E402
 from render_jobs.video.make import render_video, render_worker  # noqa: E402
-from render_jobs.video.poster import GAP, Pixels  # noqa: E402
+from render_jobs.video.mux import run_ffmpeg  # noqa: E402
 from render_jobs.video.sheet import look_sheet, shape_sheet, speech_sheet  # noqa: E402
+from render_jobs.video.sheet_file import GAP, Pixels  # noqa: E402
 from render_jobs.workers.pool import Worker  # noqa: E402
 
 DOCS = ROOT / "docs"

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from exomni_core.http.listening import Listener
+from exomni_core.http.serving import Server
 from exomni_core.storage.documents import json_bytes
 
 _PATIENCE_S: Final = 30.0  # for a peer that sends or takes nothing
@@ -57,7 +57,7 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
     `_status` is what was answered, 0 before; `_unread` whether a body may still be on its way.
     """
 
-    server: Listener[Shared]
+    server: Server[Shared]
     protocol_version = "HTTP/1.1"
     sys_version = ""
     timeout = _PATIENCE_S

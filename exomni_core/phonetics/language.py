@@ -70,7 +70,7 @@ def choose_voice(
     """Find the voice for a prompt.
 
     voice: a variant (`f2`), a language voice (`en-us`) or both (`en-us+f3`); None is the
-    language's own. language: None guesses it from the script of `text`. variants: those installed.
+    language's own. language: None guesses it from the writing of `text`. variants: those installed.
     Raises InputError (field "voice" or "language") that names close choices.
     """
     base, variant = _split_voice(voice, variants)
@@ -82,7 +82,7 @@ def choose_voice(
 
 @functools.lru_cache(maxsize=64)
 def guess_language(text: str) -> str:
-    """The language of most of the text by its script; Latin letters count as English."""
+    """The language of most of the text by its writing system; Latin letters count as English."""
     counts: dict[str, int] = {}
     for character in text:
         point = ord(character)

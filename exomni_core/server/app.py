@@ -18,7 +18,7 @@ import threading
 from typing import Final
 
 from exomni_core.errors import ExOmniError
-from exomni_core.http.listening import Listener, end_on_signals, start_log
+from exomni_core.http.serving import Server, end_on_signals, start_log
 from exomni_core.server import protocol
 from exomni_core.server.context import ServiceContext, ServiceSettings
 from exomni_core.server.engine_thread import EngineThread
@@ -31,7 +31,7 @@ _END_S: Final = 1.0  # for the job at work, once the server is to end
 _LOOK_S: Final = 0.25  # how often it looks for idleness and for its parent
 
 
-class EngineServer(Listener[ServiceContext]):
+class EngineServer(Server[ServiceContext]):
     """The server: listens from the moment it is made; `run` until `end`."""
 
     log = LOG
@@ -57,8 +57,8 @@ class EngineServer(Listener[ServiceContext]):
         counts the end of the parent's thread as the end of the parent.
         """
         self._worker.start()
-        listener = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
-        listener.start()
+        thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        thread.start()
         parent = os.getppid() if with_parent else None
         try:
             while not self.shared.ending.wait(_LOOK_S):

@@ -128,7 +128,7 @@ def _is_shadowed(row: Row, earlier: Row | None) -> bool:
     return earlier is not None and row.status == "failed" and row.line > earlier.line
 
 
-class Journal:
+class ManifestWriter:
     """Appends finished rows to the manifest as they come."""
 
     def __init__(self, folder: BatchFolder) -> None:
@@ -226,7 +226,7 @@ def _lock(handle: IO[bytes]) -> None:
 
 
 def _open_for_append(path: Path) -> IO[bytes]:
-    handle = open(path, "ab+")  # noqa: SIM115 (the journal closes it)
+    handle = open(path, "ab+")  # noqa: SIM115 (the writer closes it)
     # A line that a kill cut short must not swallow ours.
     if handle.tell() and _last_byte(handle) != b"\n":
         handle.write(b"\n")

@@ -25,7 +25,7 @@ from exomni_core.clip_notes import clip_notes
 from exomni_core.engine import Engine, Progress, load_engine
 from exomni_core.errors import error_to_json
 from exomni_core.prompt import Prompt, parse_prompt
-from render_jobs.workers.wire import Message, Send, serve
+from render_jobs.workers.wire import Send, WireMessage, serve
 
 _BEAT_S: Final = 5.0
 
@@ -57,12 +57,12 @@ class GenerateWorker:
         self._name, self._options = name, options
         self._engine: Engine | None = None
 
-    def start(self) -> Message:
+    def start(self) -> WireMessage:
         """Make the engine; raises what `load_engine` raises."""
         self._engine = load_engine(self._name, **self._options)
         return {"engine": self._engine.name, "version": self._engine.version()}
 
-    def handle(self, request: Message, send: Send) -> Message:
+    def handle(self, request: WireMessage, send: Send) -> WireMessage:
         """Make each clip that is asked for; a prompt that fails harms no other."""
         self._serve([_read_order(order) for order in request["prompts"]], send)
         return {}
@@ -122,7 +122,7 @@ def _read_order(data: Mapping[str, Any]) -> _Order:
     return _Order(parse_prompt(prompt, Path()), Path(data["clip"]), data["key"])
 
 
-def _save(clip: Clip, order: _Order) -> Message:
+def _save(clip: Clip, order: _Order) -> WireMessage:
     """Write the clip; the facts that the manifest tells."""
     clip = replace(clip, provenance={**clip.provenance, "key": order.key})
     return {

@@ -82,13 +82,13 @@ class Item:
 class Plan:
     """All rows of a run: what to make, what is finished, what can't be used.
 
-    rows: clips that the engine makes at a time in one process; None: one, in many processes.
+    clips_at_once: how many the engine makes at a time in one process; None: one, in many processes.
     """
 
     items: tuple[Item, ...]
     bad: tuple[Row, ...]
     template_sha256: str
-    rows: int | None = None
+    clips_at_once: int | None = None
 
     @property
     def todo(self) -> list[Item]:
@@ -134,10 +134,10 @@ def _plan_with(
                 unlike = item.clip_sha256 is None or (bool(old.video) and not item.video_done)
                 item = replace(item, again=unlike)
         items.append(item)
-    return Plan(tuple(items), tuple(bad), template_sha256, _rows(engine, options))
+    return Plan(tuple(items), tuple(bad), template_sha256, _clips_at_once(engine, options))
 
 
-def _rows(engine: Engine, options: BatchOptions) -> int | None:
+def _clips_at_once(engine: Engine, options: BatchOptions) -> int | None:
     """How many clips the engine makes at a time, if it makes several."""
     rows = engine.capabilities().rows
     return options.engine_options.get("rows", rows) if rows > 1 else None

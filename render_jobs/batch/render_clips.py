@@ -13,9 +13,9 @@ from exomni_core.storage.files import sha256_file
 from render_jobs.batch import steps
 from render_jobs.batch.runner import ATTEMPTS
 from render_jobs.settings import RenderSettings
-from render_jobs.video.encode import count_frames
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import carries_key, video_key
+from render_jobs.video.mux import count_frames
 from render_jobs.workers.cores import MOST_WORKERS
 from render_jobs.workers.executor import Executor, ExecutorMaker, Step, at_work
 from templates.library import find_template, template_hash

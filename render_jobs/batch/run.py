@@ -56,10 +56,10 @@ def carry_out(runner: Runner, folder: BatchFolder, asked: Any) -> Summary:
 
 def _crews(options: BatchOptions, plan: Plan) -> tuple[Crew, ...]:
     chosen = dict(options.engine_options)
-    if plan.rows is not None:
-        chosen["rows"] = plan.rows
+    if plan.clips_at_once is not None:
+        chosen["rows"] = plan.clips_at_once
     # One that makes several clips at a time has the machine's memory and all its cores.
-    size = options.workers if plan.rows is None else 1
+    size = options.workers if plan.clips_at_once is None else 1
     return (
         Crew(steps.GENERATORS, {"engine": options.engine, "options": chosen}, size),
         steps.renderers(options.blender, options.workers),
@@ -74,7 +74,7 @@ def _course(options: BatchOptions, plan: Plan, folder: BatchFolder) -> Course:
     return Course(
         clip_step,
         lambda item, culprit: place_of(options, item.line, culprit),
-        group=plan.rows or 1,
+        group=plan.clips_at_once or 1,
         settings=options.settings if options.video else None,
         sheets=options.sheets,
     )

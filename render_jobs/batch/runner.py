@@ -14,12 +14,12 @@ from typing import Any, Final
 from exomni_core.clip import frame_count
 from exomni_core.errors import Cancelled, ExOmniError, WorkerError, error_from_json
 from render_jobs.batch import steps
-from render_jobs.batch.folder import BatchFolder, Journal, Row
+from render_jobs.batch.folder import BatchFolder, ManifestWriter, Row
 from render_jobs.batch.plan import BatchOptions, Item, Plan, relative_to
 from render_jobs.settings import RenderSettings
 from render_jobs.video.make import video_key
 from render_jobs.workers.executor import Executor, Step
-from render_jobs.workers.wire import Message
+from render_jobs.workers.wire import WireMessage
 
 ATTEMPTS: Final = 2  # for what a worker held that died
 
@@ -103,7 +103,7 @@ class Runner:
 
         Raises KeyboardInterrupt and errors that are about no row; the rows so far are kept.
         """
-        self._journal = Journal(self._folder)
+        self._manifest_writer = ManifestWriter(self._folder)
         try:
             for row in self._plan.bad:
                 self._record(row)
@@ -116,10 +116,10 @@ class Runner:
                 self._hear(number, message)
         finally:
             ordered = [self.rows[line] for line in sorted(self.rows)]
-            self._journal.close(ordered)
+            self._manifest_writer.close(ordered)
         return Summary(tuple(ordered), self._frames_rendered)
 
-    def _hear(self, number: int, message: Message) -> None:
+    def _hear(self, number: int, message: WireMessage) -> None:
         sent, event = self._sent[number], message["event"]
         if event == "made":
             self._clip_made(sent.items.pop(message["id"]), message)
@@ -135,7 +135,7 @@ class Runner:
             del self._sent[number]
             self._failed(sent, error_from_json(message))
 
-    def _done(self, sent: _Sent, answer: Message) -> None:
+    def _done(self, sent: _Sent, answer: WireMessage) -> None:
         for item in sent.items.values():
             if sent.step.name == steps.VIDEO:
                 self._video_made(item, sent.step.request["key"], answer)
@@ -174,7 +174,7 @@ class Runner:
         else:
             self._record(item.row)
 
-    def _clip_made(self, item: Item, told: Message) -> None:
+    def _clip_made(self, item: Item, told: WireMessage) -> None:
         what = told["what"]
         path = (self._folder.clip if what == "clip" else self._folder.video)(item.item_id)
         made: dict[str, Any] = {what: relative_to(path, self._folder), **told["facts"]}
@@ -208,7 +208,7 @@ class Runner:
         )
         self._send(step, [item])
 
-    def _video_made(self, item: Item, key: str, answer: Message) -> None:
+    def _video_made(self, item: Item, key: str, answer: WireMessage) -> None:
         row = replace(
             item.row,
             status="done",
@@ -239,5 +239,5 @@ class Runner:
 
     def _record(self, row: Row) -> None:
         self.rows[row.line] = row
-        self._journal.add(row)
+        self._manifest_writer.add(row)
         self._observer.row(row)

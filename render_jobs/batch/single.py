@@ -19,9 +19,9 @@ from exomni_core.errors import ExOmniError, InputError
 from exomni_core.prompt import Prompt
 from exomni_core.storage.files import check_writable, sha256_file, swept
 from render_jobs.settings import RenderSettings
+from render_jobs.video.encode import ALPHA_ENDINGS
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_video, render_worker, video_key
-from render_jobs.video.pipe import ALPHA_ENDINGS
 from render_jobs.workers.pool import Worker
 from templates.library import find_template, template_hash
 

@@ -19,11 +19,11 @@ from exomni_core.storage.files import replacing, sha256_file
 from render_jobs.batch.generate_worker import order_for
 from render_jobs.batch.plan import Item
 from render_jobs.settings import RenderSettings, settings_from_json
-from render_jobs.video.encode import contact_sheet
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import contact_sheet
 from render_jobs.workers.executor import Action, Crew, LocalExecutor, Step, Workplace
 from render_jobs.workers.pool import WorkerCommand
-from render_jobs.workers.wire import Message, Send
+from render_jobs.workers.wire import Send, WireMessage
 
 GENERATE: Final = "generate"
 VIDEO: Final = "video"
@@ -76,10 +76,10 @@ def local_executor(crews: Sequence[Crew], work: Path) -> LocalExecutor:
 # ----------------------------------------------------------------------- what is done for each step
 
 
-def _generate(request: Mapping[str, Any], place: Workplace, send: Send) -> Message:
+def _generate(request: Mapping[str, Any], place: Workplace, send: Send) -> WireMessage:
     assert place.worker is not None
 
-    def heard(message: Message) -> None:
+    def heard(message: WireMessage) -> None:
         if message["event"] == "made":
             facts = {name: message[name] for name in _FACTS}
             told = {name: message[name] for name in ("event", "id", "sha256", "seconds")}
@@ -96,7 +96,7 @@ def _generate(request: Mapping[str, Any], place: Workplace, send: Send) -> Messa
     return {}
 
 
-def _video(request: Mapping[str, Any], place: Workplace, send: Send) -> Message:
+def _video(request: Mapping[str, Any], place: Workplace, send: Send) -> WireMessage:
     assert place.worker is not None
     result = render_video(
         place.worker,
@@ -111,7 +111,7 @@ def _video(request: Mapping[str, Any], place: Workplace, send: Send) -> Message:
     return {**asdict(result), "notes": list(result.notes)}
 
 
-def _sheet(request: Mapping[str, Any], place: Workplace, send: Send) -> Message:  # noqa: ARG001
+def _sheet(request: Mapping[str, Any], place: Workplace, send: Send) -> WireMessage:  # noqa: ARG001
     sheet = place.here(request["sheet"])
     with replacing(sheet) as unfinished:
         contact_sheet(place.here(request["video"]), unfinished)

@@ -25,7 +25,7 @@ from render_jobs.cli.models_licence import (
 from render_jobs.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from exomni_core.omni.weights.pull import Plan, Pulled, Step
+    from exomni_core.omni.weights.pull import Pulled, PullPlan, PullStep
     from exomni_core.omni.weights.receipts import FileState
     from exomni_core.omni.weights.store import KnownModel
 
@@ -219,7 +219,7 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
-def _show_step(step: Step) -> None:
+def _show_step(step: PullStep) -> None:
     words = {"check": "checking", "fetch": "fetching", "keep": "complete"}
     if step.kind == "check" and step.file.size < 1e8:  # done at once
         return
@@ -234,7 +234,7 @@ def _pulled_text(done: Pulled) -> str:
     return f"{done.plan.model.name} is ready in {done.plan.folder} ({', '.join(counts)})"
 
 
-def _pin_text(plan: Plan) -> str:
+def _pin_text(plan: PullPlan) -> str:
     return (
         f"this program knows no hashes of {plan.model.repo}: the receipt now pins revision "
         f"{plan.revision[:12]} as it came, and a later pull refuses anything else"

@@ -192,8 +192,8 @@ def speech_options(engine: str = DEFAULT_ENGINE) -> Callable[[Command], Command]
     return chain(
         engine_option(engine),
         language_option(
-            "Language such as en, zh or de  [default: guessed from the script; Latin letters count "
-            "as English]"
+            "Language such as en, zh or de  [default: guessed from the writing system; Latin "
+            "letters count as English]"
         ),
         style_option("How strongly the face moves."),
         seed_option("Random seed of blinks, gaze and the wording of answers."),

@@ -82,7 +82,7 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
 
     Each job names its engine. --engine omni loads the neural engine at once.
     """
-    from exomni_core.http.listening import end_on_signals, start_log
+    from exomni_core.http.serving import end_on_signals, start_log
     from exomni_core.server.app import EngineServer, leave
     from exomni_core.server.context import ServiceSettings
 

@@ -79,7 +79,7 @@ def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     Answers are saved before the browser gets a reply, so a killed server resumes where it stopped.
     The server refuses to start if a video or the plan was changed.
     """
-    from exomni_core.http.listening import end_on_signals, start_log
+    from exomni_core.http.serving import end_on_signals, start_log
     from render_jobs.study.serving.context import ServingSettings
     from render_jobs.study.serving.server import StudyServer
 

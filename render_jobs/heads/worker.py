@@ -24,14 +24,14 @@ import numpy as np
 
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import EnvironmentProblem
-from render_jobs.workers.wire import Message, Send, serve
+from render_jobs.workers.wire import Send, WireMessage, serve
 from templates.importing.clean import weld
 from templates.importing.raw import Origin, RawMesh, join, refuse_not_finite
 from templates.mesh import save_npz
 from templates.reading import Colour
 
 
-def start() -> Message:
+def start() -> WireMessage:
     """Load Blender; EnvironmentProblem if it isn't there."""
     try:
         import bpy
@@ -42,7 +42,7 @@ def start() -> Message:
     return {"blender": bpy.app.version_string}
 
 
-def handle(request: Message, send: Send) -> Message:  # noqa: ARG001 (the wire's signature)
+def handle(request: WireMessage, send: Send) -> WireMessage:  # noqa: ARG001 (the wire's signature)
     """Read one file; raises InputError or EnvironmentProblem."""
     from render_jobs.heads.scene import read_scene
 

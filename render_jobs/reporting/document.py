@@ -45,12 +45,12 @@ Cell = Union[str, Link]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under named columns; the first `names` columns are words, the rest numbers."""
+    """Rows of cells under named columns; the first `word_columns` are words, the rest numbers."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
-    names: int = 1
+    word_columns: int = 1
     folded: str = ""  # the line that unfolds it; "": always open
 
 
@@ -89,7 +89,7 @@ def _markdown(block: Block) -> str:
         return "\n".join(f"- {_plain(item)}" for item in block.items)
     if isinstance(block, Figure):
         return f"*Figure (in report.html): {_plain(block.caption)}*"
-    marks = ["---" if place < block.names else "---:" for place in range(len(block.columns))]
+    marks = ["---" if place < block.word_columns else "---:" for place in range(len(block.columns))]
     lines = [_row(block.columns), "| " + " | ".join(marks) + " |", *map(_row, block.rows)]
     caption = f"\n\n*{_plain(block.caption)}*" if block.caption else ""
     return "\n".join(lines) + caption
@@ -170,7 +170,7 @@ def _html_table(block: Table) -> str:
         words = html.escape(text.words if isinstance(text, Link) else text)
         if isinstance(text, Link):
             words = f'<a href="{html.escape(quote(text.place))}">{words}</a>'
-        if place >= block.names:
+        if place >= block.word_columns:
             return f'<{tag} class="n">{words}</{tag}>'
         # long_names_like_these may break after an underscore
         return f"<{tag}>{words if isinstance(text, Link) else words.replace('_', '_<wbr>')}</{tag}>"

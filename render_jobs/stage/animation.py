@@ -163,15 +163,15 @@ def _keyed(stage: Stage, weights: FloatArray) -> Iterator[None]:
     """Hold the weights as Actions on the stage's meshes; afterwards the face is at rest again."""
     actions = []
     try:
-        for keys, matching in stage.faces:
+        for shape_keys, matching in stage.faces:
             plan = plan_keys(weights, ARKIT_52, matching, first_frame=1.0)
-            actions.append(write_action(keys, plan, "Speech"))
+            actions.append(write_action(shape_keys, plan, "Speech"))
         yield
     finally:
-        for keys, matching in stage.faces:
-            keys.animation_data_clear()
+        for shape_keys, matching in stage.faces:
+            shape_keys.animation_data_clear()
             for name in matching.key_of.values():
-                keys.key_blocks[name].value = 0.0
+                shape_keys.key_blocks[name].value = 0.0
         for action in actions:
             bpy.data.actions.remove(action)
 
@@ -180,14 +180,14 @@ def _keyed(stage: Stage, weights: FloatArray) -> Iterator[None]:
 def _posed(stage: Stage, weights: FloatArray) -> Iterator[None]:
     """Hold one row of weights (52,) on the stage's meshes; afterwards the face is at rest again."""
     try:
-        for keys, matching in stage.faces:
+        for shape_keys, matching in stage.faces:
             for channel, name in matching.key_of.items():
-                keys.key_blocks[name].value = float(weights[CHANNEL_INDEX[channel]])
+                shape_keys.key_blocks[name].value = float(weights[CHANNEL_INDEX[channel]])
         yield
     finally:
-        for keys, matching in stage.faces:
+        for shape_keys, matching in stage.faces:
             for name in matching.key_of.values():
-                keys.key_blocks[name].value = 0.0
+                shape_keys.key_blocks[name].value = 0.0
 
 
 @contextlib.contextmanager

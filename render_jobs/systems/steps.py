@@ -34,9 +34,9 @@ from render_jobs.systems.adapter import DRIVER_LOG, PROVENANCE
 from render_jobs.systems.config import AdapterSystem, System, system_from_json, system_to_json
 from render_jobs.systems.items import SystemItem, item_from_json
 from render_jobs.systems.making import Made, make_by_adapter, make_face
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 from render_jobs.workers.executor import Action, Crew, LocalExecutor, Step, Workplace
-from render_jobs.workers.wire import Message, Send
+from render_jobs.workers.wire import Send, WireMessage
 
 FACE: Final = "face"
 SYSTEM: Final = "system"  # threads that start its programs
@@ -86,7 +86,7 @@ def face_notes(clip: Clip) -> list[str]:
 # ------------------------------------------------------------------------ what is done for the step
 
 
-def _faces(request: Mapping[str, Any], place: Workplace, send: Send) -> Message:
+def _faces(request: Mapping[str, Any], place: Workplace, send: Send) -> WireMessage:
     system = system_from_json(request["system"])
     wanted = {one["item"]["prompt"]["id"]: one for one in request["items"]}
     items = [_here(item_from_json(one["item"]), place) for one in wanted.values()]
@@ -121,7 +121,7 @@ def _here(item: SystemItem, place: Workplace) -> SystemItem:
 def _kept(
     system: System, item: SystemItem, made: Made | ExOmniError, seconds: float,
     one: Mapping[str, Any], place: Workplace,
-) -> Message:  # fmt: skip
+) -> WireMessage:  # fmt: skip
     """What is told of an item, whose clip or video is in its place then."""
     if isinstance(made, ExOmniError):
         return {"event": "bad", **error_to_json(made)}
@@ -138,7 +138,7 @@ def _kept(
 
 def _keep_clip(
     system: System, item: SystemItem, made: Made, one: Mapping[str, Any], place: Workplace
-) -> Message:
+) -> WireMessage:
     clip = made.clip
     if clip is None:
         assert made.track is not None
@@ -169,7 +169,7 @@ def _sound_file(sound: Path | None, work: Path) -> Path | None:
     return flac
 
 
-def _keep_video(made: Path, target: Path) -> Message:
+def _keep_video(made: Path, target: Path) -> WireMessage:
     try:
         info = probe(made)
     except WorkerError as error:

@@ -1,203 +1,233 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A silent mp4 and speech as FLAC in, one playable mp4 or a contact sheet out; runs ffmpeg.
+"""Finished pixels in, frame by frame, a video with its speech out, through one ffmpeg.
 
-The same input gives the same bytes: no dates, no encoder names.
+Needs the standard library alone, because it also runs inside a user's own Blender. The same
+frames give the same bytes: no dates, no encoder names, one thread for each codec.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import subprocess
-from dataclasses import dataclass
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate
 from exomni_core.storage.logs import last_line
-from render_jobs.video.ffmpeg_command import file_argument, find_ffmpeg, quiet_command
-from render_jobs.video.pipe import AUDIO_BITRATE, AUDIO_RATE_HZ
-from render_jobs.workers.groups import attended
+from render_jobs.video.ffmpeg_command import quiet_command
 
+AUDIO_RATE_HZ: Final = 48_000  # AAC at the speech models' 22 or 24 kHz smears onsets
+AUDIO_BITRATE: Final = "192k"
+BUFFERS: Final = 3  # frames between the engine and ffmpeg: one drawn, one written, one in hand
+_PIPE_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 600.0
 
 
 @dataclass(frozen=True)
-class VideoInfo:
-    """What a video holds: size in pixels, pictures, and where each stream starts and ends (s).
+class Encoder:
+    """What turns pixels into a file.
 
-    audio_start_s, audio_end_s: None for a video without sound; the encoder's lead-in not counted.
+    ffmpeg: the program. speech: a FLAC file, "" for a silent video. key: goes into the comment.
+    output: the finished file; "" is where a silent video would go.
     """
+
+    ffmpeg: str
+    speech: str = ""
+    key: str = ""
+    output: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the wire."""
+        return asdict(self)
+
+
+def encoder_from_json(data: Mapping[str, Any]) -> Encoder:
+    """The inverse of `Encoder.to_json`."""
+    return Encoder(**data)
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is encoded: the size in pixels, the rate, how many frames, whether with transparency."""
 
     width: int
     height: int
+    frame_rate: FrameRate
     frames: int
-    video_start_s: float
-    video_end_s: float
-    audio_start_s: float | None
-    audio_end_s: float | None
+    alpha: bool = False
 
 
-def mux(
-    silent: Path,
-    speech: Path,
-    final: Path,
-    frame_rate: FrameRate,
-    *,
-    key: str = "",
-    timeout_s: float = _TIMEOUT_S,
-) -> None:
-    """Join the silent mp4 with `speech` (FLAC) into `final`; both start and end together.
+def pipe_command(encoder: Encoder, film: Film, video: Path) -> list[str]:
+    """The ffmpeg command line that reads RGBA frames from its stdin and writes `video`.
 
-    The picture is copied, the speech becomes AAC at its own loudness. `key` goes into the comment.
-    Raises WorkerError with ffmpeg's last words, EnvironmentProblem without ffmpeg.
+    Its ending says how: .mp4 is H.264 and AAC; with alpha, .mov is ProRes 4444 and PCM, as editing
+    programs want it, and .webm is VP9 and Opus, as browsers show it.
+    Picture and sound start together; the sound is filled up with silence to the last frame's end.
     """
-    command = mux_command(silent, speech, final, frame_rate, key=key)
-    run_ffmpeg(command, f"joining picture and sound of {final.name}", timeout_s)
-    if not final.is_file() or final.stat().st_size == 0:
-        raise WorkerError(f"ffmpeg wrote nothing to {final}; is the disk full?")
+    rate = film.frame_rate.frames / Fraction(film.frame_rate.base).limit_denominator(100_000)
+    command = quiet_command("-y", program=encoder.ffmpeg)
+    command += ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{film.width}x{film.height}"]
+    command += ["-framerate", str(rate), "-thread_queue_size", "2", "-i", "pipe:0"]
+    if encoder.speech:
+        command += ["-i", f"file:{encoder.speech}"]
+    command += ["-filter_threads", "1", "-map", "0:v:0"]
+    command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd"]
+    kind = video.suffix.lower() if film.alpha else ".mp4"
+    command += _CODECS[kind](film.frame_rate.fps)
+    command += ["-threads", "1", "-flags:v", "+bitexact", "-colorspace", "bt709"]
+    command += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+    if encoder.speech:
+        seconds = film.frames / film.frame_rate.fps
+        command += ["-map", "1:a:0", "-ac", "1", *_SOUND[kind]]
+        command += ["-af", f"aresample={AUDIO_RATE_HZ},apad=whole_dur={seconds:.6f}"]
+        command += ["-flags:a", "+bitexact"]
+    command += ["-map_metadata", "-1", "-metadata", f"comment={encoder.key}"]
+    # Packets wait for each other however long; a limit would let the machine's load decide.
+    command += ["-max_interleave_delta", "0", "-fflags", "+bitexact"]
+    if kind != ".webm":
+        command += ["-movflags", "+faststart"]
+    return [*command, "-f", kind[1:], f"file:{video.resolve()}"]
 
 
-def mux_command(
-    silent: Path, flac: Path, final: Path, frame_rate: FrameRate, *, key: str = ""
-) -> list[str]:
-    """The ffmpeg command line of `mux`, for tests and messages."""
-    ffmpeg = _ffmpeg_python()
-    picture = ffmpeg.input(file_argument(silent))
-    # The picture was rounded up to whole frames; silence fills the last one, so that players
-    # neither cut the picture nor loop early.
-    seconds = count_frames(silent) / frame_rate.fps
-    sound = ffmpeg.input(file_argument(flac)).audio
-    sound = sound.filter("aresample", AUDIO_RATE_HZ).filter("apad", whole_dur=f"{seconds:.6f}")
-    output = ffmpeg.output(
-        picture.video,
-        sound,
-        file_argument(final),
-        format="mp4",
-        vcodec="copy",
-        acodec="aac",
-        audio_bitrate=AUDIO_BITRATE,
-        ac=1,
-        map_metadata=-1,
-        movflags="+faststart",
-        fflags="+bitexact",
-        **{"flags:v": "+bitexact", "flags:a": "+bitexact", "metadata": f"comment={key}"},
-    )
-    return _compile(output)
+def _h264(fps: float) -> list[str]:
+    return [
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "17", "-pix_fmt", "yuv420p",
+        "-bf", "0",  # so that the first picture's time is 0 in every player
+        "-g", str(max(1, round(fps))),  # a key frame each second, so that players can seek
+    ]  # fmt: skip
 
 
-def contact_sheet(
-    video: Path, png: Path, *, columns: int = 6, rows: int = 2, width: int = 1500
-) -> None:
-    """Write `columns` x `rows` evenly spaced frames of `video` as one PNG about `width` px wide."""
-    info = probe(video)
-    wanted = columns * rows
-    # Middles of equal stretches: neither the first nor the last frame says much.
-    at = [int((i + 0.5) * info.frames / wanted) for i in range(wanted)]
-    tile = 2 * max(1, width // columns // 2)
-    ffmpeg = _ffmpeg_python()
-    chosen = "+".join(f"eq(n,{frame})" for frame in sorted(set(at)))
-    picture = ffmpeg.input(file_argument(video)).video.filter("select", chosen)
-    picture = picture.filter("scale", tile, -2).filter("tile", f"{columns}x{rows}", padding=4)
-    output = ffmpeg.output(
-        picture,
-        file_argument(png),
-        vframes=1,
-        format="image2",
-        vcodec="png",
-        update=1,
-        fflags="+bitexact",
-        **{"flags:v": "+bitexact"},
-    )
-    run_ffmpeg(_compile(output), f"making the contact sheet of {video.name}")
+def _prores(fps: float) -> list[str]:  # noqa: ARG001 (every picture is a key frame)
+    return ["-c:v", "prores_ks", "-profile:v", "4444", "-vendor", "apl0",
+            "-pix_fmt", "yuva444p10le", "-alpha_bits", "16"]  # fmt: skip
 
 
-def probe(video: Path) -> VideoInfo:
-    """Read a video's packet table (imageio-ffmpeg brings no ffprobe); WorkerError if it can't."""
-    command = quiet_command("-i", file_argument(video))
-    command += ["-map", "0", "-c", "copy", "-f", "framecrc", "-"]
-    return _read_packets(run_ffmpeg(command, f"reading {video.name}"), video)
+def _vp9(fps: float) -> list[str]:
+    return ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "18", "-b:v", "0",
+            "-deadline", "good", "-cpu-used", "5", "-row-mt", "0", "-auto-alt-ref", "0",
+            "-g", str(max(1, round(fps)))]  # fmt: skip
 
 
-def count_frames(video: Path) -> int:
-    """How many pictures a video holds."""
-    return probe(video).frames
+_CODECS: Final[Mapping[str, Callable[[float], list[str]]]] = {
+    ".mp4": _h264,
+    ".mov": _prores,
+    ".webm": _vp9,
+}
+_SOUND: Final[Mapping[str, list[str]]] = {
+    ".mp4": ["-c:a", "aac", "-b:a", AUDIO_BITRATE],
+    ".mov": ["-c:a", "pcm_s16le"],
+    ".webm": ["-c:a", "libopus", "-b:a", "128k"],
+}
+ALPHA_ENDINGS: Final = (".mov", ".webm")
 
 
-def run_ffmpeg(command: list[str], doing: str, timeout_s: float = _TIMEOUT_S) -> str:
-    """Run an ffmpeg command line and return what it printed; WorkerError in one sentence."""
-    try:
-        with attended(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as ffmpeg:
-            printed, complaints = ffmpeg.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"ffmpeg took more than {timeout_s:.0f} s for {doing}") from error
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
-        ) from error
-    if ffmpeg.returncode != 0:
-        raise WorkerError(
-            f"ffmpeg failed at {doing}: {last_line(complaints) or 'it printed nothing'}"
-        )
-    return printed.decode("utf-8", "replace")
+class VideoPipe:
+    """`with VideoPipe(command) as pipe: buffer = pipe.take(buffer)`; the end completes the file.
+
+    A separate thread writes the frames, so that drawing and encoding run in parallel.
+    """
+
+    def __init__(self, command: Sequence[str], doing: str) -> None:
+        """Start ffmpeg; `doing` says what for in an error. EnvironmentProblem if it can't start."""
+        self._doing = doing
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._log,
+                bufsize=0,
+            )
+        except OSError as error:
+            self._log.close()
+            raise EnvironmentProblem(
+                f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
+            ) from error
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin
+        _widen(self._stdin.fileno())
+        self._todo: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._written: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._held = 0
+        self._thread = threading.Thread(target=self._write, daemon=True, name="video pipe")
+        self._thread.start()
+
+    def take(self, buffer: Any) -> Any | None:
+        """Queue a frame; returns a frame's buffer that is written and free again, or None.
+
+        At most BUFFERS - 1 buffers are kept here. Raises WorkerError if ffmpeg has failed.
+        """
+        self._todo.put(buffer)
+        self._held += 1
+        if self._held < BUFFERS:
+            return None
+        done = self._written.get()
+        self._held -= 1
+        if done is None:
+            self._fail()
+        return done
+
+    def __enter__(self) -> VideoPipe:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the last frame and for ffmpeg, or stop it after an error."""
+        # Popen.wait with a timeout would look only now and then.
+        too_late = threading.Timer(_TIMEOUT_S, self._process.kill)
+        too_late.start()
+        try:
+            if error is not None:
+                self._process.kill()
+            self._todo.put(None)
+            self._thread.join()
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            if self._process.wait() != 0 and error is None:
+                self._fail()
+        finally:
+            too_late.cancel()
+            self._process.kill()
+            self._process.wait()
+            self._log.close()
+
+    def _write(self) -> None:
+        while (buffer := self._todo.get()) is not None:
+            rest = memoryview(buffer).cast("B")
+            try:
+                while rest:
+                    rest = rest[self._stdin.write(rest) :]
+            except OSError:
+                self._written.put(None)
+                return
+            self._written.put(buffer)
+
+    def _fail(self) -> None:
+        self._process.kill()
+        self._log.seek(0)
+        written = self._log.read()
+        if b"No space left" in written:
+            raise EnvironmentProblem(f"the disk is full ({self._doing}): free some space")
+        word = last_line(written) or "it printed nothing"
+        raise WorkerError(f"ffmpeg failed at {self._doing}: {word}")
 
 
-def _read_packets(table: str, video: Path) -> VideoInfo:
-    """Read ffmpeg's `framecrc` table: a header, then `stream, dts, pts, duration, size, ...`."""
-    base: dict[int, Fraction] = {}
-    kind: dict[int, str] = {}
-    spans: dict[int, list[tuple[int, int]]] = {}
-    size = (0, 0)
-    for line in table.splitlines():
-        if line.startswith("#"):
-            name, _, value = line[1:].partition(":")
-            field, _, stream = name.partition(" ")
-            if field == "tb":
-                base[int(stream)] = Fraction(value.strip())
-            elif field == "media_type":
-                kind[int(stream)] = value.strip()
-            elif field == "dimensions" and size == (0, 0):
-                width, _, height = value.strip().partition("x")
-                size = (int(width), int(height))
-        elif line:
-            cells = line.split(",")
-            start, end = int(cells[2]), int(cells[2]) + int(cells[3])
-            if end > 0:  # what ends before the clock starts is an encoder's lead-in
-                spans.setdefault(int(cells[0]), []).append((max(0, start), end))
-    ends = {
-        kind[stream]: (
-            min(a for a, _ in rows) * base[stream],
-            max(b for _, b in rows) * base[stream],
-        )
-        for stream, rows in spans.items()
-    }
-    if "video" not in ends:
-        raise WorkerError(f"{video} contains no picture")
-    pictures = next(len(rows) for stream, rows in spans.items() if kind[stream] == "video")
-    sound = ends.get("audio")
-    return VideoInfo(
-        width=size[0],
-        height=size[1],
-        frames=pictures,
-        video_start_s=float(ends["video"][0]),
-        video_end_s=float(ends["video"][1]),
-        audio_start_s=None if sound is None else float(sound[0]),
-        audio_end_s=None if sound is None else float(sound[1]),
-    )
+def _widen(pipe: int) -> None:
+    """Let the pipe hold most of a frame, where the system can: fewer changes between processes."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
 
-
-def _compile(output: Any) -> list[str]:
-    command: list[str] = output.compile(cmd=find_ffmpeg(), overwrite_output=True)
-    return quiet_command(*command[1:], program=command[0])
-
-
-def _ffmpeg_python() -> Any:
-    try:
-        import ffmpeg
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "the package ffmpeg-python is missing; run: pip install ffmpeg-python"
-        ) from error
-    return ffmpeg
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

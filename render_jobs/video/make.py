@@ -18,9 +18,9 @@ from exomni_core.clip import frame_count, load_clip
 from exomni_core.storage.files import content_key, replacing, sha256_file, temporary_name
 from render_jobs.settings import SYSTEM_LIBRARIES, RenderSettings
 from render_jobs.stage.head_motion import plan_head_motion
-from render_jobs.video.encode import contact_sheet, mux
+from render_jobs.video.encode import Encoder
 from render_jobs.video.ffmpeg_command import find_ffmpeg
-from render_jobs.video.pipe import Encoder
+from render_jobs.video.mux import contact_sheet, mux
 from render_jobs.workers.pool import Worker, WorkerCommand
 
 # Raise it when the same clip and settings would give other pictures.

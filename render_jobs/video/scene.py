@@ -20,8 +20,8 @@ from render_jobs.fast.render import draw_frames, fast_reason_against, too_coarse
 from render_jobs.settings import RenderSettings
 from render_jobs.stage.animation import OnFrame, apply_settings, render_animation, render_still
 from render_jobs.stage.stage import Stage
+from render_jobs.video.encode import BUFFERS, Encoder, Film, VideoPipe, pipe_command
 from render_jobs.video.ffmpeg_command import find_ffmpeg
-from render_jobs.video.pipe import BUFFERS, Encoder, Film, VideoPipe, pipe_command
 
 __all__ = ["Rendering", "apply_settings", "choose_engine", "render_face", "render_pose"]
 
@@ -32,7 +32,7 @@ _UNAVAILABLE = "fast unavailable"  # key of Stage.prepared: why, once that is kn
 class Rendering:
     """How a video was drawn. engine: who drew it. notes: for the user.
 
-    finished: the speech is in it; if not, it is a silent mp4 that waits for `encode.mux`.
+    finished: the speech is in it; if not, it is a silent mp4 that waits for `mux.mux`.
     """
 
     engine: str

@@ -20,7 +20,7 @@ from exomni_core.clip import Phone
 from exomni_core.embedded.animate import animate_mouth
 from exomni_core.errors import InputError
 from render_jobs.settings import RenderSettings
-from render_jobs.video.poster import Layout, check_poster, write_poster
+from render_jobs.video.sheet_file import Layout, check_sheet_file, write_sheet_file
 from render_jobs.video.stills import StillDrawer, still_drawer
 from templates.library import find_look, find_template
 from templates.looks import list_looks
@@ -284,7 +284,7 @@ def look_sheet(
     """Write one pose of each template (rows) in each look (columns; () is all) to `png`."""
     cells = look_cells(templates, looks)
     columns = len(cells) // max(len(templates), 1)
-    check_poster(png)
+    check_sheet_file(png)
     layout = Layout(*size, columns)
     pictures: list[Pixels] = []
     with still_drawer(blender) as drawer:
@@ -294,7 +294,7 @@ def look_sheet(
             width, height = _around(_FINER * size[0], _FINER * size[1], look.width / look.height)
             drawn = draw_cells([cell], width, height, drawer, on_cells=on_cells)
             pictures += [middle(picture, size[0] / size[1]) for picture in drawn]
-    write_poster(pictures, [cell.label for cell in cells], layout, png)
+    write_sheet_file(pictures, [cell.label for cell in cells], layout, png)
 
 
 def _around(width: int, height: int, aspect: float) -> tuple[int, int]:
@@ -320,8 +320,8 @@ def _write(
     on_cells: Callable[[int], None] | None,
 ) -> None:
     """Draw the cells and write what moves in them."""
-    check_poster(path)
+    check_sheet_file(path)
     with still_drawer(blender) as drawer:
         pictures = draw_cells(cells, *_CLOSE_UP, drawer, on_cells=on_cells)
     pictures = _crop_parts(cells, pictures, layout.width / layout.height)
-    write_poster(pictures, [cell.label for cell in cells], layout, path)
+    write_sheet_file(pictures, [cell.label for cell in cells], layout, path)

@@ -30,8 +30,8 @@ from exomni_core.clip import frame_count, load_face
 from exomni_core.errors import EnvironmentProblem
 from exomni_core.retime import resample_weights
 from render_jobs.settings import SYSTEM_LIBRARIES, settings_from_json
-from render_jobs.video.pipe import encoder_from_json
-from render_jobs.workers.wire import Message, Send, serve
+from render_jobs.video.encode import encoder_from_json
+from render_jobs.workers.wire import Send, WireMessage, serve
 from templates.library import find_template, template_hash
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RenderWorker:
     stage: Stage | None = None
     stage_key: str = ""
 
-    def start(self) -> Message:
+    def start(self) -> WireMessage:
         """Load Blender and prove that it can draw; EnvironmentProblem if a library is missing.
 
         Where there is no OpenGL at all Blender ends this process with a signal instead.
@@ -61,7 +61,7 @@ class RenderWorker:
         seconds = round(time.perf_counter() - began, 3)
         return {"blender": bpy.app.version_string, "renderer": renderer, "seconds": seconds}
 
-    def handle(self, request: Message, send: Send) -> Message:
+    def handle(self, request: WireMessage, send: Send) -> WireMessage:
         """Render one clip; raises ClipError, InputError, EnvironmentProblem or WorkerError."""
         import numpy as np
 
@@ -112,7 +112,7 @@ class RenderWorker:
             },
         }
 
-    def _draw_stills(self, request: Message, send: Send) -> Message:
+    def _draw_stills(self, request: WireMessage, send: Send) -> WireMessage:
         import numpy as np
 
         from render_jobs.video.scene import render_pose

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from exomni_core.errors import Cancelled, error_to_json
 from render_jobs.workers.pool import Pool, Worker, WorkerCommand
 from render_jobs.workers.programs import Running
-from render_jobs.workers.wire import Message, Send
+from render_jobs.workers.wire import Send, WireMessage
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Action:
     """
 
     crew: str
-    run: Callable[[Mapping[str, Any], Workplace, Send], Message]
+    run: Callable[[Mapping[str, Any], Workplace, Send], WireMessage]
 
 
 Commands = Mapping[str, Callable[[Mapping[str, Any], Path], WorkerCommand]]
@@ -94,7 +94,7 @@ class Executor(Protocol):
     def submit(self, step: Step) -> int:
         """Queue `step`; the number under which `take` tells of it. Raises EnvironmentProblem."""
 
-    def take(self) -> tuple[int, Message]:
+    def take(self) -> tuple[int, WireMessage]:
         """The next message and the number of the step that it tells of; waits for it."""
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class LocalExecutor:
         self._threads: dict[str, ThreadPoolExecutor] = {}
         self._running = Running()
         self._numbers = itertools.count()
-        self._messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[int, WireMessage]] = queue.SimpleQueue()
 
     def prepare(self, kind: str) -> None:
         """See Executor."""
@@ -143,7 +143,7 @@ class LocalExecutor:
         future.add_done_callback(functools.partial(self._ended, number))
         return number
 
-    def take(self) -> tuple[int, Message]:
+    def take(self) -> tuple[int, WireMessage]:
         """See Executor."""
         return self._messages.get()
 
@@ -169,14 +169,14 @@ class LocalExecutor:
 
     def _run(
         self, number: int, step: Step, files: Mapping[str, str], worker: Worker | None
-    ) -> Message:
-        def send(message: Message) -> None:
+    ) -> WireMessage:
+        def send(message: WireMessage) -> None:
             self._messages.put((number, message))
 
         place = Workplace(worker, self._work, self._running, files)
         return self._actions[step.name].run(step.request, place, send)
 
-    def _ended(self, number: int, future: Future[Message]) -> None:
+    def _ended(self, number: int, future: Future[WireMessage]) -> None:
         if future.cancelled():
             last = _failed(Cancelled("stopped at your request"))
         elif error := future.exception():
@@ -197,5 +197,5 @@ def at_work(executor: Executor) -> Iterator[Executor]:
         raise
 
 
-def _failed(error: BaseException) -> Message:
+def _failed(error: BaseException) -> WireMessage:
     return {"event": "failed", **error_to_json(error)}

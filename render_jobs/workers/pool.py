@@ -29,7 +29,7 @@ from exomni_core.errors import (
 from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.cores import Share, bound_to, share_of
 from render_jobs.workers.groups import Group
-from render_jobs.workers.wire import MARK, Message
+from render_jobs.workers.wire import MARK, WireMessage
 
 Task = Callable[["Worker"], Any]
 
@@ -69,7 +69,7 @@ class Worker:
         env = {**os.environ, **command.env, **(share.env if command.own_cores else {})}
         self.tasks_done = 0
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
-        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[WireMessage | None] = queue.SimpleQueue()
         try:
             with bound_to(share):
                 # In a session of its own: Ctrl-C is ours to handle, in our order.
@@ -92,7 +92,7 @@ class Worker:
         """Process id, for tests and messages."""
         return self._process.pid
 
-    def wait_ready(self) -> Message:
+    def wait_ready(self) -> WireMessage:
         """What the worker says of itself once it can take requests; EnvironmentProblem if never."""
         try:
             message = self._next(self.command.ready_s)
@@ -111,10 +111,10 @@ class Worker:
 
     def ask(
         self,
-        request: Message,
-        on_event: Callable[[Message], None] | None = None,
+        request: WireMessage,
+        on_event: Callable[[WireMessage], None] | None = None,
         silence_s: float = 600.0,
-    ) -> Message:
+    ) -> WireMessage:
         """Send a request, pass on its progress events, return its last event.
 
         Raises the worker's own error if the request can't be served, WorkerError if the process
@@ -155,7 +155,7 @@ class Worker:
                     self._messages.put(json.loads(line[len(MARK) :]))
         self._messages.put(None)
 
-    def _next(self, silence_s: float) -> Message:
+    def _next(self, silence_s: float) -> WireMessage:
         try:
             message = self._messages.get(timeout=silence_s)
         except queue.Empty as error:
@@ -264,7 +264,7 @@ class Pool:
         self._discard(worker, now=False)
 
 
-def _told(message: Message) -> ExOmniError:
+def _told(message: WireMessage) -> ExOmniError:
     """The error that a living worker tells of; what failed there is no fault of the worker's."""
     error = error_from_json(message)
     return ExOmniError(str(error)) if isinstance(error, WorkerError) else error

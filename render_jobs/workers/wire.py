@@ -21,11 +21,13 @@ from exomni_core.errors import error_to_json
 
 # Blender and its libraries write to stdout as they please; only lines with this mark are ours.
 MARK: Final = "@exo "
-Message = dict[str, Any]
-Send = Callable[[Message], None]
+WireMessage = dict[str, Any]
+Send = Callable[[WireMessage], None]
 
 
-def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Message]) -> None:
+def serve(
+    start: Callable[[], WireMessage], handle: Callable[[WireMessage, Send], WireMessage]
+) -> None:
     """Announce readiness with what `start()` returns, then answer each request until stdin ends.
 
     `handle(request, send)` may send progress events and returns the fields of the final event.
@@ -42,7 +44,7 @@ def serve(start: Callable[[], Message], handle: Callable[[Message, Send], Messag
     while (request := requests.get()) is not None:
         job = request.get("job")
 
-        def send_for_job(message: Message, job: object = job) -> None:
+        def send_for_job(message: WireMessage, job: object = job) -> None:
             send({"job": job, **message})
 
         try:
@@ -58,10 +60,10 @@ def die_with_parent() -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _listen() -> queue.SimpleQueue[Message | None]:
+def _listen() -> queue.SimpleQueue[WireMessage | None]:
     """Read stdin in a thread. When the parent goes away, so do we, whatever we are doing."""
     die_with_parent()
-    requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[WireMessage | None] = queue.SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin:
@@ -79,7 +81,7 @@ def _take_over_stdout() -> Send:
     os.dup2(2, 1)
     lock = threading.Lock()
 
-    def send(message: Message) -> None:
+    def send(message: WireMessage) -> None:
         with lock:
             private.write(f"\n{MARK}{json.dumps(message, ensure_ascii=False)}\n")
             private.flush()

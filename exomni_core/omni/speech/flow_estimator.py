@@ -68,7 +68,7 @@ class ConvBlock(nn.Module):
         return mish(self.block[1](x, mask))
 
 
-class ResBlock(nn.Module):
+class MelResBlock(nn.Module):
     """Two convolution blocks with the time's vector between them, beside a plain product."""
 
     def __init__(self, inputs: int, outputs: int, time_inner: int) -> None:
@@ -212,12 +212,12 @@ class Estimator(nn.Module):
     def _stage(self, inputs: int, outputs: int, *rate: nn.Module) -> nn.ModuleList:
         config = self.config
         blocks = nn.ModuleList(Transformer(outputs, config) for _ in range(config.blocks))
-        return nn.ModuleList([ResBlock(inputs, outputs, config.time_inner), blocks, *rate])
+        return nn.ModuleList([MelResBlock(inputs, outputs, config.time_inner), blocks, *rate])
 
-    def residual_blocks(self) -> list[ResBlock]:
+    def residual_blocks(self) -> list[MelResBlock]:
         """All residual blocks, in the order in which they run."""
         stages = (*self.down_blocks, *self.mid_blocks, *self.up_blocks)
-        return [cast(ResBlock, cast(nn.ModuleList, stage)[0]) for stage in stages]
+        return [cast(MelResBlock, cast(nn.ModuleList, stage)[0]) for stage in stages]
 
     def fuse(self) -> None:
         """Make all products ready; no state dict fits afterwards."""
@@ -281,7 +281,7 @@ class Estimator(nn.Module):
             mask = masks[-1]
             time = times.pop(0)
             if number == 0:
-                x = cast(ResBlock, res).from_shares(conv, skip, time, mask)
+                x = cast(MelResBlock, res).from_shares(conv, skip, time, mask)
             else:
                 x = res(x, time, mask)
             x = transformed(x, cast(nn.ModuleList, blocks), mask)

@@ -29,7 +29,7 @@ StepKind = Literal["check", "fetch", "keep"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PullPlan:
     """The files of one revision that a pull will complete in `folder`.
 
     pinned: what their hashes must be; None for a revision that nobody has pinned.
@@ -50,7 +50,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Step:
+class PullStep:
     """What is being done now: check, fetch or keep the file `number` (from 1) of `total`."""
 
     kind: StepKind
@@ -66,7 +66,7 @@ class Pulled:
     extra: other weights in the folder; loaders would read them too.
     """
 
-    plan: Plan
+    plan: PullPlan
     fetched: tuple[str, ...]
     kept: tuple[str, ...]
     extra: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def plan_pull(
     endpoint: str | None = None,
     *,
     accept_new: bool = False,
-) -> Plan:
+) -> PullPlan:
     """Ask the hub which files to get, and check that the licence is accepted and the disk has room.
 
     revision: a branch, tag or commit of the release, by default the pinned one, or the newest if
@@ -97,7 +97,7 @@ def plan_pull(
         pinned = None
     if pinned is not None:
         pinned.check_listing({file.name: file.sha256 for file in files})
-    plan = Plan(model, folder, sha, files, consent, endpoint, pinned)
+    plan = PullPlan(model, folder, sha, files, consent, endpoint, pinned)
     _check_room(plan)
     return plan
 
@@ -132,7 +132,7 @@ def _listing(
 
 
 def pull(
-    plan: Plan, report: Callable[[Step], None] = lambda _: None, *, bars: bool = False
+    plan: PullPlan, report: Callable[[PullStep], None] = lambda _: None, *, bars: bool = False
 ) -> Pulled:
     """Complete all files of `plan`, then write the receipt.
 
@@ -147,17 +147,17 @@ def pull(
     return done
 
 
-def _make_whole(plan: Plan, report: Callable[[Step], None], *, bars: bool) -> Pulled:
+def _make_whole(plan: PullPlan, report: Callable[[PullStep], None], *, bars: bool) -> Pulled:
     old = _old_files(plan.folder)
     fetched: list[str] = []
     receipt: dict[str, tuple[int, str]] = {}
     for number, file in enumerate(plan.files, 1):
         path = plan.folder / file.name
         if path.is_file():
-            report(Step("check", number, len(plan.files), file))
+            report(PullStep("check", number, len(plan.files), file))
         with hub_errors(plan.model, plan.folder):
             sha256 = file.is_at(path)
-        report(Step("keep" if sha256 else "fetch", number, len(plan.files), file))
+        report(PullStep("keep" if sha256 else "fetch", number, len(plan.files), file))
         if sha256 is None:
             sha256 = _fetch(plan, file, bar=bars and file.size >= _BAR_FROM)
             fetched.append(file.name)
@@ -181,7 +181,7 @@ def _is_extra(name: str, receipt: Mapping[str, object]) -> bool:
     return name.endswith(".safetensors") and name not in receipt
 
 
-def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
+def _fetch(plan: PullPlan, file: RemoteFile, *, bar: bool) -> str:
     """Download one file and return its SHA-256; only what was checked gets its name.
 
     hf_hub_download would throw away what it has when it is stopped; a shard is gigabytes.
@@ -221,7 +221,7 @@ def _fetch(plan: Plan, file: RemoteFile, *, bar: bool) -> str:
 
 
 @contextmanager
-def _alone_in(plan: Plan) -> Iterator[None]:
+def _alone_in(plan: PullPlan) -> Iterator[None]:
     """Lock the folder; EnvironmentProblem if another pull is running there."""
     lock = hub_client().utils.WeakFileLock(plan.folder / PARTIAL / "lock", timeout=0.2)
     with hub_errors(plan.model, plan.folder):
@@ -236,7 +236,7 @@ def _alone_in(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _check_room(plan: Plan) -> None:
+def _check_room(plan: PullPlan) -> None:
     needed = sum(
         file.size
         for file in plan.files

@@ -139,7 +139,7 @@ def _clips_table(suite: Suite) -> Table:
         f"{one['name']}: {one['n']} prompts, {one['speech_in']} of them recordings"
         for one in suite.record["sets"]
     )
-    return Table(header, rows, names=2, caption=f"Clips that are there. Sets: {sets}.")
+    return Table(header, rows, word_columns=2, caption=f"Clips that are there. Sets: {sets}.")
 
 
 def _failures(suite: Suite) -> list[Section]:
@@ -164,7 +164,7 @@ def _failures(suite: Suite) -> list[Section]:
                     ["metric", "system", "set", "id", "why"],
                     rows[:_MOST_FAILURES],
                     caption,
-                    names=5,
+                    word_columns=5,
                 ),
             ],
         )
@@ -201,7 +201,7 @@ def _method(suite: Suite) -> Section:
         Table(
             ["what", "which", "SHA-256"],
             short,
-            names=3,
+            word_columns=3,
             caption=f"The first {_HASH_SHOWN} digits of each hash; suite.json has all.",
         )
     )

@@ -76,7 +76,7 @@ def _by_input(suite: Suite, names: Sequence[str]) -> list[Block]:
             values = [_baseline_text(suite, name, mode, baseline) for mode in ("speech", "text")]
             rows.append([f"baseline: {words}", name, *values])
     header = ["LVE, L2 (mm)", "set", "speech in", "text in"]
-    return [Table(header, rows, names=2, folded="By the kind of input: speech in, text in")]
+    return [Table(header, rows, word_columns=2, folded="By the kind of input: speech in, text in")]
 
 
 def _lve_cell(suite: Suite, system: str, set_name: str, mode: str) -> Cell:
@@ -213,7 +213,7 @@ def _paired(suite: Suite) -> Table:
     return Table(
         ["difference of LVE (mm)", "set", "mean [95 % interval]", "prompts"],
         rows,
-        names=2,
+        word_columns=2,
         caption="Over the prompts that both have answered. Below 0: the first one is nearer to the "
         "reference. Paired by prompt, bootstrapped over prompts, never over frames.",
     )
@@ -243,7 +243,7 @@ def _durations(suite: Suite) -> Table:
     return Table(
         header,
         rows,
-        names=2,
+        word_columns=2,
         caption="LVE, L2 (mm), and the number of clips, by the "
         "reference's length: longer answers are harder.",
     )

@@ -67,9 +67,12 @@ def _sync_overview(results: Sequence[Scored]) -> Table:
             rows.append([*where, str(group["clips"]), *cells, order])
     header = ["system", "language", "route", "clips", *(words for words, _ in _SHARES),
               "vowels in order"]  # fmt: skip
-    return Table(header, rows, names=3, caption="Shares of the sounds concerned; in brackets what "
-                 "the shifted face reaches. Route: how the face was found (from the synthesiser's "
-                 "own events, or by aligning a recording's transcript).")  # fmt: skip
+    caption = (
+        "Shares of the sounds concerned; in brackets what the shifted face reaches. Route: how the "
+        "face was found (from the synthesiser's own events, or by aligning a recording's "
+        "transcript)."
+    )
+    return Table(header, rows, word_columns=3, caption=caption)
 
 
 def _by_chance(share: Mapping[str, Any]) -> str:
@@ -150,7 +153,7 @@ def consistency_sections(suite: Suite) -> list[Section]:
         Text("Transcripts of the speech against the text that was to be spoken, normalised as "
              "Seed-TTS-Eval does; mean error rate of the clips in per cent, and their number."),
         Table(["system", "set", "language", *(f"{b} s" for b in _BUCKETS), "pooled",
-               "with missing", "cut short", "failed"], rows, names=3,
+               "with missing", "cut short", "failed"], rows, word_columns=3,
               caption=f"Transcripts by {_recognisers(suite)}. The paper's table has these columns, "
               "but its values aren't known."),
     ]  # fmt: skip
@@ -233,7 +236,7 @@ def tts_sections(suite: Suite) -> list[Section]:
     header = ["system", "set", "", "utterances", "scored", "missing", "error rate (%)",
               "with missing", "pooled"]  # fmt: skip
     return [Section("Seed-TTS-Eval", [
-        Table(header, rows, names=3), Text(literature.NOT_COMPARABLE, "soft"),
+        Table(header, rows, word_columns=3), Text(literature.NOT_COMPARABLE, "soft"),
     ])]  # fmt: skip
 
 
@@ -251,7 +254,7 @@ def latency_sections(suite: Suite) -> list[Section]:
     blocks: list[Block] = [
         Text("One prompt at a time, warm-up and loading left out. Times depend on the machine and "
              "differ from run to run; all else in this report does not."),
-        Table(header, rows, names=2, caption="A dash: the engine has no such moment."),
+        Table(header, rows, word_columns=2, caption="A dash: the engine has no such moment."),
         Text(literature.NOT_COMPARABLE, "soft"),
         _percentiles(results),
     ]  # fmt: skip
@@ -283,7 +286,7 @@ def _percentiles(results: Sequence[Scored]) -> Table:
             if spread["n"]:
                 rows.append([one.system, one.set_name, line.report, *(
                     shown(1000.0 * spread[k]) for k in ("mean", "p50", "p90", "p95"))])  # fmt: skip
-    return Table(["system", "set", "measure", "mean", "p50", "p90", "p95"], rows, names=3)
+    return Table(["system", "set", "measure", "mean", "p50", "p90", "p95"], rows, word_columns=3)
 
 
 def _measured_on(one: Scored) -> list[str]:

@@ -19,9 +19,9 @@ from typing import Final
 from exomni_core.errors import WorkerError
 from exomni_core.retime import FrameRate
 from exomni_core.storage.files import replacing, write_bytes
-from render_jobs.video.encode import run_ffmpeg
+from render_jobs.video.encode import AUDIO_RATE_HZ
 from render_jobs.video.ffmpeg_command import file_argument, quiet_command
-from render_jobs.video.pipe import AUDIO_RATE_HZ
+from render_jobs.video.mux import run_ffmpeg
 
 LEAD_IN_S: Final = 0.3  # a plain field: no poster tells anything, and no onset is swallowed
 GAP_S: Final = 0.6  # between two sides that play one after the other

@@ -24,7 +24,7 @@ from render_jobs.study.making.design import ItemChoice
 from render_jobs.study.making.runs import Run, RunItem, shared_language
 from render_jobs.study.making.sound import levelled, same_speech, sound_of
 from render_jobs.study.plan import AudioMode, Dropped
-from render_jobs.video.encode import VideoInfo, probe
+from render_jobs.video.mux import VideoInfo, probe
 
 MIN_S: Final = 3.0
 MAX_S: Final = 20.0

@@ -13,8 +13,8 @@ from typing import Any
 from exomni_core.errors import InputError
 from render_jobs.settings import RenderSettings, settings_from_json
 from render_jobs.study.making.runs import Run
-from render_jobs.video.encode import run_ffmpeg
 from render_jobs.video.ffmpeg_command import file_argument, quiet_command
+from render_jobs.video.mux import run_ffmpeg
 
 
 def choose_settings(asked: RenderSettings | None, runs: Sequence[Run]) -> RenderSettings:

@@ -18,9 +18,9 @@ from exomni_core.clip import load_clip
 from exomni_core.errors import InputError
 from exomni_core.storage.files import replacing
 from render_jobs.study.making.runs import RunItem
-from render_jobs.video.encode import run_ffmpeg
+from render_jobs.video.encode import AUDIO_RATE_HZ
 from render_jobs.video.ffmpeg_command import file_argument, quiet_command
-from render_jobs.video.pipe import AUDIO_RATE_HZ
+from render_jobs.video.mux import run_ffmpeg
 
 LOUDNESS_LUFS: Final = -20.0  # EBU R128, integrated; speech at a usual level for loudspeakers
 PEAK: Final = 0.891  # -1 dBFS; a recording that would pass it is made less loud than the others

@@ -24,7 +24,7 @@ from render_jobs.study.making.design import Show
 from render_jobs.study.making.eligibility import SideSource
 from render_jobs.study.making.sound import track, write_m4a
 from render_jobs.study.plan import VIDEO_FOLDER, AudioMode, Stimulus, StimulusMode
-from render_jobs.video.pipe import AUDIO_RATE_HZ
+from render_jobs.video.encode import AUDIO_RATE_HZ
 
 DESYNC_S: Final = 0.4
 

@@ -47,7 +47,7 @@ def _by_language(
 ) -> Table:
     """A table whose second column is the language; that column goes when it never varies."""
     if len({row[1] for row in rows}) > 1:
-        return Table(columns, rows, caption, names=2, folded=folded)
+        return Table(columns, rows, caption, word_columns=2, folded=folded)
     shorter = [(row[0], *row[2:]) for row in rows]
     return Table((columns[0], *columns[2:]), shorter, caption, folded=folded)
 
@@ -145,7 +145,7 @@ def tests_section(facts: Facts, more: Facts) -> Section:
              "Bootstrap 95 %"), head,
             "Headline: two-way cluster-robust t against 50 %, raters and items as clusters, df = "
             "the smaller of raters and pairs, less 1. Holm adjusts over the comparisons that hold "
-            "the target. Bootstrap: raters and items drawn anew independently.", names=2,
+            "the target. Bootstrap: raters and items drawn anew independently.", word_columns=2,
         ),
         Table(
             ("Comparison", "Ratings used", "Rater sign flip", "same, Holm", "Rater t",
@@ -153,7 +153,7 @@ def tests_section(facts: Facts, more: Facts) -> Section:
             "p-values beside the headline. Rater sign flip and t treat raters as the sample and "
             "items as fixed; the sign test of pairs treats pairs as the sample and raters as "
             "fixed. The last four treat all ratings as independent: they are too sure, and are "
-            "shown because others report them.", names=2,
+            "shown because others report them.", word_columns=2,
         ),
     ))  # fmt: skip
 
@@ -181,7 +181,9 @@ def sensitivity_section(facts: Facts, more: Facts) -> Section:
     )
     columns = ("Comparison", "Ratings used", "Overall", "p", "Ties dropped", "p", "Pairs W/T/L",
                "Overall, pairs", "Strict W/T/L", "Overall, strict", "Split pairs")  # fmt: skip
-    return Section("Does it depend on how one counts?", (Table(columns, rows, caption, names=2),))
+    return Section(
+        "Does it depend on how one counts?", (Table(columns, rows, caption, word_columns=2),)
+    )
 
 
 def agreement_section(facts: Facts, sentences: Sequence[str]) -> Section:
@@ -286,7 +288,7 @@ def raters_section(facts: Facts, more: Facts, about: Facts) -> Section:
         ),
         Table(
             ("Rater", "Fate", "Catch trials passed", "Ratings", "Median time / clip", "Too fast"),
-            rows, "Too fast: answered before the clip could have ended.", names=2,
+            rows, "Too fast: answered before the clip could have ended.", word_columns=2,
             folded=f"All {len(people)} raters",
         ),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import InputError
-from exomni_core.http.listening import Listener
+from exomni_core.http.serving import Server
 from render_jobs.study.serving.context import ServingSettings, StudyContext
 from render_jobs.study.serving.handler import StudyHandler
 from render_jobs.study.serving.links import base_url
@@ -21,7 +21,7 @@ MAX_CONNECTIONS: Final = 600  # a browser opens up to six
 _LOOK_S: Final = 0.5
 
 
-class StudyServer(Listener[StudyContext]):
+class StudyServer(Server[StudyContext]):
     """The server: listens from the moment it is made; `run` until `end`."""
 
     log = LOG
@@ -53,8 +53,8 @@ class StudyServer(Listener[StudyContext]):
 
     def run(self) -> None:
         """Serve until `end`; then let answers that have come in be written."""
-        listener = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
-        listener.start()
+        thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        thread.start()
         try:
             while not self._ending.wait(_LOOK_S):
                 self.drop_late()

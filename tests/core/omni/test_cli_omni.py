@@ -27,7 +27,7 @@ from exomni_core.omni.weights.store import KNOWN  # noqa: E402
 from exomni_core.prompt import Prompt  # noqa: E402
 from render_jobs.cli.commands import main  # noqa: E402
 from render_jobs.cli.doctor import _neural  # noqa: E402
-from render_jobs.video.encode import probe  # noqa: E402
+from render_jobs.video.mux import probe  # noqa: E402
 
 CLI = [sys.executable, "-m", "render_jobs.cli"]
 

@@ -20,7 +20,7 @@ from exomni_core.errors import InputError
 from exomni_core.prompt import Prompt
 from exomni_core.storage.files import temporary_name
 from render_jobs.batch.generate_worker import GenerateWorker
-from render_jobs.workers.wire import Message, serve
+from render_jobs.workers.wire import WireMessage, serve
 
 
 class FakeEngine:
@@ -60,7 +60,7 @@ class FakeEngine:
 
 
 class FakeWorker(GenerateWorker):
-    def start(self) -> Message:
+    def start(self) -> WireMessage:
         self._engine = FakeEngine(Path(self._name))  # type: ignore[assignment]
         return {}
 

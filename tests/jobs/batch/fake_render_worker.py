@@ -12,12 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from render_jobs.workers.wire import Message, Send, serve
+from render_jobs.workers.wire import Send, WireMessage, serve
 
 LATE_S = 1.0
 
 
-def handle(request: Message, send: Send) -> Message:
+def handle(request: WireMessage, send: Send) -> WireMessage:
     video, died = request["encoder"]["output"], Path(sys.argv[1])
     if not died.exists():
         died.touch()

@@ -26,10 +26,10 @@ from render_jobs.systems import steps as system_steps
 from render_jobs.systems.items import SystemOptions
 from render_jobs.systems.run import run_system
 from render_jobs.workers.executor import Crew, Executor, Step
-from render_jobs.workers.wire import Message
+from render_jobs.workers.wire import WireMessage
 
 TINY = RenderSettings(width=64, height=96, frame_rate=FrameRate(10))
-Told = list[Message]
+Told = list[WireMessage]
 
 
 def write_prompts(folder: Path, *prompts: dict[str, Any]) -> Path:
@@ -105,7 +105,7 @@ class Scripted:
 
     def __init__(self, tell: Callable[[Step], Told], interrupt_after: int = 1000) -> None:
         self.tell, self.left = tell, interrupt_after
-        self.told: list[tuple[int, Message]] = []
+        self.told: list[tuple[int, WireMessage]] = []
         self.steps: list[Step] = []
         self.ended = ""
 
@@ -118,7 +118,7 @@ class Scripted:
         self.told += [(number, message) for message in self.tell(step)]
         return number
 
-    def take(self) -> tuple[int, Message]:
+    def take(self) -> tuple[int, WireMessage]:
         if not self.left:
             raise KeyboardInterrupt
         self.left -= 1
@@ -131,11 +131,11 @@ class Scripted:
         self.ended = "killed"
 
 
-def failed(error: Exception) -> Message:
+def failed(error: Exception) -> WireMessage:
     return {"event": "failed", **error_to_json(error)}
 
 
-def clip_of(order: dict[str, Any]) -> Message:
+def clip_of(order: dict[str, Any]) -> WireMessage:
     facts = {"duration_s": 1.0, "frames": 30, "route": "x", "confidence": 1.0, "notes": ["n"]}
     return {
         "event": "made",

@@ -14,7 +14,7 @@ import soundfile
 
 from exomni_core.clip import load_clip
 from exomni_core.formats.convert import read_face
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 
 VERBS = ("batch", "say", "lipsync", "reply", "render", "convert", "info", "templates", "doctor")
 TINY = ("--size", "64x96", "--fps", "12")

@@ -43,7 +43,10 @@ def test_a_documented_command_exists(page: str, line: str) -> None:
     assert command is not main, f"{page}: {line}"
     if isinstance(command, click.Group):  # named alone, without a verb that it lacks
         assert line.split()[-1] == command.name, f"{page}: {line}"
-    known = {name for p in command.params if isinstance(p, click.Option) for name in p.opts}
+    context = click.Context(command)
+    known = {
+        name for p in command.get_params(context) if isinstance(p, click.Option) for name in p.opts
+    }
     assert set(options) <= known | {"--help"}, f"{page}: {line}"
 
 

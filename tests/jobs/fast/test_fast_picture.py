@@ -18,9 +18,9 @@ from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
 from exomni_core.storage.files import sha256_file
 from render_jobs.settings import RenderSettings
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import probe
 from render_jobs.workers.pool import Worker, WorkerCommand
 from templates.mesh import TemplateMesh, save_npz
 

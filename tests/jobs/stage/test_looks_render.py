@@ -17,7 +17,6 @@ from exomni_core.errors import InputError
 from render_jobs.cli.chosen import render_settings
 from render_jobs.cli.commands import main
 from render_jobs.settings import RenderSettings
-from render_jobs.video.poster import LABEL_HEIGHT, Layout, check_poster, write_poster
 from render_jobs.video.sheet import (
     crop_to_motion,
     draw_cells,
@@ -28,6 +27,7 @@ from render_jobs.video.sheet import (
     speech_cells,
     write_sheet,
 )
+from render_jobs.video.sheet_file import LABEL_HEIGHT, Layout, check_sheet_file, write_sheet_file
 from render_jobs.video.stills import StillDrawer, still_drawer
 from render_jobs.workers.pool import Worker, WorkerCommand
 from templates.colours import part_colours
@@ -307,11 +307,13 @@ def test_middle_of_a_picture():
     assert np.array_equal(middle(picture, 3.0), picture[10:30])
 
 
-def test_poster_has_its_size_and_places_each_picture(tmp_path):
+def test_a_sheet_has_its_size_and_places_each_picture(tmp_path):
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     pictures = [np.full((40, 30, 3), c, np.uint8) for c in colours]
     layout = Layout(60, 80, 2, "title")
-    write_poster(pictures, ["a", "b", "a label that is far too long"], layout, tmp_path / "a.png")
+    write_sheet_file(
+        pictures, ["a", "b", "a label that is far too long"], layout, tmp_path / "a.png"
+    )
     sheet = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
     assert sheet.shape[1::-1] == layout.size(3)
     for k, colour in enumerate(colours):
@@ -321,7 +323,7 @@ def test_poster_has_its_size_and_places_each_picture(tmp_path):
         label = sheet[top + 80 : top + 80 + LABEL_HEIGHT, left : left + 60]
         assert label.max() > 150
     with pytest.raises(InputError, match="must end in"):
-        check_poster(tmp_path / "a.gif")
+        check_sheet_file(tmp_path / "a.gif")
     with pytest.raises(InputError, match="only one, or use --kind looks"):
         write_sheet("shapes", ["head", "head"], tmp_path / "a.png")
 

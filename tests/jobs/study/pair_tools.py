@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from render_jobs.study.making.pairs import PairOptions
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.mux import probe
 
 NAMES = ("velvet_otter", "copper_heron", "amber_lynx")
 

@@ -21,7 +21,7 @@ from render_jobs.study.making.pairs import build_study
 from render_jobs.study.making.sound import LOUDNESS_LUFS, integrated_loudness
 from render_jobs.study.plan import plan_hash, study_files
 from render_jobs.study.plan_file import check_files, read_study, write_study
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 
 
 @pytest.fixture(scope="module")

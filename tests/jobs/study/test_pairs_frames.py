@@ -13,8 +13,8 @@ from render_jobs.study.making.composite import Canvas, Side, encode_side
 from render_jobs.study.making.design import ItemChoice, Show
 from render_jobs.study.making.eligibility import SideSource
 from render_jobs.study.making.stimuli import Workshop
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.mux import probe
 
 STEP = 5  # of brightness from frame to frame
 

@@ -25,7 +25,7 @@ from render_jobs.study.making.pictures import choose_settings
 from render_jobs.study.making.runs import read_run, read_runs
 from render_jobs.study.making.texts import is_word_of_ours
 from render_jobs.study.plan_file import read_study
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 
 
 def test_a_stopped_build_goes_on(two_runs, tmp_path, monkeypatch):

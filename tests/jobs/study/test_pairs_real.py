@@ -14,7 +14,7 @@ from render_jobs.study.plan_file import check_files
 from render_jobs.systems.config import EngineSystem
 from render_jobs.systems.items import SystemOptions
 from render_jobs.systems.run import run_system
-from render_jobs.video.encode import probe
+from render_jobs.video.mux import probe
 
 LINES = ["Bob met mum.", "Put it by the map.", "Five blue boats.", "We may be home."]
 

@@ -14,9 +14,9 @@ from exomni_core.errors import ClipError, EnvironmentProblem, InputError
 from exomni_core.retime import FrameRate, parse_frame_rate
 from exomni_core.storage.files import sha256_file
 from render_jobs.settings import RenderSettings, settings_from_json
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import probe
 from render_jobs.workers.pool import Worker, WorkerCommand
 
 pytest.importorskip("bpy")

@@ -10,9 +10,9 @@ from bpy_scripts.samples import flash_clip, tiny_template
 from exomni_core.clip import frame_count
 from exomni_core.retime import parse_frame_rate
 from render_jobs.settings import RenderSettings
-from render_jobs.video.encode import probe
 from render_jobs.video.ffmpeg_command import find_ffmpeg
 from render_jobs.video.make import render_video, render_worker
+from render_jobs.video.mux import probe
 from render_jobs.workers.pool import Worker
 
 pytest.importorskip("bpy")

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 from exomni_core.errors import InputError
-from render_jobs.workers.wire import Message, Send, serve
+from render_jobs.workers.wire import Send, WireMessage, serve
 
 
 class FinerError(InputError):
     """A kind of error that the parent does not know by name."""
 
 
-def start() -> Message:
+def start() -> WireMessage:
     if "unfit" in sys.argv:
         raise RuntimeError("no such luck")
     if "die" in sys.argv:
@@ -26,7 +26,7 @@ def start() -> Message:
     return {"pid": os.getpid()}
 
 
-def handle(request: Message, send: Send) -> Message:
+def handle(request: WireMessage, send: Send) -> WireMessage:
     print("noise that is not ours")
     os.write(1, b"noise below Python\n")
     match request["do"]:

@@ -10,7 +10,7 @@ import pytest
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import FrameRate, parse_frame_rate
-from render_jobs.video import encode, ffmpeg_command
+from render_jobs.video import ffmpeg_command, mux
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("ffmpeg")
@@ -54,10 +54,8 @@ def sound_of(video):
 def test_streams_start_and_end_together(rate, seconds, sample_rate, tmp_path):
     silent = silent_video(tmp_path / "s.mp4", rate=rate)
     frame_rate = parse_frame_rate(rate)
-    encode.mux(
-        silent, flac(tmp_path, seconds, sample_rate), tmp_path / "v.mp4", frame_rate, key=KEY
-    )
-    info = encode.probe(tmp_path / "v.mp4")
+    mux.mux(silent, flac(tmp_path, seconds, sample_rate), tmp_path / "v.mp4", frame_rate, key=KEY)
+    info = mux.probe(tmp_path / "v.mp4")
     assert info.frames == 45
     assert info.video_start_s == 0.0
     assert info.audio_start_s == pytest.approx(0.0, abs=1e-4)
@@ -67,7 +65,7 @@ def test_streams_start_and_end_together(rate, seconds, sample_rate, tmp_path):
 def test_same_input_same_bytes_and_no_dates(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for name in ("a.mp4", "b.mp4"):
-        encode.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30), key=KEY)
+        mux.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30), key=KEY)
     data = (tmp_path / "a.mp4").read_bytes()
     assert data == (tmp_path / "b.mp4").read_bytes()
     assert KEY.encode() in data[:4096]  # at the front, where resuming looks for it
@@ -78,7 +76,7 @@ def test_same_input_same_bytes_and_no_dates(tmp_path):
 def test_loudness_is_left_alone(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for level in (0.05, 0.9):
-        encode.mux(silent, flac(tmp_path, 1.5, level=level), tmp_path / "v.mp4", FrameRate(30))
+        mux.mux(silent, flac(tmp_path, 1.5, level=level), tmp_path / "v.mp4", FrameRate(30))
         middle = sound_of(tmp_path / "v.mp4")[12_000:60_000]
         assert np.abs(middle).max() == pytest.approx(level, rel=0.03)
 
@@ -86,9 +84,9 @@ def test_loudness_is_left_alone(tmp_path):
 def test_names_that_ffmpeg_could_misread(tmp_path):
     silent = silent_video(tmp_path / "s.mp4")
     for name in ("a:b.mp4", "-i.mp4", "per%03dcent.mp4", "ä 口.mp4"):
-        encode.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30))
-        assert encode.count_frames(tmp_path / name) == 45
-        encode.contact_sheet(tmp_path / name, (tmp_path / name).with_suffix(".png"))
+        mux.mux(silent, flac(tmp_path, 1.5), tmp_path / name, FrameRate(30))
+        assert mux.count_frames(tmp_path / name) == 45
+        mux.contact_sheet(tmp_path / name, (tmp_path / name).with_suffix(".png"))
         assert (tmp_path / name).with_suffix(".png").stat().st_size > 0
 
 
@@ -101,7 +99,7 @@ def png_size(path):
 def test_contact_sheet_has_twelve_places(frames, tmp_path):
     silent = silent_video(tmp_path / "s.mp4", frames=frames)
     for name in ("a.png", "b.png"):
-        encode.contact_sheet(silent, tmp_path / name)
+        mux.contact_sheet(silent, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     width, height = png_size(tmp_path / "a.png")
     assert 1480 <= width <= 1540
@@ -113,17 +111,17 @@ def test_damaged_input_is_one_sentence(tmp_path):
     broken = tmp_path / "broken.flac"
     broken.write_bytes(b"no flac at all")
     with pytest.raises(WorkerError, match=r"joining picture and sound of v\.mp4") as caught:
-        encode.mux(silent, broken, tmp_path / "v.mp4", FrameRate(30))
+        mux.mux(silent, broken, tmp_path / "v.mp4", FrameRate(30))
     assert "\n" not in str(caught.value)
     (tmp_path / "cut.mp4").write_bytes(silent.read_bytes()[:500])
     with pytest.raises(WorkerError, match=r"reading cut\.mp4"):
-        encode.mux(tmp_path / "cut.mp4", flac(tmp_path, 1.5), tmp_path / "v.mp4", FrameRate(30))
+        mux.mux(tmp_path / "cut.mp4", flac(tmp_path, 1.5), tmp_path / "v.mp4", FrameRate(30))
 
 
 def test_slow_ffmpeg_is_stopped():
     command = [sys.executable, "-c", "import time; time.sleep(30)"]
     with pytest.raises(WorkerError, match="more than 0 s for waiting"):
-        encode.run_ffmpeg(command, "waiting", timeout_s=0.3)
+        mux.run_ffmpeg(command, "waiting", timeout_s=0.3)
 
 
 def test_without_ffmpeg_the_sentence_says_how_to_get_it(monkeypatch):
@@ -134,4 +132,4 @@ def test_without_ffmpeg_the_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(ffmpeg_command.shutil, "which", lambda name: f"/opt/{name}")
     assert ffmpeg_command.find_ffmpeg() == "/opt/ffmpeg"
     with pytest.raises(EnvironmentProblem, match=re.escape("can't be started")):
-        encode.run_ffmpeg([ffmpeg_command.find_ffmpeg()], "anything")
+        mux.run_ffmpeg([ffmpeg_command.find_ffmpeg()], "anything")

@@ -10,9 +10,7 @@ import pytest
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
 from exomni_core.retime import parse_frame_rate
-from render_jobs.video.encode import probe
-from render_jobs.video.ffmpeg_command import find_ffmpeg
-from render_jobs.video.pipe import (
+from render_jobs.video.encode import (
     BUFFERS,
     Encoder,
     Film,
@@ -20,6 +18,8 @@ from render_jobs.video.pipe import (
     encoder_from_json,
     pipe_command,
 )
+from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.mux import probe
 
 soundfile = pytest.importorskip("soundfile")
 KEY = "0123456789abcdef" * 4

@@ -24,7 +24,7 @@ from exomni_core.errors import InputError
 Shared = TypeVar("Shared")
 
 
-class Listener(ThreadingHTTPServer, Generic[Shared]):
+class Server(ThreadingHTTPServer, Generic[Shared]):
     """Listens from the moment it is made.
 
     shared: what its connections use; a subclass sets it before it serves.

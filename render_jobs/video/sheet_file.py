@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures with labels in, one picture of them all out, in rows and columns."""
+"""Pictures with labels in, one sheet of them all out, in rows and columns, as a file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Layout:
         return TITLE_HEIGHT if self.title else 0
 
 
-def write_poster(
+def write_sheet_file(
     pictures: Sequence[Pixels], labels: Sequence[str], layout: Layout, path: Path
 ) -> None:
     """Write (H, W, 3) uint8 pictures with a label under each to `path` (.png, .jpg or .webp).
@@ -64,7 +64,7 @@ def write_poster(
     Larger pictures are made smaller. Raises InputError for another kind of file or a place that
     can't be written, EnvironmentProblem without Pillow.
     """
-    check_poster(path)
+    check_sheet_file(path)
     image = _compose(pictures, labels, layout)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".png":
@@ -73,7 +73,7 @@ def write_poster(
             image.save(temporary, quality=90)
 
 
-def check_poster(path: Path) -> None:
+def check_sheet_file(path: Path) -> None:
     """Raise InputError unless a sheet can be written to `path`, before it is drawn."""
     if path.suffix.lower() not in _FORMATS:
         raise InputError(f"{path.name} must end in {', '.join(_FORMATS)}", field="output")
