@@ -15,14 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.clip import Clip
+from exomni_core.clip_notes import clip_notes
 from exomni_core.server.protocol import unreadable
 from exomni_core.storage.documents import json_bytes
 
-_REASONS: Final = (
-    ("transcript_rejected", "the transcript was not used: "),
-    ("recognition_failed", "no words were recognised: "),
-    ("note", ""),
-)
 _MAX_HEADER_BYTES: Final = 64 << 20
 
 FloatArray = npt.NDArray[np.float32]
@@ -56,11 +52,6 @@ class ClipData:
     def duration_s(self) -> float:
         """Length of the audio in seconds."""
         return len(self.audio) / self.rate_hz
-
-
-def clip_notes(clip: Clip) -> list[str]:
-    """What the user should know about how the clip came about, such as a rejected transcript."""
-    return [words + str(clip.provenance[n]) for n, words in _REASONS if n in clip.provenance]
 
 
 def bundle_parts(clip: Clip) -> Iterator[bytes | memoryview]:

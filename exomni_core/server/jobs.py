@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from exomni_core.clip import Clip
+from exomni_core.clip_notes import clip_notes
 from exomni_core.errors import ExOmniError
 from exomni_core.prompt import Prompt
-from exomni_core.server.bundle import clip_notes
 from exomni_core.server.protocol import ENDINGS, MAX_WAITING, Event, error_fields
 
 KEPT_JOBS: Final = 32

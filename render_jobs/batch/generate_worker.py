@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import Clip, save_clip
+from exomni_core.clip_notes import clip_notes
 from exomni_core.engine import Engine, Progress, load_engine
 from exomni_core.errors import error_to_json
 from exomni_core.prompt import Prompt, parse_prompt
-from render_jobs.batch.single import clip_notes
 from render_jobs.workers.wire import Message, Send, serve
 
 _BEAT_S: Final = 5.0

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import frame_count, load_hashed_clip
+from exomni_core.clip_notes import clip_notes
 from exomni_core.engine import DEFAULT_ENGINE, Engine, load_engine
 from exomni_core.errors import ClipError, InputError
 from exomni_core.prompt import BadLine, Prompt, PromptLine, read_prompts
 from exomni_core.storage.files import content_key, sha256_file
 from render_jobs.batch.folder import BatchFolder, Row, read_rows
-from render_jobs.batch.single import clip_notes
 from render_jobs.settings import RenderSettings
 from render_jobs.video.make import carries_key, video_key
 from templates.library import find_template, template_hash

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.clip import Clip, save_clip
+from exomni_core.clip_notes import clip_notes
 from exomni_core.engine import Engine, ProgressCallback, load_engine
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.prompt import Prompt
@@ -136,16 +137,6 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
         "seed": clip.seed,
         "notes": clip_notes(clip),
     }
-
-
-def clip_notes(clip: Clip) -> list[str]:
-    """What the user should know about how the clip came about, such as a rejected transcript."""
-    reasons = (
-        ("transcript_rejected", "the transcript was not used: "),
-        ("recognition_failed", "no words were recognised: "),
-        ("note", ""),
-    )
-    return [words + str(clip.provenance[n]) for n, words in reasons if n in clip.provenance]
 
 
 @contextlib.contextmanager

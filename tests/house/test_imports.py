@@ -29,7 +29,7 @@ FLOORS = (
     ("exomni_core.arkit", "exomni_core.prompt", "exomni_core.http", "exomni_core.engine_kind"),
     ("exomni_core.clip", "exomni_core.audio", "exomni_core.head_regions"),
     ("exomni_core.phonetics", "exomni_core.retime", "exomni_core.formats", "exomni_core.engine"),
-    ("exomni_core.matching",),
+    ("exomni_core.matching", "exomni_core.text", "exomni_core.clip_notes"),
     # Old names of modules, kept for scripts of users.
     ("exomni_core.bone_targets", "exomni_core.overrides", "exomni_core.keyframes"),
     ("exomni_core.voices",),

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A clip in -> what its user should know about how it came about, as sentences, out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exomni_core.clip import Clip
+
+_REASONS: Final = (
+    ("transcript_rejected", "the transcript was not used: "),
+    ("recognition_failed", "no words were recognised: "),
+    ("note", ""),
+)
+
+
+def clip_notes(clip: Clip) -> list[str]:
+    """Such as a rejected transcript, words that were not spoken, sounds that have no words."""
+    facts = clip.provenance
+    told = [words + str(facts[name]) for name, words in _REASONS if name in facts]
+    more = facts.get("notes")  # a foreign clip may hold anything there
+    return told + ([str(note) for note in more] if isinstance(more, (list, tuple)) else [])
