@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from exomni_core.clip import Clip
 
@@ -16,7 +17,11 @@ _REASONS: Final = (
 
 def clip_notes(clip: Clip) -> list[str]:
     """Such as a rejected transcript, words that were not spoken, sounds that have no words."""
-    facts = clip.provenance
+    return notes_in(clip.provenance)
+
+
+def notes_in(facts: Mapping[str, Any]) -> list[str]:
+    """The notes of a clip whose provenance is `facts`."""
     told = [words + str(facts[name]) for name, words in _REASONS if name in facts]
     more = facts.get("notes")  # a foreign clip may hold anything there
     return told + ([str(note) for note in more] if isinstance(more, (list, tuple)) else [])
