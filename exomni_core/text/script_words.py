@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words by which stage directions, noises and speakers are known, in a dozen languages."""
+"""A word of a dozen languages in, whether it tells a stage direction, noise or speaker out."""
 
 from __future__ import annotations
 
