@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A clip in, what its user should know about how it came about out, as sentences."""
+"""A clip in -> what its user should know about how it came about, as sentences, out."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from exomni_core.clip import Clip
 
-# Key of the provenance -> the words before its value.
 _REASONS: Final = (
     ("transcript_rejected", "the transcript was not used: "),
     ("recognition_failed", "no words were recognised: "),
@@ -16,5 +16,12 @@ _REASONS: Final = (
 
 
 def clip_notes(clip: Clip) -> list[str]:
-    """Sentences such as why a transcript was rejected; empty for most clips."""
-    return [words + str(clip.provenance[n]) for n, words in _REASONS if n in clip.provenance]
+    """Such as a rejected transcript, words that were not spoken, sounds that have no words."""
+    return notes_in(clip.provenance)
+
+
+def notes_in(facts: Mapping[str, Any]) -> list[str]:
+    """The notes of a clip whose provenance is `facts`."""
+    told = [words + str(facts[name]) for name, words in _REASONS if name in facts]
+    more = facts.get("notes")  # a foreign clip may hold anything there
+    return told + ([str(note) for note in more] if isinstance(more, (list, tuple)) else [])

@@ -39,8 +39,18 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def bench() -> ModuleType:
     """benchmarks/embedded.py, which knows how to measure a mouth."""
-    path = REPO / "benchmarks" / "embedded.py"
-    spec = importlib.util.spec_from_file_location("bench_embedded", path)
+    return _benchmark("embedded")
+
+
+@pytest.fixture(scope="session")
+def word_loss() -> ModuleType:
+    """benchmarks/word_loss.py, which knows how to find words that are not spoken."""
+    return _benchmark("word_loss")
+
+
+def _benchmark(name: str) -> ModuleType:
+    path = REPO / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -11,6 +11,8 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from exomni_core.clip_notes import notes_in
+
 from .. import epoch
 from . import clips, foreign, records, sequencer, showing, writing
 
@@ -20,8 +22,8 @@ def apply_clip(
 ) -> tuple[Any, str]:
     """A whole clip as a new take that is shown; on failure nothing of it is left.
 
-    storage: `packed` or `beside` (the .blend). Returns the take and, where its sound can't be
-    placed, a sentence, else ''.
+    storage: `packed` or `beside` (the .blend). Returns the take and what the user should know of
+    it, else ''.
     """
     showing.check_ready(item)
     take = records.new_take(item, start_frame, str(clip.facts.get("text") or ""))
@@ -38,7 +40,8 @@ def apply_clip(
 def _finish(item: Any, take: Any, clip: clips.StoredClip, storage: str, scene: Any) -> str:
     """Store the clip of a take whose keys are written, show it and place its sound.
 
-    Returns a sentence where the sound can't be placed, else ''.
+    Returns what the user should know of it: the clip's notes, and where its sound can't be placed;
+    else ''.
     """
     facts = clip.facts
     records.describe(take, str(facts.get("text") or take.text))
@@ -48,16 +51,18 @@ def _finish(item: Any, take: Any, clip: clips.StoredClip, storage: str, scene: A
     folder = clips.store_folder(storage)
     sound_file = clips.keep(take, clip, folder)
     showing.show(item, take, scene)
-    if not scene.exomni.add_strip:
-        return ""
-    return sequencer.add(scene, take, sound_file, pack=folder is None)
+    provenance = facts.get("provenance")
+    notes = notes_in(provenance) if isinstance(provenance, dict) else []
+    if scene.exomni.add_strip:
+        notes.append(sequencer.add(scene, take, sound_file, pack=folder is None))
+    return "; ".join(note for note in notes if note)
 
 
 class ArrivingTake:
     """A take whose clip is still being made; every step leaves the file in a usable state.
 
     The take is looked up by name and id each time, because undo may replace every datablock.
-    note: a sentence where the sound couldn't be placed, else ''.
+    note: what the user should know of it, such as words that were not spoken, else ''.
     """
 
     def __init__(self, item: Any, scene: Any, *, start_frame: int, text: str, storage: str) -> None:

@@ -20,6 +20,7 @@ from exomni_core.arrays import FloatArray
 from exomni_core.audio import read_audio
 from exomni_core.clip import MAX_DURATION_S, Clip, Phone, Word
 from exomni_core.embedded.make_face import make_face
+from exomni_core.embedded.reading import espeak_facts, read_prompt, with_notes
 from exomni_core.engine import (
     ANSWERING_ENGINE,
     DEFAULT_ENGINE,
@@ -39,6 +40,7 @@ from exomni_core.phonetics.phones import viseme_table
 from exomni_core.phonetics.track import FPS, Track
 from exomni_core.prompt import Prompt
 from exomni_core.storage.files import sha256_file
+from exomni_core.text.reading import Reading
 from exomni_core.voices import espeak
 from exomni_core.voices.voice import (
     DEFAULT_VOICE,
@@ -47,6 +49,7 @@ from exomni_core.voices.voice import (
     find_voice,
     split_voice,
 )
+from exomni_core.voices.whole import speak_whole
 
 REVISION: Final = 4  # raise it with every change that alters a clip
 # Silence around the speech, so that the face opens from rest and comes to rest again.
@@ -106,15 +109,20 @@ class EmbeddedEngine(EngineDefaults):
         )
 
     def depends_on(self, prompt: Prompt) -> Mapping[str, str]:
-        """The version of the voice, unless it is espeak-ng, which the engine's version names."""
+        """What is read of the text, where that differs from the text; the version of the voice.
+
+        Not that of espeak-ng, which the engine's version names.
+        """
+        reading = read_prompt(prompt)
+        facts = {} if reading is None else reading.facts()
         synthesiser, _ = split_voice(prompt.voice)
         if prompt.mode != "say" or synthesiser == DEFAULT_VOICE:
-            return {}
+            return facts | ({} if reading is None else espeak_facts(prompt, reading))
         try:
             version = find_voice(synthesiser).version()
         except EnvironmentProblem:  # its package is broken; speaking tells so, of this prompt alone
-            return {}
-        return {"voice": f"{synthesiser} {version}"}
+            return facts
+        return {**facts, "voice": f"{synthesiser} {version}"}
 
     def generate(
         self,
@@ -146,7 +154,10 @@ class EmbeddedEngine(EngineDefaults):
     ) -> Clip:
         report(progress, "speech", 0.0)
         self._mark("units_begin")
-        said = self._speak(prompt, cancel)
+        reading = read_prompt(prompt)
+        assert reading is not None
+        whole = speak_whole(reading, lambda text: self._speak(prompt, text, cancel))
+        said = whole.said
         self._mark("audio", "audio_done")
         stop_if(cancel)
         if said.is_silent:
@@ -156,20 +167,20 @@ class EmbeddedEngine(EngineDefaults):
         rate_hz = said.sample_rate_hz
         lead, tail = round(_LEAD_S * rate_hz), round(_TAIL_S * rate_hz)
         samples = np.pad(said.samples, (lead, tail))
-        text = prompt.text or ""
         if said.timed is not None:
-            track = _track_of(said, said.timed, text, lead / rate_hz)
+            track = _track_of(said, said.timed, reading.source, lead / rate_hz)
         else:
-            track = self._listen(samples, rate_hz, text, said.language, progress, cancel)
-            track = dataclasses.replace(track, text=text, notes={**said.notes, **track.notes})
+            track = self._listen(samples, rate_hz, reading, said.language, progress, cancel)
+            track = dataclasses.replace(track, notes={**said.notes, **track.notes})
+        track = with_notes(track, whole.notes, reading, samples, rate_hz)
         return self._clip(prompt, track, samples, rate_hz, progress, cancel)
 
-    def _speak(self, prompt: Prompt, cancel: CancelCheck | None) -> Utterance:
-        """What the prompt's voice makes of its text; the notes tell which synthesiser it was."""
+    def _speak(self, prompt: Prompt, text: str, cancel: CancelCheck | None) -> Utterance:
+        """What the prompt's voice makes of `text`; the notes tell which synthesiser it was."""
         name, voice = split_voice(prompt.voice)
         synthesiser = find_voice(name)
         said = synthesiser.speak(
-            prompt.text or "",
+            text,
             language=prompt.language,
             voice=voice,
             rate=prompt.rate,
@@ -191,31 +202,38 @@ class EmbeddedEngine(EngineDefaults):
         report(progress, "audio", 0.0)
         audio = read_audio(prompt.audio)
         stop_if(cancel)
+        reading = read_prompt(prompt)
         track = self._listen(
-            audio.samples, audio.sample_rate_hz, prompt.transcript, prompt.language, progress,
-            cancel,
-        )  # fmt: skip
+            audio.samples, audio.sample_rate_hz, reading, prompt.language, progress, cancel
+        )
+        notes = () if reading is None else reading.notes
+        track = with_notes(track, notes, reading, audio.samples, audio.sample_rate_hz)
         return self._clip(prompt, track, audio.samples, audio.sample_rate_hz, progress, cancel)
 
     def _listen(
         self,
         samples: FloatArray,
         sample_rate_hz: int,
-        transcript: str | None,
+        reading: Reading | None,
         language: str | None,
         progress: ProgressCallback | None,
         cancel: CancelCheck | None,
     ) -> Track:
+        """What is heard in `samples`; words of the reading come as they were written."""
         per_second, at_least_s = self._budget
-        return find_listener(self._listener_name).listen(
+        track = find_listener(self._listener_name).listen(
             samples,
             sample_rate_hz,
-            transcript=transcript,
+            transcript=None if reading is None else reading.spoken,
             language=language,
             budget_s=max(at_least_s, per_second * len(samples) / sample_rate_hz),
             progress=progress,
             cancel=cancel,
         )
+        if reading is None or track.text != reading.spoken:
+            return track
+        words = reading.as_written(track.words)
+        return dataclasses.replace(track, text=reading.source, words=words)
 
     def _seed_of(self, prompt: Prompt) -> int:
         return self._default_seed if prompt.seed is None else prompt.seed

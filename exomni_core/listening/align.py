@@ -42,36 +42,53 @@ class Aligned:
         return self.score >= SCORE_GATE
 
 
-def align_transcript(
+@dataclass(frozen=True)
+class Pronounced:
+    """The words of a transcript and how each is pronounced, in ARPAbet; "" is not pronounced."""
+
+    words: tuple[str, ...]
+    sounds: tuple[str, ...]
+
+
+def pronounce(transcript: str, voice: str) -> Pronounced:
+    """How espeak-ng's `voice` pronounces a transcript. Raises what `espeak.speak` raises."""
+    spoken = espeak.speak(transcript, voice, with_pcm=False)
+    sounds: list[list[str]] = [[] for _ in spoken.words]
+    for phone, owner in zip(spoken.phones, spoken.word_of_phone, strict=True):
+        if owner >= 0:
+            sounds[owner] += to_arpabet(phone.symbol)
+    return Pronounced(
+        tuple(word.text for word in spoken.words), tuple(" ".join(one) for one in sounds)
+    )
+
+
+def align_words(
     samples: npt.NDArray[np.int16],
-    transcript: str,
-    voice: str,
+    told: Pronounced,
+    ways: Sequence[frozenset[int]] = (frozenset(),),
     *,
     timeout_s: float,
     cancel: CancelCheck | None = None,
-) -> Aligned | None:
-    """Find the words of `transcript` in `samples` (S,) at 16 kHz; None if they can't be found.
+) -> list[Aligned | None]:
+    """Find the words of a transcript in `samples` (S,) at 16 kHz; None if they can't be found.
 
-    voice: espeak-ng's, which tells the pronunciation. Raises WorkerError and Cancelled.
+    ways: for each alignment the numbers of the words to leave out. Raises WorkerError and
+    Cancelled.
     """
-    spoken = espeak.speak(transcript, voice, with_pcm=False)
-    pronunciations: list[list[str]] = [[] for _ in spoken.words]
-    for phone, owner in zip(spoken.phones, spoken.word_of_phone, strict=True):
-        if owner >= 0:
-            pronunciations[owner] += to_arpabet(phone.symbol)
-    if not any(pronunciations):
-        return None
-    piece = Piece(0, len(samples), tuple(" ".join(p) for p in pronunciations))
-    heard = ask_sphinx("align", samples, [piece], timeout_s=timeout_s, cancel=cancel)[0]
-    if heard is None or not any(sound.symbol for sound in heard.sounds):
-        return None
-    texts = [word.text for word in spoken.words]
-    phones = [Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds]
-    return Aligned(
-        words=words_in_time(texts, heard.sounds),
-        phones=tightened_closures(phones, band_level_db(samples)),
-        score=mean_score(heard.sounds),
-    )
+    kept = [[k for k in range(len(told.words)) if k not in without] for without in ways]
+    pieces = [Piece(0, len(samples), tuple(told.sounds[k] for k in words)) for words in kept]
+    found = ask_sphinx("align", samples, pieces, timeout_s=timeout_s, cancel=cancel)
+    level_db = band_level_db(samples)
+    aligned: list[Aligned | None] = []
+    for heard, words in zip(found, kept, strict=True):
+        if heard is None or not any(sound.symbol for sound in heard.sounds):
+            aligned.append(None)
+            continue
+        phones = [Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds]
+        in_time = words_in_time([told.words[k] for k in words], heard.sounds)
+        closed = tightened_closures(phones, level_db)
+        aligned.append(Aligned(in_time, closed, mean_score(heard.sounds)))
+    return aligned
 
 
 def free_score(

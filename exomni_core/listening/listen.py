@@ -20,7 +20,16 @@ from exomni_core.audio import resample
 from exomni_core.clip import Phone, Word
 from exomni_core.engine import CancelCheck, ProgressCallback, report, stop_if
 from exomni_core.errors import InputError, WorkerError
-from exomni_core.listening.align import SCORE_GAP, SCORE_GATE, Aligned, align_transcript, free_score
+from exomni_core.listening.align import (
+    SCORE_GAP,
+    SCORE_GATE,
+    Aligned,
+    align_words,
+    free_score,
+    pronounce,
+)
+from exomni_core.listening.closures import inside
+from exomni_core.listening.fit import clause_numbers, fit_words, with_heard
 from exomni_core.listening.listener import ListenerFacts
 from exomni_core.listening.recognise import (
     hear_sounds,
@@ -29,17 +38,17 @@ from exomni_core.listening.recognise import (
     shape_by_loudness,
     split_at_pauses,
 )
-from exomni_core.listening.sphinx import SAMPLE_RATE_HZ, is_installed
+from exomni_core.listening.sphinx import SAMPLE_RATE_HZ, Piece, is_installed
 from exomni_core.phonetics.language import check_readable, choose_voice, is_english
 from exomni_core.phonetics.loudness import loudness_db, speech_gate
 from exomni_core.phonetics.track import Track
+from exomni_core.text.said import LEVEL_FPS, loud_gaps
 
 _Label = TypeVar("_Label", Phone, Word)
 
 PAD_S: Final = 0.2  # silence that the recogniser needs at both ends
 _NOISE_RMS: Final = 12.0  # of 32768: digital silence breaks the recogniser's noise estimate
 _PEAK: Final = 16000.0
-LEVEL_FPS: Final = 100.0
 # Shares of speech frames with the right viseme group, measured against espeak-ng's own times.
 CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.45, "energy": 0.2}
 _FEWEST_SOUNDS_PER_S: Final = 3.0  # slow speech has 6, usual speech 10 to 15
@@ -150,9 +159,7 @@ def _by_transcript(
     voice = choose_voice(transcript, language, None, ()).voice
     try:
         check_readable(transcript, voice, field="transcript")
-        aligned = align_transcript(
-            recording.pcm, transcript, voice, timeout_s=recording.patience_s, cancel=cancel
-        )
+        aligned = _fitted(recording, transcript, voice, cancel)
         if aligned is None:
             notes["transcript_rejected"] = "its words were not found in the recording"
             return None
@@ -174,7 +181,42 @@ def _by_transcript(
         )
         return None
     notes["alignment_score"] = round(aligned.score, 3)
-    return _track(recording, aligned, transcript, language, "transcript", notes)
+    track = _track(recording, aligned, transcript, language, "transcript", notes)
+    return _with_gaps_heard(recording, track, cancel)
+
+
+def _fitted(
+    recording: _Recording, transcript: str, voice: str, cancel: CancelCheck | None
+) -> Aligned | None:
+    """The words of the transcript that are in the recording, in time; None if none are found."""
+    told = pronounce(transcript, voice)
+    pad = round(PAD_S * LEVEL_FPS)
+
+    def align(ways: Sequence[frozenset[int]]) -> list[Aligned | None]:
+        patience_s = recording.patience_s * len(ways)
+        return align_words(recording.pcm, told, ways, timeout_s=patience_s, cancel=cancel)
+
+    return fit_words(
+        align, told.words, clause_numbers(transcript, told.words), np.pad(recording.gate, pad)
+    )
+
+
+def _with_gaps_heard(recording: _Recording, track: Track, cancel: CancelCheck | None) -> Track:
+    """`track` with the sounds that are heard where speech goes on without words."""
+    spans = [(word.start_s, word.end_s) for word in track.words]
+    gaps = loud_gaps(spans, recording.level_db, recording.gate)
+    if not gaps:
+        return track
+    pieces = [
+        Piece(round((a + PAD_S) * SAMPLE_RATE_HZ), round((b + PAD_S) * SAMPLE_RATE_HZ))
+        for a, b in gaps
+    ]
+    try:
+        heard = hear_sounds(recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel)
+    except WorkerError:  # the note about the gap says enough
+        return track
+    phones = inside(_on_time(heard, recording.duration_s), gaps)
+    return replace(track, phones=with_heard(track.phones, phones, gaps))
 
 
 def _too_few_sounds(recording: _Recording, aligned: Aligned) -> str | None:

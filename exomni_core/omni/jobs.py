@@ -19,7 +19,7 @@ from exomni_core.omni.model import OmniModel
 from exomni_core.omni.nets.audio_features import RATE_HZ
 from exomni_core.omni.nets.sampling import TextSampling
 from exomni_core.omni.prompting import Turn, past_turn, recent, user_turn
-from exomni_core.phonetics.language import guess_language
+from exomni_core.phonetics.scripts import guess_language
 from exomni_core.phonetics.track import Track
 from exomni_core.prompt import Prompt, check_prompt
 

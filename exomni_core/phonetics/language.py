@@ -7,13 +7,13 @@ test compares it with what the installed library offers.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from exomni_core.errors import InputError
+from exomni_core.phonetics.scripts import guess_language
 
 # Voices of espeak-ng 1.52 by language code; without those for invented languages.
 _CODES: Final = """
@@ -42,19 +42,6 @@ OFFERED_LANGUAGES: Final[tuple[str, ...]] = _FIRST + tuple(
     sorted(({*ESPEAK_LANGUAGES, "en-us", "en-gb"}) - {*_FIRST, "cmn"})
 )
 
-# First and last code point of a script -> its most spoken language here.
-_SCRIPTS: Final[tuple[tuple[int, int, str], ...]] = (
-    (0x0041, 0x024F, "en"), (0x1E00, 0x1EFF, "en"), (0x0370, 0x03FF, "el"), (0x0400, 0x052F, "ru"),
-    (0x0530, 0x058F, "hy"), (0x0590, 0x05FF, "he"), (0x0600, 0x06FF, "ar"), (0x0900, 0x097F, "hi"),
-    (0x0980, 0x09FF, "bn"), (0x0A00, 0x0A7F, "pa"), (0x0A80, 0x0AFF, "gu"), (0x0B00, 0x0B7F, "or"),
-    (0x0B80, 0x0BFF, "ta"), (0x0C00, 0x0C7F, "te"), (0x0C80, 0x0CFF, "kn"), (0x0D00, 0x0D7F, "ml"),
-    (0x0D80, 0x0DFF, "si"), (0x0E00, 0x0E7F, "th"), (0x1000, 0x109F, "my"), (0x10A0, 0x10FF, "ka"),
-    (0x1100, 0x11FF, "ko"), (0x1200, 0x139F, "am"), (0x3040, 0x30FF, "ja"), (0x3130, 0x318F, "ko"),
-    (0x3400, 0x4DBF, "zh"), (0x4E00, 0x9FFF, "zh"), (0xAC00, 0xD7AF, "ko"),
-    (0x20000, 0x3FFFF, "zh"),
-)  # fmt: skip
-_DENSE: Final = {"zh": 3, "ja": 2, "ko": 2}  # letters that one sign of these scripts is worth
-
 
 @dataclass(frozen=True)
 class VoiceChoice:
@@ -80,21 +67,6 @@ def choose_voice(
     return VoiceChoice(code.lower().replace("_", "-"), _espeak_voice(code, "language") + variant)
 
 
-@functools.lru_cache(maxsize=64)
-def guess_language(text: str) -> str:
-    """The language of most of the text by its writing system; Latin letters count as English."""
-    counts: dict[str, int] = {}
-    for character in text:
-        point = ord(character)
-        for first, last, code in _SCRIPTS:
-            if first <= point <= last and character.isalpha():
-                counts[code] = counts.get(code, 0) + _DENSE.get(code, 1)
-                break
-    if counts.get("ja") and counts.get("zh"):
-        counts["ja"] += counts.pop("zh")  # Han signs beside kana are Japanese
-    return max(counts, key=lambda code: counts[code], default="en")
-
-
 def is_english(code: str | None) -> bool:
     """True for any English, and for an unknown language, which is most often English."""
     return code is None or code.lower() in ("eng", "english") or code.lower().split("-")[0] == "en"
@@ -103,6 +75,12 @@ def is_english(code: str | None) -> bool:
 def base_of(voice: str) -> str:
     """The language part of an espeak-ng voice: `en-us+f3` -> `en-us`."""
     return voice.partition("+")[0]
+
+
+def language_of_voice(voice: str | None) -> str | None:
+    """The language that a voice's name tells: `en-us+f3` -> `en-us`; None for `f3`."""
+    base = (voice or "").strip().partition("+")[0]
+    return base if base and _looks_like_language(base) else None
 
 
 def check_readable(text: str, voice: str, *, field: str) -> None:

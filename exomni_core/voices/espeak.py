@@ -23,11 +23,20 @@ from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, Work
 from exomni_core.phonetics.language import OFFERED_LANGUAGES, check_readable, choose_voice
 from exomni_core.phonetics.tokens import Token, text_tokens
 from exomni_core.storage.files import sha256_file
+from exomni_core.text.clauses import Limits
+from exomni_core.voices.espeak_symbols import heard_symbol
 from exomni_core.voices.voice import TimedSounds, Utterance, VoiceFacts
 
 NORMAL_RATE_WPM: Final = 175
 RATE_LIMITS_WPM: Final = (80, 450)
 CLOSURE_REACH_S: Final = 0.12  # the longest closure that we look for before a stop's burst
+# What fits espeak-ng's buffers (version 1.52): of a clause 800 bytes, with every Korean syllable
+# taken apart and every Chinese sign parted by a blank, 300 words and 1,000 sounds; of a word some
+# 130 sounds; of a number 38 digits. It drops the rest, and the fourth of equal letters in a row.
+LIMITS: Final = Limits(
+    clause_bytes=790, reading_bytes=780, clause_words=290, clause_sounds=930, word_sounds=115,
+    digits=30, repeats=3,
+)  # fmt: skip
 _CLOSURE_LEVEL: Final = 2  # |sample| of espeak-ng's silence (true zeros, but for rounding)
 _VOICELESS_STOPS: Final = tuple("ptkqc")
 _STRESS_MARKS: Final = "ˈˌː"
@@ -85,7 +94,7 @@ def speak(
         )
     _check_version(answer["version"], voice)
     pcm = np.frombuffer(raw, "<i2").astype(np.int16)
-    return _speech(text, pcm, answer)
+    return _speech(text, voice, pcm, answer)
 
 
 class Espeak:
@@ -93,7 +102,7 @@ class Espeak:
 
     def facts(self) -> VoiceFacts:
         """Over a hundred languages, any rate."""
-        return VoiceFacts("espeak-ng", OFFERED_LANGUAGES, tells_times=True)
+        return VoiceFacts("espeak-ng", OFFERED_LANGUAGES, tells_times=True, limits=LIMITS)
 
     def names(self) -> tuple[str, ...]:
         """The variants; a language's own voice and `LANGUAGE+VARIANT` are voices, too."""
@@ -225,7 +234,7 @@ def _check_version(version: str, voice: str) -> None:
         )
 
 
-def _speech(text: str, pcm: npt.NDArray[np.int16], answer: dict[str, Any]) -> Speech:
+def _speech(text: str, voice: str, pcm: npt.NDArray[np.int16], answer: dict[str, Any]) -> Speech:
     rate = int(answer["sample_rate_hz"])
     tokens = text_tokens(text)
     starts: list[int] = []
@@ -237,8 +246,9 @@ def _speech(text: str, pcm: npt.NDArray[np.int16], answer: dict[str, Any]) -> Sp
             token = _token_at(tokens, position - 1, token)
         elif kind == _PHONEME_EVENT and not symbol.startswith("("):  # (en): a change of language
             starts.append(int(sample))
-            symbols.append("" if symbol.strip("_:|;") == "" else symbol)
-            token_of_phone.append(token if symbols[-1] else -1)
+            symbols.append("" if symbol.strip("_:|;") == "" else heard_symbol(voice, symbol))
+            # Some first words (나는) come without an event of their own.
+            token_of_phone.append(max(token, 0) if symbols[-1] and tokens else -1)
     end = max(end, starts[-1] if starts else 0)
     starts = _with_closures(starts, symbols, pcm, rate)
     phones, owners = [], []

@@ -19,6 +19,7 @@ from exomni_core.clip import Phone, Word
 from exomni_core.engine import CancelCheck
 from exomni_core.errors import InputError
 from exomni_core.registry import VOICES, Registry
+from exomni_core.text.clauses import Limits
 
 DEFAULT_VOICE: Final = "espeak"
 
@@ -60,7 +61,8 @@ class VoiceFacts:
 
     title: its name for people. languages: codes it can speak (empty: any). tells_times: whether it
     knows when each sound is spoken. takes_rate: whether it heeds the speaking rate. licence: what
-    its licence asks of users, in a sentence; empty: nothing.
+    its licence asks of users, in a sentence; empty: nothing. limits: what it can say at once
+    without losing words; None: any clause.
     """
 
     title: str
@@ -68,6 +70,7 @@ class VoiceFacts:
     tells_times: bool
     takes_rate: bool = True
     licence: str = ""
+    limits: Limits | None = None
 
 
 @runtime_checkable

@@ -30,7 +30,7 @@ FLOORS = (
     ("exomni_core.clip", "exomni_core.audio", "exomni_core.head_regions"),
     ("exomni_core.clip_notes", "exomni_core.phonetics", "exomni_core.retime",
      "exomni_core.formats", "exomni_core.engine"),
-    ("exomni_core.matching",),
+    ("exomni_core.matching", "exomni_core.text"),
     # Old names of modules, kept for scripts of users.
     ("exomni_core.bone_targets", "exomni_core.overrides", "exomni_core.keyframes"),
     ("exomni_core.voices",),

@@ -89,6 +89,21 @@ def check_copy_of_a_character():
     assert fingerprint(take_of(item).actions[0].action) == before
 
 
+def check_notes_of_a_clip():
+    """What the clip's notes tell comes with the take, whatever a foreign clip holds there."""
+    scene = fresh()
+    item = character(face())
+    from blender_addon.takes import clips, making
+
+    clip = clips.read_clip_file(CLIP)
+    told = "2 words were not spoken by the voice"
+    for provenance, expected in (({"notes": [told]}, True), (None, False), ({"notes": 3}, False)):
+        facts = {**clip.facts, "provenance": provenance}
+        noted = clips.StoredClip(clip.data, clip.face, facts)
+        _, note = making.apply_clip(item, noted, 1, scene, "packed")
+        assert (told in note) is expected, note
+
+
 def check_speed():
     """A finished 60 s x 52 take is applied within the time that animators don't notice."""
     scene = fresh()

@@ -11,8 +11,8 @@ from exomni_core.phonetics.language import (
     VoiceChoice,
     check_readable,
     choose_voice,
-    guess_language,
 )
+from exomni_core.phonetics.scripts import guess_language
 from exomni_core.voices import espeak
 
 VARIANTS = ("f1", "f2", "f3", "m3", "Annie", "whisper")
