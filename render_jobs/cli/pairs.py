@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -22,7 +22,29 @@ from render_jobs.cli.options import (
     workers_option,
 )
 
+if TYPE_CHECKING:
+    from render_jobs.study.making.pairs import Built
+
 _PICTURE = ("template", "look", "render_engine", "size", "fps", "samples", "head_motion")
+# Options of the command that are the fields of PairOptions of the same name.
+_GIVEN = (
+    "count",
+    "raters",
+    "seed",
+    "audio",
+    "stimulus",
+    "target",
+    "all_pairs",
+    "title",
+    "min_s",
+    "max_s",
+    "force",
+    "texts",
+    "contact",
+    "storage",
+    "blender",
+    "workers",
+)
 _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
@@ -144,30 +166,8 @@ def pairs(runs: tuple[Path, ...], output: Path, **chosen: Any) -> None:
     the protocol, the analysis plan and the exclusion rules. Serve it with `exorender study serve`.
     """
     from render_jobs.cli.console import print_json
-    from render_jobs.study.making.balance import balance_table
     from render_jobs.study.making.pairs import PairOptions, build_study, facts_of
 
-    given = {
-        name: chosen[name]
-        for name in (
-            "count",
-            "raters",
-            "seed",
-            "audio",
-            "stimulus",
-            "target",
-            "all_pairs",
-            "title",
-            "min_s",
-            "max_s",
-            "force",
-            "texts",
-            "contact",
-            "storage",
-            "blender",
-            "workers",
-        )
-    }
     context = click.get_current_context()
     asked = any(
         context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _PICTURE
@@ -178,16 +178,23 @@ def pairs(runs: tuple[Path, ...], output: Path, **chosen: Any) -> None:
         languages=comma_list(chosen["languages"]),
         names=comma_list(chosen["names"]),
         settings=render_settings(chosen) if asked else None,
-        **given,
+        **{name: chosen[name] for name in _GIVEN},
     )
     with _Steps(quiet=chosen["quiet"] or chosen["as_json"]) as steps:
         built = build_study(options, steps.tell)
     if chosen["as_json"]:
         print_json(facts_of(built))
-        return
+    else:
+        _tell(built, quiet=chosen["quiet"])
+
+
+def _tell(built: Built, *, quiet: bool) -> None:
+    """Print the notes on a study on stderr, and what it holds on stdout."""
+    from render_jobs.study.making.balance import balance_table
+
     for note in built.notes:
         click.echo(f"Note: {note}", err=True)
-    if chosen["quiet"]:
+    if quiet:
         return
     reasons: dict[str, list[str]] = {}
     for one in built.study.dropped:
@@ -198,7 +205,7 @@ def pairs(runs: tuple[Path, ...], output: Path, **chosen: Any) -> None:
     for what, much in balance_table(built.study.balance):
         click.echo(f"{what:30} {much}")
     click.echo(f"plan {built.study.plan_sha256}")
-    click.echo(f"wrote {output}; serve it with: exorender study serve {output}")
+    click.echo(f"wrote {built.folder}; serve it with: exorender study serve {built.folder}")
 
 
 class _Steps:

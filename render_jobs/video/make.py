@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -88,53 +89,87 @@ def render_video(
     the number of new frames.
     Raises what the worker and ffmpeg raise: ExOmniError in one sentence.
     """
-    silent, speech, motion = (
-        temporary_name(work / f"{key[:16]}{ending}") for ending in (".mp4", ".flac", ".npy")
-    )
-    drawn = 0
-
-    def heard(message: dict[str, Any]) -> None:
-        nonlocal drawn
-        if on_frames is not None and message.get("event") == "progress":
-            on_frames(message["done"] - drawn)
-            drawn = message["done"]
-
-    try:
+    count = _Frames(on_frames)
+    with _parts(work, key) as parts:
         started = time.perf_counter()
-        request: dict[str, Any] = {
-            "job": video.stem,
-            "clip": str(clip),
-            "video": str(silent),
-            "speech": str(speech),
-            "settings": settings.to_json(),
-        }
-        if settings.head_motion:
-            np.save(motion, _head_motion(clip, settings))
-            request["head_motion"] = str(motion)
+        request = _request(clip, video, settings, parts)
         with replacing(video) as unfinished:
-            encoder = Encoder(find_ffmpeg(), str(speech.resolve()), key, str(unfinished.resolve()))
+            encoder = Encoder(
+                find_ffmpeg(), str(parts.speech.resolve()), key, str(unfinished.resolve())
+            )
             request["encoder"] = encoder.to_json()
-            answer = worker.ask(request, heard, silence_s=SILENCE_S)
+            answer = worker.ask(request, count.heard, silence_s=SILENCE_S)
             rendered = time.perf_counter()
             if not answer["finished"]:
-                mux(silent, speech, unfinished, settings.frame_rate, key=key)
+                mux(parts.silent, parts.speech, unfinished, settings.frame_rate, key=key)
         encoded = time.perf_counter()
         if sheet is not None:
             with replacing(sheet) as unfinished:
                 contact_sheet(video, unfinished)
-    finally:
-        silent.unlink(missing_ok=True)
-        motion.unlink(missing_ok=True)
-        speech.unlink(missing_ok=True)
-    if on_frames is not None:
-        on_frames(int(answer["frames"]) - drawn)
+    frames = int(answer["frames"])
+    count.reach(frames)
     return VideoResult(
-        frames=int(answer["frames"]),
+        frames=frames,
         seconds={"render": round(rendered - started, 3), "encode": round(encoded - rendered, 3)},
         sha256=sha256_file(video),
         sheet_sha256=sha256_file(sheet) if sheet is not None else None,
         notes=tuple(answer["notes"]),
     )
+
+
+class _Frames:
+    """Progress events of a worker in, calls with the number of new frames out."""
+
+    def __init__(self, on_frames: Callable[[int], None] | None) -> None:
+        self._on_frames, self._drawn = on_frames, 0
+
+    def heard(self, message: Mapping[str, Any]) -> None:
+        """Take an event of the worker."""
+        if message.get("event") == "progress":
+            self.reach(message["done"])
+
+    def reach(self, frames: int) -> None:
+        """So many are drawn in all."""
+        if self._on_frames is not None:
+            self._on_frames(frames - self._drawn)
+            self._drawn = frames
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Unfinished files of one video: the mp4 without sound, the speech, how the head turns."""
+
+    silent: Path
+    speech: Path
+    motion: Path
+
+
+@contextmanager
+def _parts(work: Path, key: str) -> Iterator[_Parts]:
+    """Names for the unfinished files; afterwards the files are gone."""
+    parts = _Parts(
+        *(temporary_name(work / f"{key[:16]}{ending}") for ending in (".mp4", ".flac", ".npy"))
+    )
+    try:
+        yield parts
+    finally:
+        for part in (parts.silent, parts.motion, parts.speech):
+            part.unlink(missing_ok=True)
+
+
+def _request(clip: Path, video: Path, settings: RenderSettings, parts: _Parts) -> dict[str, Any]:
+    """What to ask of the worker, but for the encoder; writes how the head turns."""
+    request: dict[str, Any] = {
+        "job": video.stem,
+        "clip": str(clip),
+        "video": str(parts.silent),
+        "speech": str(parts.speech),
+        "settings": settings.to_json(),
+    }
+    if settings.head_motion:
+        np.save(parts.motion, _head_motion(clip, settings))
+        request["head_motion"] = str(parts.motion)
+    return request
 
 
 def _head_motion(clip: Path, settings: RenderSettings) -> npt.NDArray[np.float32]:

@@ -174,6 +174,20 @@ def speak_and_look(item, text, name):
 
 
 def steps():
+    """All of it, in order; each yields how long Blender may go on by itself."""
+    yield from open_sidebar()
+    head = yield from add_built_in_head()
+    yield from make_takes(head)
+    head = yield from undo_and_redo()
+    yield from import_other_head(head)
+    yield from listen_and_fail(head)
+    yield from other_looks(head)
+    say(LONG)  # the window closes in the middle of this
+    yield 0.7
+
+
+def open_sidebar():
+    """The extension is on, and its tab is in the sidebar."""
     prefs = bpy.context.preferences
     check("the extension is on", EXTENSION in prefs.addons, list(prefs.addons.keys()))
     import exomni_core
@@ -189,12 +203,19 @@ def steps():
     check("the sidebar has our tab", region["UI"].active_panel_category == TAB)
     yield from shot("panel_first")
 
+
+def add_built_in_head():
+    """The built-in head becomes the character, which is returned."""
     in_view(bpy.ops.exomni.add_head, "INVOKE_DEFAULT")
     head = bpy.context.scene.exomni.character
     check("the built-in head is the character", head is not None)
     frame_head(head)
     yield from shot("panel_character")
+    return head
 
+
+def make_takes(head):
+    """A line that is cancelled, a long line, a short one."""
     actions, strips = len(bpy.data.actions), len(bpy.data.sounds)
     say(LONG)
     yield from wait_for_end(cancel_after_s=0.4)
@@ -211,35 +232,35 @@ def steps():
     yield from shot("panel_after")
     yield from speak_and_look(head, SHORT, "head")
 
-    before = len(head.exomni.takes)
+
+def undo_and_redo():
+    """One take goes and comes back; returns the head, which is another object afterwards."""
+    before = len(bpy.context.scene.exomni.character.exomni.takes)
     in_view(bpy.ops.ed.undo)
     yield 1.0
-    head = bpy.context.scene.exomni.character
-    check(
-        "one undo takes one take back",
-        len(head.exomni.takes) == before - 1,
-        (before, len(head.exomni.takes)),
-    )
+    takes = len(bpy.context.scene.exomni.character.exomni.takes)
+    check("one undo takes one take back", takes == before - 1, (before, takes))
     in_view(bpy.ops.ed.redo)
     yield 1.0
     head = bpy.data.objects["Head"]  # undo and redo replace every datablock
     check("and redo brings it back", len(head.exomni.takes) == before, len(head.exomni.takes))
+    return head
 
+
+def import_other_head(head):
+    """A head from a file becomes the character, speaks and gives way to `head` again."""
     other = HOME / "shared" / "head.npz"
-    if other.exists():
-        head.hide_set(True)
-        in_view(bpy.ops.exomni.add_head, template=str(other), name="Imported")
-        item = bpy.context.scene.exomni.character
-        check("another head is imported", item.name.startswith("Imported"), item.name)
-        frame_head(item)
-        yield from speak_and_look(item, SHORT, "imported")
-        bpy.context.scene.exomni.character = head
-        head.hide_set(False)
-        item.hide_set(True)
-    yield from listen_and_fail(head)
-    yield from other_looks(head)
-    say(LONG)  # the window closes in the middle of this
-    yield 0.7
+    if not other.exists():
+        return
+    head.hide_set(True)
+    in_view(bpy.ops.exomni.add_head, template=str(other), name="Imported")
+    item = bpy.context.scene.exomni.character
+    check("another head is imported", item.name.startswith("Imported"), item.name)
+    frame_head(item)
+    yield from speak_and_look(item, SHORT, "imported")
+    bpy.context.scene.exomni.character = head
+    head.hide_set(False)
+    item.hide_set(True)
 
 
 def listen_and_fail(head):
