@@ -15,7 +15,7 @@ from fake_render_worker import LATE_S
 from exomni_core.clip import save_clip
 from exomni_core.storage.files import TEMPORARY_MARK
 from render_jobs.batch import plan as batch_plan
-from render_jobs.batch import steps
+from render_jobs.batch import single, steps
 from render_jobs.batch.folder import BatchFolder, work_folder
 from render_jobs.batch.plan import BatchOptions
 from render_jobs.batch.run import Observer, run_batch
@@ -23,7 +23,6 @@ from render_jobs.batch.single import VideoOptions, render_clip
 from render_jobs.evaluation.suite.config import read_config
 from render_jobs.evaluation.suite.run import SuiteOptions, run_suite
 from render_jobs.study.making.place import building
-from render_jobs.video import make
 from render_jobs.workers.pool import WorkerCommand
 
 HERE = Path(__file__).parent
@@ -57,7 +56,7 @@ def render_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = (sys.executable, str(HERE / "fake_render_worker.py"), str(tmp_path / "died"))
     command = WorkerCommand("render worker", fake)
     monkeypatch.setitem(steps.COMMANDS, steps.RENDERERS, lambda *_: command)
-    monkeypatch.setattr(make, "render_worker", lambda *_: command)
+    monkeypatch.setattr(single, "render_worker", lambda *_: command)
 
 
 def test_a_clip_that_a_dead_worker_had_begun(
