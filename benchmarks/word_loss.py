@@ -191,7 +191,17 @@ def _sounds_alone(line: Line) -> list[tuple[str, int]]:
     if len(speech.words) != len(pieces):  # a piece without letters of its own
         return [(word, 1) for word in words]
     counts = Counter(owners[owner] for owner in speech.word_of_phone if owner >= 0)
-    return [(word, counts.get(k, 0)) for k, word in enumerate(words)]
+    return [(word, _fair_share(counts, k, len(words))) for k, word in enumerate(words)]
+
+
+def _fair_share(counts: Counter[int], number: int, words: int) -> int:
+    """The sounds of a word; espeak-ng gives those of some Korean words to the word before."""
+    first = last = number
+    while first > 0 and not counts[first]:
+        first -= 1
+    while last + 1 < words and not counts[last + 1]:
+        last += 1
+    return sum(counts[k] for k in range(first, last + 1)) // (last + 1 - first)
 
 
 def measure(lines: Sequence[Line], engine: EmbeddedEngine) -> Loss:
