@@ -24,6 +24,7 @@ from exomni_core.listening.align import (
     SCORE_GAP,
     SCORE_GATE,
     Aligned,
+    Pronounced,
     align_words,
     free_score,
     pronounce,
@@ -51,6 +52,7 @@ _NOISE_RMS: Final = 12.0  # of 32768: digital silence breaks the recogniser's no
 _PEAK: Final = 16000.0
 # Shares of speech frames with the right viseme group, measured against espeak-ng's own times.
 CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.45, "energy": 0.2}
+_LEAST_KEPT: Final = 0.5  # the share of a transcript that must be in its recording
 _FEWEST_SOUNDS_PER_S: Final = 3.0  # slow speech has 6, usual speech 10 to 15
 _SILENT_CONFIDENCE: Final = 0.05
 
@@ -159,7 +161,10 @@ def _by_transcript(
     voice = choose_voice(transcript, language, None, ()).voice
     try:
         check_readable(transcript, voice, field="transcript")
-        aligned = _fitted(recording, transcript, voice, cancel)
+        told = pronounce(transcript, voice)
+        aligned = _fitted(recording, transcript, told, cancel)
+        if aligned is not None and len(aligned.words) < _LEAST_KEPT * len(told.words):
+            aligned = None  # a few words of any text fit somewhere
         if aligned is None:
             notes["transcript_rejected"] = "its words were not found in the recording"
             return None
@@ -186,10 +191,9 @@ def _by_transcript(
 
 
 def _fitted(
-    recording: _Recording, transcript: str, voice: str, cancel: CancelCheck | None
+    recording: _Recording, transcript: str, told: Pronounced, cancel: CancelCheck | None
 ) -> Aligned | None:
     """The words of the transcript that are in the recording, in time; None if none are found."""
-    told = pronounce(transcript, voice)
     pad = round(PAD_S * LEVEL_FPS)
 
     def align(ways: Sequence[frozenset[int]]) -> list[Aligned | None]:

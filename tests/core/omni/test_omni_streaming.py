@@ -310,6 +310,7 @@ def grown_bytes(tiny_model, units=1900):
     return late - early, seconds
 
 
+@pytest.mark.slow
 def test_five_minutes_of_reply_take_flat_memory(tiny_model):
     """300 s of speech: after the first minute memory grows by 0.6 MB a second at the most.
 
