@@ -12,6 +12,11 @@
 # pictures elsewhere; --head NPZ adds the step with an imported head (ICT-FaceKit's as an npz);
 # --setup only prepares the system.
 set -euo pipefail
+# The mounts live in a namespace of this script alone and end with it, even when it is killed.
+# A mount that stayed behind would let somebody's rm -r of the folder reach the machine's own /dev.
+if [ "$(id -u)" -eq 0 ] && [ -z "${EXOMNI_OWN_MOUNTS:-}" ]; then
+  EXOMNI_OWN_MOUNTS=1 exec unshare --mount --propagation private -- bash "$(realpath "${BASH_SOURCE[0]}")" "$@"
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 project="$PWD"
 root="${WINDOW_ROOT:-/tmp/exomni-window}"
@@ -32,15 +37,11 @@ while [ $# -gt 0 ]; do
 done
 [ "$(id -u)" -eq 0 ] || { echo "Run this as root: it makes a system of its own in $root." >&2; exit 3; }
 
-# What was mounted is always unmounted: nobody's rm -r may ever reach the machine's own /dev.
 pids=()
 cleanup() {
-  local id place
+  local id
   for id in ${pids[@]+"${pids[@]}"}; do kill "$id" 2>/dev/null || true; done
   for id in ${pids[@]+"${pids[@]}"}; do wait "$id" 2>/dev/null || true; done
-  for place in tmp/.X11-unix sys dev proc; do
-    while mountpoint -q "$root/$place"; do umount "$root/$place" || umount -l "$root/$place"; done
-  done
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
