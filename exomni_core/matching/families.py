@@ -17,7 +17,7 @@ from typing import Final
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX
 from exomni_core.errors import InputError
-from exomni_core.matching import tables
+from exomni_core.matching import tables, tables_units
 
 MAX_NAME: Final = 255  # longer names are no shape keys of Blender's
 _VOTES: Final = 3  # so many different names make an affix
@@ -97,7 +97,7 @@ def read_names(names: Sequence[str], mesh: str = "") -> Reading:
             found.setdefault(squeezed, []).append(name)
         elif inside := _inside(name, known):
             meaning, before, after = inside
-            framed.setdefault((before, after), []).append((meaning, name))
+            framed.setdefault(_unnumbered(before, after), []).append((meaning, name))
     for rows in found.values():
         rows.sort(key=lambda name: name not in CHANNEL_INDEX)  # stable: else in the mesh's order
     for (before, after), pairs in framed.items():
@@ -139,7 +139,7 @@ def family_by_id(family_id: str) -> Family:
 @cache
 def families() -> tuple[Family, ...]:
     """All families, in the order in which equals are preferred."""
-    t = tables
+    t, u = tables, tables_units
     own = {name: f"{name} | {_short(name)}" for name in ARKIT_52}
     extra = _merge(own, t.ARKIT_EXTRA)
     rows: tuple[tuple[str, str, t.Table, t.Table, str], ...] = (
@@ -156,6 +156,10 @@ def families() -> tuple[Family, ...]:
         ("metahuman", "MetaHuman", t.METAHUMAN, {}, r"(?i)ctrl_expressions"),
         ("mpfb", "MPFB with Microsoft visemes", own, t.MICROSOFT_VISEMES, ""),
         ("makehuman", "MakeHuman face shapes", t.MAKEHUMAN, {}, ""),
+        ("makehuman_units", "MakeHuman expression units", u.MAKEHUMAN_UNITS, {}, ""),
+        ("meta", "Meta face tracking (FACS)", u.META_FACS, {}, ""),
+        ("sranipal", "SRanipal (HTC)", u.SRANIPAL, {}, ""),
+        ("unity_chan", "Unity-chan", u.UNITY_CHAN, u.UNITY_CHAN_VISEMES, r"(?i)(BLW|MTH)_"),
         ("daz_facs", "Daz Genesis 8.1 and 9", _merge(own, t.DAZ_FACS), {}, r"facs_"),
         ("daz_8", "Daz Genesis 3 and 8", t.DAZ_8, t.DAZ_8_VISEMES, r"eCTRL"),
         ("vrchat", "VRChat visemes", t.VRCHAT, t.VRCHAT_VISEMES, r"(?i)vrc[._]"),
@@ -186,6 +190,11 @@ def _inside(name: str, known: frozenset[str]) -> tuple[str, Words, Words] | None
     if any(run in channels and (b <= start or a >= stop) for run, a, b in runs):
         return None  # a corrective between two shapes, such as jawOpen_mouthClose
     return meaning, tuple(words[:start]), tuple(words[stop:])
+
+
+def _unnumbered(before: Words, after: Words) -> tuple[Words, Words]:
+    """What surrounds a meaning, without its number: `AK_25_JawOpen` stands as `AK_31_MouthLeft`."""
+    return tuple(w for w in before if not w.isdigit()), tuple(w for w in after if not w.isdigit())
 
 
 def _is_frame(before: Words, after: Words, meaning: str, votes: int, mesh: str) -> bool:

@@ -7,6 +7,7 @@ import random
 import re
 
 import pytest
+import unit_names
 
 from exomni_core.arkit import ARKIT_52
 from exomni_core.errors import InputError
@@ -178,6 +179,14 @@ HEADS: dict[str, tuple[list[str], str, int, int]] = {
     "cc4": (CC4, "cc4", 52, 52),
     "metahuman": ([f"CTRL_expressions_{n}" for n in METAHUMAN], "metahuman", 52, 52),
     "makehuman": (MAKEHUMAN, "makehuman", 30, 31),
+    "makehuman units": (unit_names.MAKEHUMAN_UNITS, "makehuman_units", 28, 31),
+    "meta": (unit_names.META_FACS, "meta", 51, 51),
+    "sranipal": (unit_names.SRANIPAL, "sranipal", 34, 38),
+    "rocketbox": (unit_names.ROCKETBOX, "arkit", 52, 52),
+    "unity-chan": (
+        [key for keys in list(unit_names.UNITY_CHAN.values())[1:] for key in keys],
+        "unity_chan", 7, 21,
+    ),
     "daz 8.1": (
         [f"Genesis8_1Female__facs_bs_{cased(n)}_div2" for n in ARKIT_52], "daz_facs", 52, 52,
     ),
