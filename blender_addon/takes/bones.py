@@ -18,7 +18,8 @@ from exomni_core.arkit import ARKIT_52
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.keyframes import KeyPlan
-from exomni_core.matching.bones import AXES, BoneTarget, bone_curves, guess_bones
+from exomni_core.matching.bone_frames import RestFrame, guess_laid_bones
+from exomni_core.matching.bones import AXES, BoneTarget, bone_curves
 
 from .. import character, compat
 from . import curves, foreign, lines
@@ -42,10 +43,21 @@ def targets_of(item: Any) -> tuple[BoneTarget, ...]:
 def use_rig(item: Any, rig: Any) -> int:
     """Let the jaw and the eyes of `rig` turn, as far as shape keys don't show them; how many do."""
     check_editable(rig)
-    found = guess_bones([bone.name for bone in rig.pose.bones], character.matching_of(item).missing)
+    found = guess_laid_bones(_rest_frames(rig), character.matching_of(item).missing)
     item.exomni.rig = rig
     store(item, found)
     return len(found)
+
+
+def _rest_frames(rig: Any) -> dict[str, RestFrame]:
+    """How the bones of a rig lie in the world at rest."""
+    place = rig.matrix_world
+    turn = place.to_quaternion()  # without scale: FBX files bring 0.01
+    frames = {}
+    for bone in rig.data.bones:
+        x, y, z = (tuple(turn @ bone.matrix_local.col[i].xyz.normalized()) for i in range(3))
+        frames[bone.name] = RestFrame(x, y, z, tuple(place @ bone.head_local))
+    return frames
 
 
 def store(item: Any, targets: tuple[BoneTarget, ...]) -> None:
@@ -82,7 +94,8 @@ def plan(item: Any, rows: FloatArray, shaping: Shaping, start: float) -> KeyPlan
     for name, angles in bone_curves(there, rows, ARKIT_52).items():
         bone = rig.pose.bones[name]
         still = None if _is_animated(item, bone) else rest.get(name, _pose(bone))[1]
-        path, values = _channels(bone, angles, still)
+        tilted = any(target.about for target in there if target.bone == name)
+        path, values = _channels(bone, angles, still, tilted)
         step = curves.choose_frames
         for index in range(values.shape[1]):
             column = np.ascontiguousarray(values[:, index])
@@ -110,19 +123,44 @@ def _is_animated(item: Any, bone: Any) -> bool:
     )
 
 
-def _channels(bone: Any, angles: Any, rest: Any) -> tuple[str, FloatArray]:
-    """Name and values (T, 3 or 4) of the property that turns a bone; rest: where it starts from."""
+def _channels(bone: Any, angles: Any, rest: Any, tilted: bool) -> tuple[str, FloatArray]:
+    """Name and values (T, 3 or 4) of the property that turns a bone; rest: where it starts from.
+
+    tilted: the bone turns about a direction between its axes, so the angles make a rotation vector.
+    """
     count = len(next(iter(angles.values())))
     still = np.zeros(count, np.float32)
     by_axis = np.stack([angles.get(axis, still) for axis in AXES], axis=1)  # (T, 3)
+    if bone.rotation_mode in _EULER and tilted:
+        return "rotation_euler", _tilted_eulers(bone.rotation_mode, by_axis, rest)
     if bone.rotation_mode in _EULER:
         base = np.array(rest or (0.0, 0.0, 0.0), np.float32)
         return "rotation_euler", by_axis + base
     if bone.rotation_mode != "QUATERNION":
         raise InputError(f"bone {bone.name} turns by axis and angle; make it quaternion or Euler")
     base = mathutils.Quaternion(rest or (1.0, 0.0, 0.0, 0.0))
-    turned = [base @ mathutils.Euler(row).to_quaternion() for row in by_axis.tolist()]
+    if tilted:
+        turned = [base @ _turn(row) for row in by_axis.tolist()]
+    else:
+        turned = [base @ mathutils.Euler(row).to_quaternion() for row in by_axis.tolist()]
     return "rotation_quaternion", np.array([tuple(q) for q in turned], np.float32)
+
+
+def _turn(rotation: Any) -> Any:
+    """A rotation vector in radians as a quaternion."""
+    vector = mathutils.Vector(rotation)
+    return mathutils.Quaternion(vector, vector.length) if vector.length else mathutils.Quaternion()
+
+
+def _tilted_eulers(order: str, rotations: FloatArray, rest: Any) -> FloatArray:
+    """Rotation vectors (T, 3) on top of the rest pose as Euler angles (T, 3) without jumps."""
+    last = mathutils.Euler(rest or (0.0, 0.0, 0.0), order)
+    base = last.to_quaternion()
+    rows = []
+    for rotation in rotations.tolist():
+        last = (base @ _turn(rotation)).to_euler(order, last)
+        rows.append(tuple(last))
+    return np.array(rows, np.float32)
 
 
 def remember_rest(item: Any, rig: Any) -> None:
@@ -189,8 +227,9 @@ def _remove_tracks(animation: Any, ours: set[Any]) -> None:
 
 
 def describe(target: BoneTarget) -> str:
-    """Such as `jaw: X, 20°`."""
-    return f"{target.bone}: {target.axis}, {target.degrees:g}°"
+    """Such as `jaw: X, 20°`; `~X` where the bone turns about a direction near its X."""
+    near = "~" if target.about else ""
+    return f"{target.bone}: {near}{target.axis}, {target.degrees:g}°"
 
 
 def armatures(meshes: list[Any]) -> list[Any]:

@@ -3,7 +3,8 @@
 
 Signs are given for a head that looks along -Y with Z up, as Blender's do, and a bone whose axes
 lie as the world's: turning about +X lowers what lies in front (the jaw opens, the eye looks
-down), turning about +Z turns it to the character's left. Other bones need another axis or sign.
+down), turning about +Z turns it to the character's left. `bone_frames` finds the axes and signs of
+bones that lie in another way.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 
 Axis = Literal["X", "Y", "Z"]
+Vector = tuple[float, float, float]
 
-AXES: Final = ("X", "Y", "Z")
+AXES: Final[tuple[Axis, Axis, Axis]] = ("X", "Y", "Z")
 MAX_DEGREES: Final = 180.0
 JAW_DEGREES: Final = 20.0  # at jawOpen 1; speech uses about half
 EYE_YAW_DEGREES: Final = 35.0
@@ -37,6 +39,8 @@ class BoneTarget:
 
     channels: channel -> share, signed; the angle is `degrees` times the sum of share * weight.
     degrees: angle at a sum of 1; a negative one turns the other way. limits: clamp of the sum.
+    about: the direction to turn about, a unit vector in the bone's own axes, where none of them
+        will do; `axis` is then the nearest.
     """
 
     bone: str
@@ -44,17 +48,27 @@ class BoneTarget:
     degrees: float
     channels: Mapping[str, float]
     limits: tuple[float, float] = (-1.0, 1.0)
+    about: Vector | None = None
 
     def __post_init__(self) -> None:
         """Check the promises above; raises InputError."""
         object.__setattr__(self, "channels", MappingProxyType(dict(self.channels)))
         if not self.bone or self.axis not in AXES:
             raise InputError(f"a bone needs a name and an axis X, Y or Z, not {self.axis!r}")
-        numbers = (self.degrees, *self.channels.values(), *self.limits)
+        numbers = (self.degrees, *self.channels.values(), *self.limits, *(self.about or ()))
         if not all(math.isfinite(number) for number in numbers):
             raise InputError(f"the angles of bone {self.bone!r} must be finite numbers")
         if abs(self.degrees) > MAX_DEGREES or self.limits[0] > self.limits[1]:
             raise InputError(f"bone {self.bone!r} turns at most {MAX_DEGREES:g} degrees")
+        if self.about is not None and abs(math.hypot(*self.about) - 1.0) > 1e-3:
+            raise InputError(f"bone {self.bone!r} must turn about a direction of length 1")
+
+    @property
+    def shares(self) -> Mapping[Axis, float]:
+        """How much of the angle goes to each of the bone's axes; the parts of a rotation vector."""
+        if self.about is None:
+            return {self.axis: 1.0}
+        return dict(zip(AXES, self.about, strict=True))
 
 
 def jaw_target(
@@ -94,7 +108,8 @@ def bone_curves(
 ) -> dict[str, dict[Axis, FloatArray]]:
     """Weights (T, len(channels)) -> bone -> axis -> (T,) float32 radians, 0 at rest.
 
-    Targets of one bone and axis add up. A channel that is absent counts as 0. Raises InputError.
+    The three axes of a bone are the parts of one rotation vector. Targets of one bone and axis add
+    up. A channel that is absent counts as 0. Raises InputError.
     """
     table = np.asarray(weights, np.float32)
     if table.ndim != 2 or table.shape[1] != len(channels) or not np.isfinite(table).all():
@@ -110,8 +125,9 @@ def bone_curves(
                 total = total + np.float32(share) * column[name]
         angle = np.float32(math.radians(target.degrees)) * np.clip(total, *target.limits)
         axes = curves.setdefault(target.bone, {})
-        earlier = axes.get(target.axis)
-        axes[target.axis] = (angle if earlier is None else earlier + angle).astype(np.float32)
+        for axis, share in target.shares.items():
+            part = (np.float32(share) * angle).astype(np.float32)
+            axes[axis] = axes[axis] + part if axis in axes else part
     return curves
 
 
@@ -145,7 +161,8 @@ def guess_bones(bones: Sequence[str], missing: Sequence[str] = ARKIT_52) -> tupl
 
 def bone_to_data(target: BoneTarget) -> dict[str, Any]:
     """A target as plain JSON data."""
-    return {
+    about = {} if target.about is None else {"about": list(target.about)}
+    return about | {
         "bone": target.bone,
         "axis": target.axis,
         "degrees": target.degrees,
@@ -159,7 +176,11 @@ def bone_from_data(data: Mapping[str, Any]) -> BoneTarget:
     try:
         low, high = data.get("limits", (-1.0, 1.0))
         channels = {str(name): float(share) for name, share in data["channels"].items()}
-        degrees = float(data["degrees"])
-        return BoneTarget(data["bone"], data["axis"], degrees, channels, (float(low), float(high)))
+        limits = (float(low), float(high))
+        x, y, z = data.get("about") or (0.0, 0.0, 0.0)
+        about = (float(x), float(y), float(z)) if "about" in data else None
+        return BoneTarget(
+            data["bone"], data["axis"], float(data["degrees"]), channels, limits, about
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"a bone's settings can't be read: {error}") from error

@@ -13,7 +13,8 @@ def _sides(text: str, *sides: str) -> list[str]:
     return [name.replace("*", side) for name in words(text) for side in sides]
 
 
-ROCKETBOX_CHANNELS = words("""BrowDownLeft BrowDownRight BrowInnerUp BrowOuterUpLeft BrowOuterUpRight
+ROCKETBOX_CHANNELS = words("""
+BrowDownLeft BrowDownRight BrowInnerUp BrowOuterUpLeft BrowOuterUpRight
 CheekPuff CheekSquintLeft CheekSquintRight EyeBlinkLeft EyeBlinkRight EyeLookDownLeft
 EyeLookDownRight EyeLookInLeft EyeLookInRight EyeLookOutLeft EyeLookOutRight EyeLookUpLeft
 EyeLookUpRight EyeSquintLeft EyeSquintRight EyeWideLeft EyeWideRight JawForward JawLeft JawOpen
@@ -49,9 +50,9 @@ SRANIPAL = [
     *_sides("Jaw_* Mouth_Upper_* Mouth_Lower_* Mouth_Smile_* Mouth_Sad_*", "Left", "Right"),
     *_sides("Cheek_Puff_* Mouth_Upper_Up* Mouth_Lower_Down*", "Left", "Right"),
     *_sides("Eye_*_Blink Eye_*_Wide Eye_*_Right Eye_*_Left Eye_*_Up Eye_*_Down", "Left", "Right"),
-    *words("""Jaw_Forward Jaw_Open Mouth_Ape_Shape Mouth_Upper_Overturn Mouth_Lower_Overturn Mouth_Pout
-    Cheek_Suck Mouth_Upper_Inside Mouth_Lower_Inside Mouth_Lower_Overlay
-    Tongue_LongStep1"""),
+    *words("""Jaw_Forward Jaw_Open Mouth_Ape_Shape Mouth_Upper_Overturn
+    Mouth_Lower_Overturn Mouth_Pout Cheek_Suck Mouth_Upper_Inside Mouth_Lower_Inside
+    Mouth_Lower_Overlay Tongue_LongStep1"""),
 ]
 UNITY_CHAN = {
     "EYE_DEF": ["EYE_DEF_C"],
