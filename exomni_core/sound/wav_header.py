@@ -77,13 +77,15 @@ def read_wav_header(path: Path) -> WavHeader | None:
 def _only_chunks_follow(file: IO[bytes], place: int, whole: int) -> bool:
     """Whether what stands at `place` is a chain of chunks to the file's end, and so no samples."""
     for _ in range(_MOST_CHUNKS):
-        if place >= whole:
+        if place in (whole, whole + 1):  # a chunk of odd size may lack its last padding
             return True
         file.seek(place)
         raw = file.read(_CHUNK.size)
         if len(raw) < _CHUNK.size:
             return False
-        _, size = _CHUNK.unpack(raw)
+        name, size = _CHUNK.unpack(raw)
+        if not all(0x20 <= letter < 0x7F for letter in name):
+            return False
         place += _CHUNK.size + size + size % 2
     return False
 
