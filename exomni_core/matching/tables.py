@@ -69,7 +69,9 @@ VRM: Final[Table] = {
     "eyeBlink*": "blink{S} | Blink_{s} | 0.5*blink",
     "eyeLookUp*": "0.5*LookUp",
     "eyeLookDown*": "0.5*LookDown",
-}
+    "eyeLookOutLeft": "0.5*LookLeft", "eyeLookInRight": "0.5*LookLeft",
+    "eyeLookInLeft": "0.5*LookRight", "eyeLookOutRight": "0.5*LookRight",
+}  # fmt: skip
 VRM_VISEMES: Final[Table] = {"aa": "aa | A", "I": "ih | I", "U": "ou | U", "E": "ee | E",
                              "O": "oh | O"}  # fmt: skip
 

@@ -7,6 +7,7 @@ left, y up, z forward, for a head that Blender shows upright, looking along -y.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,12 @@ from typing import Any, Final
 import bpy
 import numpy as np
 import numpy.typing as npt
+from mathutils import Matrix
 
 from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import EnvironmentProblem, InputError
 from render_jobs.heads.colours import Paint, paint_of
+from render_jobs.heads.vrm import looks_backwards, name_keys, read_expressions
 from templates.importing.raw import RawMesh, check_size
 
 _ADDONS: Final = {"gltf": "io_scene_gltf2", "fbx": "io_scene_fbx"}
@@ -45,10 +48,13 @@ def read_scene(path: Path, kind: str) -> Scene:
     Raises InputError if Blender can't read it or it holds no mesh with shape keys.
     """
     _open(path, kind)
+    if kind == "gltf" and looks_backwards(path):
+        _turn_around()
     for armature in bpy.data.armatures:
         armature.pose_position = "REST"  # eyes may hang on a bone that a pose has turned
     bpy.context.view_layer.update()
     items = [item for item in bpy.context.scene.objects if item.type == "MESH"]
+    told = _name_by_expressions(items, path) if kind == "gltf" else []
     keyed = [item for item in items if _key_blocks(item)]
     if not keyed:
         other = [o for o in bpy.data.objects if o.type == "MESH" and _key_blocks(o)]
@@ -72,8 +78,23 @@ def read_scene(path: Path, kind: str) -> Scene:
         [paint for _, paint in pairs],
         hint if kind == "blend" else 1.0,
         face_object=kind == "blend" and face,
-        notes=notes,
+        notes=told + notes,
     )
+
+
+def _turn_around() -> None:
+    """Turn everything about the upright axis, so that it looks along -y."""
+    half = Matrix.Rotation(math.pi, 4, "Z")
+    for item in bpy.context.scene.objects:
+        if item.parent is None:
+            item.matrix_world = half @ item.matrix_world
+
+
+def _name_by_expressions(items: list[Any], path: Path) -> list[str]:
+    """Name keys that say nothing as the file's VRM expressions do; what to tell of it."""
+    expressions = read_expressions(path)
+    named = sum(name_keys(item, expressions) for item in items if _key_blocks(item))
+    return [f"{named} shape keys were named by the file's VRM expressions"] if named else []
 
 
 def _open(path: Path, kind: str) -> None:

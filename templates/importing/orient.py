@@ -49,16 +49,20 @@ def centre_of(mesh: TemplateMesh, channels: Sequence[str]) -> npt.NDArray[np.flo
     return np.mean(centres, axis=0) if centres else None
 
 
-def axes_of(mesh: TemplateMesh) -> tuple[str, str] | None:
-    """(up, forward) of a head, such as ("+Z", "-Y"), by what its shapes do; None if unsure."""
+def axes_of(mesh: TemplateMesh, stand_ins: Sequence[str] = ()) -> tuple[str, str] | None:
+    """(up, forward) of a head, such as ("+Z", "-Y"), by what its shapes do; None if unsure.
+
+    stand_ins: channels that other shapes stand in for; a vowel need not push the lips forward.
+    """
     brows, mouth = centre_of(mesh, _BROW), centre_of(mesh, _MOUTH)
     if brows is None or mouth is None or not np.isfinite(brows - mouth).all():
         return None
     # Brows lie above the mouth and behind it at most a little.
     up = _nearest(brows - mouth, _AXES)
     others = [label for label in _AXES if label[1] != up[1]]
-    votes = [_direction(mesh.shapes[CHANNEL_INDEX[name]]) for name in _FORWARD]
-    push = np.sum(votes, axis=0)
+    pushing = [name for name in _FORWARD if name not in stand_ins]
+    votes = [_direction(mesh.shapes[CHANNEL_INDEX[name]]) for name in pushing]
+    push = np.sum(votes, axis=0) if votes else np.zeros(3)
     votes = [push, _skin_normal(mesh), _unit_vector(np.asarray(brows - _middle(mesh)))]
     total = np.sum([_unit_vector(vote) for vote in votes], axis=0)
     if not total.any():

@@ -55,7 +55,7 @@ def prepare(raw: RawHead, wishes: Wishes, *, name: str, path: Path) -> Prepared:
     """
     where, origin = str(path), raw.origin
     mesh, notes = _cleaned(raw, wishes, where)
-    mesh, axes = _turned(mesh)
+    mesh, axes = _turned(mesh, origin)
     unit = orient.find_unit(mesh, wishes.unit_m, origin.unit_hint, where, force=wishes.force)
     mesh, more = _placed(orient.scale(mesh, unit.metres), wishes, origin)
     mesh, mended = _mended(mesh)
@@ -118,8 +118,8 @@ def _has_lip_part(mesh: TemplateMesh) -> bool:
     return any("lip" in name.lower() for name in mesh.part_names)
 
 
-def _turned(mesh: TemplateMesh) -> tuple[TemplateMesh, str]:
-    found = orient.axes_of(mesh)
+def _turned(mesh: TemplateMesh, origin: Origin) -> tuple[TemplateMesh, str]:
+    found = orient.axes_of(mesh, origin.stand_ins)
     if found is None:
         return mesh, "taken as they are: no shapes tell where brows and mouth are"
     if found == _OURS:
