@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from . import epoch, stored
+from .quiet import quietly
 from .session import session
 from .takes import adjust, clips
 
@@ -22,6 +23,11 @@ def after_load(*_: Any) -> None:
     """Another file is open: clips in memory belong to the old one."""
     epoch.end()
     clips.forget_all()
+    with quietly():
+        broken = sum(stored.empty_broken_texts(o.exomni) for o in bpy.data.objects)
+        broken += sum(stored.empty_broken_texts(scene.exomni) for scene in bpy.data.scenes)
+    if broken:
+        session.say("Texts of this .blend that can't be read were emptied")
     takes = [take for item in bpy.data.objects for take in item.exomni.takes]
     if any(stored.names_foreign_file(take) for take in takes):
         session.say("A take of this .blend names a file that isn't its own; it is not opened")

@@ -224,6 +224,7 @@ TABLE: Final = {
     "Template": "テンプレート",
     "Text block": "テキストブロック",
     "Text": "テキスト",
+    "Texts of this .blend that can't be read were emptied": "この .blend の読めないテキストを空にしました",
     "Texts, recordings and clips are sent unprotected": "テキスト・録音・クリップは保護されずに送られます",
     "The bone that rotates": "回るボーン",
     "The bone's own axis of rotation": "ボーンが回る自身の軸",

@@ -224,6 +224,7 @@ TABLE: Final = {
     "Template": "模板",
     "Text block": "文本块",
     "Text": "文本",
+    "Texts of this .blend that can't be read were emptied": "此 .blend 中无法读取的文本已清空",
     "Texts, recordings and clips are sent unprotected": "文本、录音和片段将不受保护地发送",
     "The bone that rotates": "转动的骨骼",
     "The bone's own axis of rotation": "骨骼绕其自身的哪个轴转动",
