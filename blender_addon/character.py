@@ -83,13 +83,14 @@ def check_editable(mesh: Any) -> None:
         raise InputError(f"{mesh.name} has absolute shape keys; switch on Relative first")
 
 
+def has_keys(mesh: Any) -> bool:
+    """Whether this is a mesh with shape keys; a .blend may name any object, or none."""
+    return mesh is not None and mesh.type == "MESH" and mesh.data.shape_keys is not None
+
+
 def live_targets(item: Any) -> list[Any]:
     """The character's targets whose mesh still exists with shape keys."""
-    return [
-        target
-        for target in item.exomni.targets
-        if target.object is not None and target.object.data.shape_keys is not None
-    ]
+    return [target for target in item.exomni.targets if has_keys(target.object)]
 
 
 def find_target(item: Any, mesh: str = "") -> Any:

@@ -28,6 +28,13 @@ def new_action(name: str, owner: Any) -> Any:
     return action
 
 
+def has_curves_of_one(action: Any) -> bool:
+    """Whether an Action is built as `new_action` builds one."""
+    if not SLOTTED:
+        return True
+    return bool(action.slots and action.layers and action.layers[0].strips)
+
+
 def own_curves(action: Any) -> Any:
     """The collection of F-curves of an Action that `new_action` made."""
     if not SLOTTED:

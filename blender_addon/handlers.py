@@ -8,9 +8,10 @@ from typing import Any
 
 import bpy
 
-from . import epoch
+from . import epoch, stored
+from .quiet import quietly
 from .session import session
-from .takes import adjust, clips, sequencer
+from .takes import adjust, clips
 
 
 def before_load(*_: Any) -> None:
@@ -22,6 +23,14 @@ def after_load(*_: Any) -> None:
     """Another file is open: clips in memory belong to the old one."""
     epoch.end()
     clips.forget_all()
+    with quietly():
+        broken = sum(stored.empty_broken_texts(o.exomni) for o in bpy.data.objects)
+        broken += sum(stored.empty_broken_texts(scene.exomni) for scene in bpy.data.scenes)
+    if broken:
+        session.say("Texts of this .blend that can't be read were emptied")
+    takes = [take for item in bpy.data.objects for take in item.exomni.takes]
+    if any(stored.names_foreign_file(take) for take in takes):
+        session.say("A take of this .blend names a file that isn't its own; it is not opened")
 
 
 def after_undo(*_: Any) -> None:
@@ -37,23 +46,14 @@ def after_change(scene: Any, *_: Any) -> None:
     settings = getattr(scene, "exomni", None)
     if settings is None or not settings.follow_strip or scene.sequence_editor is None:
         return
-    if has_moved(scene) and not bpy.app.timers.is_registered(_follow):
+    moved = [take for take, _ in adjust.moved_takes(scene)]
+    if any(clips.is_at_hand(take) for take in moved) and not bpy.app.timers.is_registered(_follow):
         bpy.app.timers.register(_follow, first_interval=0.0)
-
-
-def has_moved(scene: Any) -> bool:
-    """Whether the strip of a take isn't where its keys begin."""
-    places = sequencer.moved_takes(scene)
-    return bool(places) and any(
-        places.get(take.id, take.start_frame) != take.start_frame
-        for item in scene.objects
-        for take in item.exomni.takes
-    )
 
 
 def _follow() -> None:
     with session.showing_failure():
-        adjust.follow_strips(bpy.context.scene)
+        adjust.follow_strips(bpy.context.scene, at_hand=True)
 
 
 def _lists() -> tuple[tuple[Any, Any], ...]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from exomni_core.errors import InputError
+from exomni_core.http.proof import is_loopback
 
 from .declare import AddonPreferences, fields
 from .install import installer
@@ -35,7 +36,8 @@ STORAGES: Final = (
 class Place:
     """Where clips are made: kind is one of PLACES; what else counts depends on it.
 
-    python: the interpreter of an environment. address, port, token: a remote service.
+    python: the interpreter of an environment. address, port, token: a remote service; fingerprint
+    is that of its certificate, allow_plain the user's consent to go without.
     """
 
     kind: str = "blender"
@@ -43,6 +45,8 @@ class Place:
     address: str = "127.0.0.1"
     port: int = 0
     token: str = ""
+    fingerprint: str = ""
+    allow_plain: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -70,6 +74,15 @@ class Place:
         description="The token that exorender serve printed; stored in your preferences",
         subtype="PASSWORD",
     ),
+    fingerprint=StringProperty(
+        name="Fingerprint",
+        description="SHA-256 of its certificate, as exorender serve prints it; encrypts everything",
+    ),
+    allow_plain=BoolProperty(
+        name="Allow an unencrypted connection",
+        description="Without a fingerprint, others in the network can read and change your texts, "
+        "recordings and clips; the token itself is never sent",
+    ),
     storage=EnumProperty(
         name="Takes are kept", description="Where clips and sounds are kept", items=STORAGES
     ),
@@ -94,8 +107,11 @@ class Preferences(AddonPreferences):
         if self.place == "environment":
             layout.prop(self, "python")
         elif self.place == "remote":
-            for name in ("address", "port", "token"):
+            for name in ("address", "port", "token", "fingerprint"):
                 layout.prop(self, name)
+            if not self.fingerprint:
+                layout.prop(self, "allow_plain")
+                layout.label(text="Texts, recordings and clips are sent unprotected", icon="ERROR")
         if self.place != "remote":
             layout.prop(self, "idle_minutes")
         layout.prop(self, "storage")
@@ -115,6 +131,7 @@ class _Defaults:
 
     place, python, address, port, token = "blender", "", "127.0.0.1", 7767, ""
     storage, idle_minutes = "packed", 20
+    fingerprint, allow_plain = "", False
 
 
 def preferences() -> Any:
@@ -138,7 +155,14 @@ def chosen_place() -> Place:
         return Place("environment", python=_interpreter(wish.python))
     if wish.place == "remote":
         _check_remote(wish)
-        return Place("remote", address=wish.address, port=wish.port, token=wish.token)
+        return Place(
+            "remote",
+            address=wish.address,
+            port=wish.port,
+            token=wish.token,
+            fingerprint=wish.fingerprint,
+            allow_plain=wish.allow_plain,
+        )
     return Place("blender")
 
 
@@ -157,9 +181,14 @@ def _interpreter(text: str) -> Path:
 def _check_remote(wish: Any) -> None:
     if not wish.token:
         raise InputError("the token is empty; set it in the add-on's preferences")
-    loopback = wish.address in ("127.0.0.1", "localhost", "::1")
+    loopback = is_loopback(wish.address)
     if not loopback and not bpy.app.online_access:
         raise InputError(
             "Blender is offline; allow online access in its preferences (System, Network) to use "
             "another machine"
+        )
+    if not (loopback or wish.fingerprint or wish.allow_plain):
+        raise InputError(
+            "texts, recordings and clips would go to another machine unencrypted; set its "
+            "certificate's fingerprint in the add-on's preferences, or allow that there"
         )

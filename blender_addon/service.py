@@ -89,7 +89,13 @@ def connect(request: Request) -> Service:
     """Start the service that `request` asks for, or reach it; raises ExOmniError."""
     place = request.place
     if place.kind == "remote":
-        service = Service(ServiceClient((place.address, place.port), place.token))
+        client = ServiceClient(
+            (place.address, place.port),
+            place.token,
+            fingerprint=place.fingerprint,
+            allow_plain=place.allow_plain,
+        )
+        service = Service(client)
     else:
         started = start_service(
             place.python,

@@ -173,10 +173,14 @@ def load_face(path: Path | str) -> ClipFace:
 
     Needs numpy alone, so it also runs in a Blender that has no sound library.
     """
-    path = Path(path)
-    members = _read_members(_read_file(path), str(path))
-    header = _parse_header(members["clip.json"], str(path))
-    _check_hashes(header, members, str(path))
+    return face_from_bytes(_read_file(Path(path)), where=str(path))
+
+
+def face_from_bytes(data: bytes, *, where: str = "the clip") -> ClipFace:
+    """As `load_face`, from the bytes of a `.clip` file; `where` names the source in a ClipError."""
+    members = _read_members(data, where)
+    header = _parse_header(members["clip.json"], where)
+    _check_hashes(header, members, where)
     flac = members["audio.flac"]
     try:
         rate, samples = flac_length(flac)
@@ -184,7 +188,7 @@ def load_face(path: Path | str) -> ClipFace:
         fps = _number("fps", header["fps"], 1e-3, MAX_FPS)
         _check_face(weights, fps, samples / rate)
     except (ClipError, ValueError, MemoryError) as error:
-        raise ClipError(f"{path} is not a whole clip: {error}") from error
+        raise ClipError(f"{where} is not a whole clip: {error}") from error
     return ClipFace(weights, fps, samples / rate, flac)
 
 

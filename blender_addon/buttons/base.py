@@ -8,12 +8,13 @@ A button is a class of these mix-ins and Blender's Operator, declared by `button
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from bpy.props import IntProperty, StringProperty
 
-from exomni_core.errors import ExOmniError, InputError
+from exomni_core.errors import ExOmniError, InputError, WorkerError
 
 from .. import character
 from ..declare import Mixin, fields, tr
@@ -83,15 +84,23 @@ class Button(Mixin):
             self.work(context)
         except ExOmniError as error:
             return self.failed(error)
+        except Exception as error:  # noqa: BLE001 (a .blend may hold what nobody foresaw)
+            kind = type(error).__name__
+            return self.failed(
+                WorkerError(
+                    f"something unexpected went wrong ({kind}); press Copy report and send it to us"
+                ),
+                traceback.format_exc(),
+            )
         return {"FINISHED"}
 
     def work(self, context: Any) -> None:
         """What the button does; raises ExOmniError."""
         raise NotImplementedError
 
-    def failed(self, error: Exception) -> set[str]:
+    def failed(self, error: Exception, details: str = "") -> set[str]:
         """Tell a failure to the panel and to whoever called; the operator is cancelled."""
-        session.fail(str(error))
+        session.fail(str(error), details)
         self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from exomni_core.errors import InputError
+
 from .. import character
 from ..declare import Panel, UIList, tr
 from ..takes import bones
-from .base import NeedsCharacter, chosen_character, panel, wrapped
+from .base import NeedsCharacter, chosen_character, panel, sentence, wrapped
 
 
 class TargetList(UIList):
@@ -72,7 +74,7 @@ class MeshesPanel(NeedsCharacter, Panel):
         if not 0 <= state.target_index < len(state.targets):
             return
         target = state.targets[state.target_index]
-        if target.object is None or not target.object.data.shape_keys:
+        if not character.has_keys(target.object):
             layout.label(text="This mesh has no shape keys any more", icon="ERROR")
             return
         layout.template_list(
@@ -94,7 +96,12 @@ class BonesPanel(NeedsCharacter, Panel):
         layout = self.layout
         item = chosen_character(context)
         layout.prop(item.exomni, "rig", text="")
-        for target in bones.targets_of(item):
+        try:
+            targets = bones.targets_of(item)
+        except InputError as error:
+            wrapped(layout, sentence(str(error)), context, "ERROR")
+            return
+        for target in targets:
             layout.label(text=bones.describe(target), icon="BONE_DATA", translate=False)
         layout.operator("exomni.use_rig", icon="VIEWZOOM")
         layout.operator_context = "INVOKE_DEFAULT"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..declare import Panel, UIList
+from ..takes import adjust, clips
 from .base import chosen_character, panel, split_layout, take_on_face
 
 
@@ -76,6 +77,8 @@ class AudioPanel(Panel):
         take = take_on_face(context)
         if take is not None:
             layout.prop(take, "start_frame")
+        if any(not clips.is_at_hand(take) for take, _ in adjust.moved_takes(context.scene)):
+            layout.label(text="A strip moved; its keys wait for this button", icon="INFO")
         layout.operator("exomni.follow_strips", icon="NLA")
 
 

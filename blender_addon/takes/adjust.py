@@ -7,8 +7,9 @@ from typing import Any
 
 import bpy
 
+from .. import stored
 from ..quiet import quietly
-from . import sequencer, writing
+from . import clips, sequencer, writing
 from .curves import Shaping
 
 
@@ -43,16 +44,24 @@ def move(take: Any, start_frame: int, scene: Any) -> None:
     writing.rewrite(take.id_data, take, scene)
 
 
-def follow_strips(scene: Any) -> int:
-    """Move the keys of takes whose strip was moved; returns how many takes moved."""
-    places, moved = sequencer.moved_takes(scene), 0
-    for item in bpy.data.objects:
-        for take in item.exomni.takes:
-            start = places.get(take.id, take.start_frame)
-            if start == take.start_frame:
-                continue
-            with quietly():
-                take.start_frame = start
-            writing.rewrite(item, take, scene)
-            moved += 1
-    return moved
+def moved_takes(scene: Any) -> list[tuple[Any, int]]:
+    """The takes whose strip isn't where their keys begin, and the frame where it is."""
+    places = sequencer.moved_takes(scene)
+    if not places:
+        return []
+    return [
+        (take, places[take.id])
+        for item in bpy.data.objects
+        for take in item.exomni.takes
+        if places.get(take.id, stored.start_frame(take)) != stored.start_frame(take)
+    ]
+
+
+def follow_strips(scene: Any, *, at_hand: bool = False) -> None:
+    """Move the keys of takes whose strip was moved; at_hand: only where no file need be opened."""
+    for take, start in moved_takes(scene):
+        if at_hand and not clips.is_at_hand(take):
+            continue
+        with quietly():
+            take.start_frame = start
+        writing.rewrite(take.id_data, take, scene)

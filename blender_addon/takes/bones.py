@@ -21,7 +21,7 @@ from exomni_core.keyframes import KeyPlan
 from exomni_core.matching.bone_frames import RestFrame, guess_laid_bones
 from exomni_core.matching.bones import AXES, BoneTarget, bone_curves
 
-from .. import character, compat
+from .. import character, compat, stored
 from . import curves, foreign, lines
 from .curves import Shaping
 
@@ -89,7 +89,7 @@ def plan(item: Any, rows: FloatArray, shaping: Shaping, start: float) -> KeyPlan
     if rig is None:
         return KeyPlan(())
     planned = []
-    rest = json.loads(item.exomni.rig_rest or "{}")
+    rest = stored.rest_poses(item)
     there = [target for target in targets_of(item) if target.bone in rig.pose.bones]
     for name, angles in bone_curves(there, rows, ARKIT_52).items():
         bone = rig.pose.bones[name]
@@ -118,7 +118,7 @@ def _is_animated(item: Any, bone: Any) -> bool:
     return any(
         curve.data_path.startswith(start)
         for action in found
-        if action is not None and foreign.MARK not in action
+        if action is not None and stored.MARK not in action
         for curve in compat.all_curves(action)
     )
 
@@ -165,7 +165,7 @@ def _tilted_eulers(order: str, rotations: FloatArray, rest: Any) -> FloatArray:
 
 def remember_rest(item: Any, rig: Any) -> None:
     """Note how the bones stand before a take turns them; the first note counts."""
-    rest = json.loads(item.exomni.rig_rest or "{}")
+    rest = stored.rest_poses(item)
     for target in targets_of(item):
         bone = rig.pose.bones.get(target.bone)
         if bone is not None and target.bone not in rest:
@@ -173,10 +173,10 @@ def remember_rest(item: Any, rig: Any) -> None:
     item.exomni.rig_rest = json.dumps(rest)
 
 
-def _pose(bone: Any) -> list[Any]:
+def _pose(bone: Any) -> tuple[str, tuple[float, ...]]:
     """The property that turns a bone, and its values now."""
     path = "rotation_euler" if bone.rotation_mode in _EULER else "rotation_quaternion"
-    return [path, list(getattr(bone, path))]
+    return path, tuple(getattr(bone, path))
 
 
 def show(item: Any, action: Any, ours: set[Any]) -> None:
@@ -213,7 +213,7 @@ def give_back(item: Any) -> None:
     if rig is None:
         return
     foreign.bring_back(item.exomni, rig)
-    for name, (path, values) in json.loads(item.exomni.rig_rest or "{}").items():
+    for name, (path, values) in stored.rest_poses(item).items():
         bone = rig.pose.bones.get(name)
         if bone is not None:
             setattr(bone, path, values)

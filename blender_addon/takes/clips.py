@@ -7,7 +7,6 @@ Needs numpy alone: the sound stays FLAC, which Blender's sequencer reads itself.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,13 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.clip import ClipFace, load_face
+from exomni_core.clip import ClipFace, face_from_bytes
 from exomni_core.errors import ClipError, InputError
-from exomni_core.keyframes import BESIDE, PACKED
+from exomni_core.keyframes import PACKED
 from exomni_core.storage.codecs import members_from_zip
 from exomni_core.storage.files import write_bytes
+
+from .. import stored
 
 _CACHE_SIZE: Final = 8
 _faces: OrderedDict[str, ClipFace] = OrderedDict()  # take id -> its face, for instant adjusting
@@ -46,10 +47,7 @@ class StoredClip:
 
 def open_clip(data: bytes) -> StoredClip:
     """Read the bytes of a .clip file; ClipError if they are damaged."""
-    with tempfile.TemporaryDirectory(prefix="exomni-") as folder:
-        path = Path(folder) / "take.clip"
-        path.write_bytes(data)
-        face = load_face(path)
+    face = face_from_bytes(data)
     try:
         header = json.loads(members_from_zip(data, {"clip.json": 64 << 20})["clip.json"])
     except ValueError as error:
@@ -72,7 +70,7 @@ def store_folder(storage: str) -> Path | None:
     """
     if storage != "beside" or not bpy.data.filepath:
         return None
-    return Path(bpy.path.abspath("//")) / BESIDE
+    return stored.store_folder()
 
 
 def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
@@ -84,7 +82,7 @@ def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
         sound = Path(bpy.app.tempdir) / f"exomni-{take.id}.flac"
     else:
         write_bytes(folder / f"{take.id}.clip", clip.data)
-        take.clip_file = f"//{BESIDE}/{take.id}.clip"
+        take.clip_file = stored.own_clip_name(take)
         sound = folder / f"{take.id}.flac"
     write_bytes(sound, clip.face.flac)
     return sound
@@ -92,18 +90,24 @@ def keep(take: Any, clip: StoredClip, folder: Path | None) -> Path:
 
 def clip_bytes(take: Any) -> bytes:
     """The bytes of a take's .clip file; InputError if they are gone."""
+    if stored.is_beside(take):
+        return stored.own_clip_file(take)
+    packed = _packed(take)
+    if packed is not None:
+        return packed
     if take.clip_file:
-        path = Path(bpy.path.abspath(take.clip_file))
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"the clip of {take.name} is missing at {path}; put it back or make the take again"
-            ) from error
-    for entry in take.actions:
-        if entry.action is not None and PACKED in entry.action:
-            return bytes(entry.action[PACKED])
+        raise InputError(f"{take.name} names a file that isn't its own clip; make the take again")
     raise InputError(f"the clip of {take.name} is gone from the .blend; make the take again")
+
+
+def _packed(take: Any) -> bytes | None:
+    found = (stored.packed_clip(e.action) for e in take.actions if e.action is not None)
+    return next((data for data in found if data is not None), None)
+
+
+def is_at_hand(take: Any) -> bool:
+    """Whether the take's face can be had without opening a file."""
+    return take.id in _faces or (not stored.is_beside(take) and _packed(take) is not None)
 
 
 def face_of(take: Any) -> ClipFace:

@@ -179,8 +179,11 @@ def is_edited(curves: Any, written: Mapping[str, int]) -> bool:
     """Whether somebody else changed the curves since we wrote them."""
     there = {}
     for curve in curves:
-        whole = curve.data_path in written
-        there[curve.data_path if whole else f"{curve.data_path}[{curve.array_index}]"] = curve
+        try:
+            path = curve.data_path
+        except UnicodeDecodeError:  # none that we wrote
+            return True
+        there[path if path in written else f"{path}[{curve.array_index}]"] = curve
     if there.keys() != written.keys():
         return True
     return any(checksum_of(there[path]) != known for path, known in written.items())

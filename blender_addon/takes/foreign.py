@@ -14,9 +14,8 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.keyframes import MAX_SLIDER
 
-from .. import compat
+from .. import compat, stored
 
-MARK: Final = "exomni_take"  # custom property of our own Actions: the take's id
 TRACK_NAME: Final = "Put away by Ex-Omni"
 
 
@@ -37,10 +36,10 @@ def remember_rest(target: Any, keys: Any, limits: Mapping[str, tuple[float, floa
 
     limits: shape key -> the range of values that the take may give it.
     """
-    rest = json.loads(target.rest or "{}")
+    rest = dict(stored.rest_values(target))
     for name, (low, high) in limits.items():
         block = keys.key_blocks[name]
-        rest.setdefault(name, [block.value, block.slider_min, block.slider_max])
+        rest.setdefault(name, (block.value, block.slider_min, block.slider_max))
         # A full weight must show, also where the user made the slider shorter.
         block.slider_max = min(MAX_SLIDER, max(block.slider_max, high))
         block.slider_min = max(-MAX_SLIDER, min(block.slider_min, low))
@@ -80,15 +79,22 @@ def bring_back(target: Any, keys: Any) -> None:
             animation.nla_tracks.remove(track)
         if animation.action is None:  # else the user has chosen another one meanwhile
             compat.assign(keys, action, target.foreign_slot)
-            animation.action_blend_type = target.foreign_blend
-            animation.action_influence = target.foreign_influence
-            animation.action_extrapolation = target.foreign_extrapolation
+            _set_choice(animation, "action_blend_type", target.foreign_blend)
+            influence = stored.number(target.foreign_influence, 0.0, 1.0, 1.0)
+            animation.action_influence = influence
+            _set_choice(animation, "action_extrapolation", target.foreign_extrapolation)
     target.foreign_action = None
+
+
+def _set_choice(animation: Any, name: str, value: str) -> None:
+    """Set one of Blender's own choices; what is none of them changes nothing."""
+    choices = animation.bl_rna.properties[name].enum_items.keys()
+    setattr(animation, name, stored.choice(value, choices, getattr(animation, name)))
 
 
 def restore_values(target: Any, keys: Any) -> None:
     """Undo `remember_rest`."""
-    for name, (value, low, high) in json.loads(target.rest or "{}").items():
+    for name, (value, low, high) in stored.rest_values(target).items():
         block = keys.key_blocks.get(name)
         if block is not None:
             block.value = value

@@ -20,15 +20,18 @@ def place_take(take: Any) -> None:
     for entry in take.actions:
         if entry.action is not None and entry.object is not None:
             owner = owner_of(entry.object)
-            _remove(owner, entry.action)
-            _place(owner, entry.action, take.name)
+            if owner is not None:
+                _remove(owner, entry.action)
+                _place(owner, entry.action, take.name)
 
 
 def remove_take(take: Any) -> None:
     """Take all Actions of a take off the tracks of lines."""
     for entry in take.actions:
         if entry.action is not None and entry.object is not None:
-            _remove(owner_of(entry.object), entry.action)
+            owner = owner_of(entry.object)
+            if owner is not None:
+                _remove(owner, entry.action)
     take.kept = False
 
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from exomni_core.clip_notes import notes_in
 
-from .. import epoch
-from . import clips, foreign, records, sequencer, showing, writing
+from .. import epoch, stored
+from . import clips, records, sequencer, showing, writing
 
 
 def apply_clip(
@@ -113,7 +113,7 @@ class ArrivingTake:
             if earlier is not None:
                 showing.show(item, earlier, scene)
         for action in list(bpy.data.actions):  # of a character that was deleted meanwhile
-            if action.get(foreign.MARK) == self._take_id:
+            if stored.mark_of(action) == self._take_id:
                 bpy.data.actions.remove(action)
 
     def _rows(self) -> int:

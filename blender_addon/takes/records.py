@@ -10,6 +10,7 @@ import bpy
 
 from exomni_core.errors import InputError
 
+from .. import stored
 from ..quiet import quietly
 from .curves import Shaping
 
@@ -45,7 +46,7 @@ def chosen_take(item: Any, name: str = "") -> Any:
 
 def shaping_of(take: Any) -> Shaping:
     """The take's adjustments as plain values."""
-    return Shaping(**{name: getattr(take, name) for name in SHAPING})
+    return Shaping(**{name: stored.setting(take, name) for name in SHAPING})
 
 
 def new_id() -> str:
@@ -98,5 +99,7 @@ def is_shared(action: Any, item: Any) -> bool:
 
 
 def owner_of(target: Any) -> Any:
-    """The datablock that holds a character's animation: a mesh's shape keys, or the rig itself."""
-    return target if target.type == "ARMATURE" else target.data.shape_keys
+    """What holds a character's animation: shape keys, or the rig itself; None if nothing."""
+    if target.type == "ARMATURE":
+        return target
+    return target.data.shape_keys if target.type == "MESH" else None

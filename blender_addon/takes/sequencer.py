@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import bpy
 
-from .. import compat
+from .. import compat, stored
 
-STRIP_MARK: Final = "exomni_take"  # custom property of our strips: the take's id
 _NAME_LENGTH: Final = 50
 
 
@@ -27,7 +26,7 @@ def add(scene: Any, take: Any, sound_file: Path, *, pack: bool) -> str:
     pack: the sound's bytes go into the .blend. Returns '' or a sentence: why there is no strip.
     """
     strips = compat.sound_strips(scene)
-    length = max(1, math.ceil(take.duration_s * scene_fps(scene) - 1e-6))
+    length = max(1, math.ceil(stored.duration_s(take) * scene_fps(scene) - 1e-6))
     channel = free_channel(scene, take.start_frame, length)
     path = bpy.path.relpath(str(sound_file)) if not pack else str(sound_file)
     extend_scene(scene, take.start_frame + length - 1)
@@ -35,7 +34,7 @@ def add(scene: Any, take: Any, sound_file: Path, *, pack: bool) -> str:
         strip = strips.new_sound(take.name[:_NAME_LENGTH], path, channel, take.start_frame)
     except RuntimeError as error:  # a Blender that was built without sound
         return f"the take has no sound strip: {compat.one_line(error)}"
-    strip[STRIP_MARK] = take.id
+    strip[stored.MARK] = take.id
     take.sound = strip.sound
     if pack and strip.sound.packed_file is None:
         strip.sound.pack()
@@ -63,7 +62,7 @@ def find(take_id: str) -> list[tuple[Any, Any]]:
         (scene, strip)
         for scene in bpy.data.scenes
         for strip in compat.existing_strips(scene)
-        if strip.get(STRIP_MARK) == take_id
+        if take_id and stored.mark_of(strip) == take_id
     ]
 
 
@@ -84,7 +83,7 @@ def move(take_id: str, start_frame: int) -> None:
 def sound_only(scene: Any, take_ids: Sequence[str], audible: Collection[str]) -> None:
     """Mute the strips of these takes but for the audible ones."""
     for strip in compat.existing_strips(scene):
-        mark = strip.get(STRIP_MARK)
+        mark = stored.mark_of(strip)
         if mark in take_ids and strip.mute != (mark not in audible):
             strip.mute = mark not in audible
 
@@ -92,9 +91,9 @@ def sound_only(scene: Any, take_ids: Sequence[str], audible: Collection[str]) ->
 def moved_takes(scene: Any) -> dict[str, int]:
     """Take id -> the frame at which its strip's sound begins, for the strips of `scene`."""
     return {
-        strip[STRIP_MARK]: int(strip.frame_start)
+        mark: int(stored.number(strip.frame_start, -stored.MAX_FRAME, stored.MAX_FRAME, 1))
         for strip in compat.existing_strips(scene)
-        if STRIP_MARK in strip
+        if (mark := stored.mark_of(strip))
     }
 
 

@@ -19,9 +19,8 @@ from exomni_core.errors import InputError
 from exomni_core.keyframes import PACKED, KeyPlan
 from exomni_core.retime import resample_weights
 
-from .. import character, compat
+from .. import character, compat, stored
 from . import bones, clips, curves, lines, records, sequencer
-from .foreign import MARK
 
 
 def write_steps(
@@ -33,7 +32,7 @@ def write_steps(
     them: InputError if the take is gone. After undo it must not be resumed (see `epoch`).
     """
     item_name, take_id, shaping = item.name, take.id, records.shaping_of(take)
-    start, rate = take.start_frame, sequencer.scene_fps(scene)
+    start, rate = stored.start_frame(take), sequencer.scene_fps(scene)
     shaped = curves.shape_face(weights, fps, shaping)
     yield
     rows = resample_weights(shaped, fps, rate)
@@ -50,7 +49,7 @@ def write_steps(
         yield
     for mesh, plan in plans.items():
         entry = _own_entry(item_name, take_id, mesh)
-        written = _written(entry)
+        written = stored.written_keys(entry)
         for curve in plan.curves:
             entry = _entry(item_name, take_id, mesh)
             curves.write_curve(compat.own_curves(entry.action), curve, shaping, written)
@@ -93,10 +92,6 @@ def rewrite(item: Any, take: Any, scene: Any) -> None:
         lines.place_take(take)
 
 
-def _written(entry: Any) -> dict[str, int]:
-    return dict(json.loads(entry.written or "{}"))
-
-
 def _own_entry(item_name: str, take_id: str, mesh: str) -> Any:
     """The take's Action for a mesh: the one there is, unless the user changed it by hand."""
     item, target = living_character(item_name), bpy.data.objects.get(mesh)
@@ -113,11 +108,12 @@ def _own_entry(item_name: str, take_id: str, mesh: str) -> Any:
         return entry
     owner = records.owner_of(target)
     fresh = compat.new_action(f"{target.name} {take.name.split(':')[0]}", owner)
-    fresh[MARK] = take.id
+    fresh[stored.MARK] = take.id
     entry.action, entry.written = fresh, ""
     if action is not None:
-        if PACKED in action:
-            fresh[PACKED] = action[PACKED]
+        packed = stored.packed_clip(action)
+        if packed is not None:
+            fresh[PACKED] = packed
         if not shared:
             release(action)
         _exchange(owner, action, fresh)
@@ -139,12 +135,14 @@ def _exchange(owner: Any, old: Any, fresh: Any) -> None:
 
 def is_touched(entry: Any) -> bool:
     """Whether somebody changed keys of this Action of a take by hand."""
-    return curves.is_edited(compat.own_curves(entry.action), _written(entry))
+    if not compat.has_curves_of_one(entry.action):
+        return True
+    return curves.is_edited(compat.own_curves(entry.action), stored.written_keys(entry))
 
 
 def release(action: Any) -> None:
     """Give an Action that holds hand-made keys to the user: it isn't a take's any more."""
-    for name in (MARK, PACKED):
+    for name in (stored.MARK, PACKED):
         if name in action:
             del action[name]
     action.name = f"{action.name} (edited)"

@@ -19,6 +19,7 @@ from typing import Final
 
 from exomni_core.errors import ExOmniError
 from exomni_core.http.serving import Server, end_on_signals, start_log
+from exomni_core.http.tls import server_context
 from exomni_core.server import protocol
 from exomni_core.server.context import ServiceContext, ServiceSettings
 from exomni_core.server.engine_thread import EngineThread
@@ -38,7 +39,14 @@ class EngineServer(Server[ServiceContext]):
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Raises InputError(field="port" or "host") if it can't listen there."""
+        tls = None
+        if settings.certificate is not None:
+            tls = server_context(settings.certificate, settings.certificate_key)
         super().__init__(settings.host, settings.port, EngineHandler, most=MAX_CONNECTIONS)
+        if tls is not None:  # each connection's own thread waits for its handshake
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         sweep()
         self.shared = ServiceContext(settings)
         self._worker = EngineThread(
@@ -48,7 +56,10 @@ class EngineServer(Server[ServiceContext]):
     @property
     def url(self) -> str:
         """Where it listens, for people."""
-        return self.url_at(self.shared.settings.host)
+        url = self.url_at(self.shared.settings.host)
+        return (
+            url if self.shared.settings.certificate is None else url.replace("http:", "https:", 1)
+        )
 
     def run(self, *, with_parent: bool = False) -> None:
         """Serve until `end`; then cancel what is at work and remove all temporary files.

@@ -9,11 +9,14 @@ are no CORS headers.
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import ClassVar, Final
+from urllib.parse import urlsplit
 
 from exomni_core.errors import EnvironmentProblem, ExOmniError
+from exomni_core.http import proof
 from exomni_core.http.peer import Peer, Refusal, same_token
 from exomni_core.server import protocol
 from exomni_core.server.context import ServiceContext
@@ -25,6 +28,7 @@ class Connection(Peer[ServiceContext]):
     """One connection to the engine process."""
 
     server_version = "exomni"
+    _challenged: proof.Challenge | None = None  # good for the next request alone
     fixed_headers: ClassVar[Mapping[str, str]] = {protocol.PROTOCOL_HEADER: str(protocol.PROTOCOL)}
 
     def _serve(self) -> None:
@@ -54,7 +58,9 @@ class Connection(Peer[ServiceContext]):
                 "this engine process doesn't go by that host name; use its IP address, or start it "
                 "with --allow-host NAME",
             )
-        if not same_token(self.headers.get("Authorization", ""), f"Bearer {self.shared.token}"):
+        if urlsplit(self.path).path == proof.CHALLENGE:
+            return
+        if not self._knows_token():
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
                 "the token is wrong; use the one that belongs to this engine process",
@@ -70,6 +76,28 @@ class Connection(Peer[ServiceContext]):
                 protocol=protocol.PROTOCOL,
                 kind="EnvironmentProblem",
             )
+
+    def _knows_token(self) -> bool:
+        """Whether the request proves it, or brings the token itself where nobody can read it."""
+        challenge, self._challenged = self._challenged, None
+        given, token = self.headers.get("Authorization", ""), self.shared.token
+        if given.startswith(f"{proof.SCHEME} "):
+            if challenge is None:
+                return False
+            right = challenge.client_proof(token, self.command, self.path)
+            return same_token(given, f"{proof.SCHEME} {right}")
+        if given.startswith("Bearer ") and not (self._is_local() or self._is_encrypted()):
+            raise Refusal(
+                HTTPStatus.UNAUTHORIZED,
+                "the token itself is taken only from the same machine or over HTTPS; use our "
+                "client, which proves that it knows the token, or a tunnel",
+                field="token",
+                kind="InputError",
+            )
+        return same_token(given, f"Bearer {token}")
+
+    def _is_encrypted(self) -> bool:
+        return isinstance(self.connection, ssl.SSLSocket)
 
     def _is_local(self) -> bool:
         address = str(self.client_address[0]).removeprefix("::ffff:")

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from exomni_core import __version__
 from exomni_core.errors import InputError
+from exomni_core.http.proof import is_loopback
 from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
 from exomni_core.server.jobs import JobQueue
@@ -32,7 +34,8 @@ class ServiceSettings:
     engine_options: of each engine, for jobs that choose none. idle_unload_s: free the engine after
     so long without a job (None: never). idle_exit_s: end after so long without any request (None:
     never). allow_hosts: host names, besides IP addresses and our own, that clients may use.
-    preload: an engine to make ready before the first job.
+    preload: an engine to make ready before the first job. certificate, certificate_key: PEM files
+    for HTTPS; without them the traffic is not encrypted.
     """
 
     token: str = field(repr=False)
@@ -43,6 +46,8 @@ class ServiceSettings:
     idle_exit_s: float | None = None
     allow_hosts: tuple[str, ...] = ()
     preload: str | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse a token that could be guessed or can't travel in a header."""
@@ -53,14 +58,6 @@ class ServiceSettings:
                 "without blanks",
                 field="token",
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class ServiceContext:

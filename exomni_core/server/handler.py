@@ -15,6 +15,7 @@ import numpy as np
 from exomni_core.audio import wav_bytes
 from exomni_core.clip import clip_from_bytes, clip_to_bytes
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.http import proof
 from exomni_core.http.peer import Refusal
 from exomni_core.server import protocol
 from exomni_core.server.bundle import bundle_parts, raw_bytes
@@ -34,6 +35,18 @@ _JOB: Final = r"/jobs/([0-9a-f]{24})"
 
 class EngineHandler(Connection):
     """The answers, one method for each route."""
+
+    def _challenge(self) -> None:
+        """Prove that we know the token, to a client that must not send anything before."""
+        self._read_body(0)
+        theirs = self._query.get("nonce", [""])[0]
+        if not proof.is_nonce(theirs):
+            raise InputError("the nonce must be 64 hex digits", field="nonce")
+        self._challenged = proof.Challenge(theirs, proof.new_nonce())
+        self._send_json({
+            "nonce": self._challenged.server,
+            "proof": self._challenged.server_proof(self.shared.token),
+        })  # fmt: skip
 
     def _health(self) -> None:
         self._read_body(0)
@@ -183,6 +196,7 @@ def _line(event: Event) -> bytes:
 EngineHandler.routes = tuple(
     (method, re.compile(pattern), answer)
     for method, pattern, answer in (
+        ("GET", proof.CHALLENGE, EngineHandler._challenge),
         ("GET", r"/health", EngineHandler._health),
         ("POST", r"/uploads", EngineHandler._upload),
         ("POST", r"/jobs", EngineHandler._start),

@@ -44,7 +44,17 @@ _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
     "--allow-remote",
     is_flag=True,
     help="Allow other machines to connect; required if --host is not this machine's own address. "
-    "The traffic is not encrypted.",
+    "Without --certificate the traffic is not encrypted.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    help="Serve HTTPS with this certificate (PEM); clients pin the fingerprint that is printed.",
+)
+@click.option(
+    "--certificate-key",
+    type=click.Path(path_type=Path),
+    help="The certificate's key (PEM, no password)  [default: in the certificate's file]",
 )
 @click.option(
     "--allow-host",
@@ -98,6 +108,8 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
         idle_exit_s=chosen["idle_exit"] or None,
         allow_hosts=chosen["allow_host"],
         preload=engine,
+        certificate=chosen["certificate"],
+        certificate_key=chosen["certificate_key"],
     )
     server = EngineServer(settings)
     try:
@@ -148,7 +160,7 @@ def _default_token_file() -> Path:
 
 def _check_host(host: str, *, allow_remote: bool) -> None:
     from exomni_core.errors import InputError
-    from exomni_core.server.context import is_loopback
+    from exomni_core.http.proof import is_loopback
 
     if not allow_remote and not is_loopback(host):
         raise InputError(
@@ -168,13 +180,19 @@ def _check_engine(states: dict[str, Any], engine: str) -> None:
 
 
 def _announce(url: str, token_file: Path, port: int, chosen: dict[str, Any]) -> None:
+    from exomni_core.http.tls import certificate_fingerprint
     from render_jobs.cli.console import print_json
 
+    certificate = chosen["certificate"]
+    fingerprint = certificate_fingerprint(certificate) if certificate else ""
     if chosen["as_json"]:
-        print_json({"url": url, "port": port, "token_file": str(token_file)})
+        pinned = {"fingerprint": fingerprint} if fingerprint else {}
+        print_json({"url": url, "port": port, "token_file": str(token_file), **pinned})
         return
     click.echo(f"Serving at {url}\nThe token is in {token_file}\nStop with Ctrl-C.")
-    if chosen["allow_remote"]:
+    if fingerprint:
+        click.echo(f"The certificate's fingerprint (SHA-256) is {fingerprint}")
+    elif chosen["allow_remote"]:
         click.echo(
             "Note: the traffic is not encrypted; use an SSH tunnel over networks that you don't "
             "trust.",

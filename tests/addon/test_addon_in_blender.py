@@ -58,7 +58,7 @@ def run_script(python, name, *arguments, site=()):
     return report
 
 
-@pytest.mark.parametrize("script", ["character", "takes", "lines", "bones"])
+@pytest.mark.parametrize("script", ["character", "takes", "lines", "bones", "stored"])
 @pytest.mark.parametrize("python", [sys.executable, *OTHER_PYTHONS])
 def test_takes(python, script, clips):
     print(run_script(python, f"check_{script}.py", *clips))

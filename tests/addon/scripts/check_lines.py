@@ -87,8 +87,7 @@ def check_sound_and_moving():
     scene.frame_end = 10
     item = character(face())
     open_clip(5)
-    from blender_addon import handlers
-    from blender_addon.takes import sequencer
+    from blender_addon.takes import adjust, sequencer
 
     take = take_of(item)
     if not SOUND:
@@ -113,11 +112,11 @@ def check_sound_and_moving():
     assert strip.frame_start == 40
     assert curve_points(take.actions[0].action, "jawOpen")[0, 0] == 40
     strip.frame_start = 60
-    assert handlers.has_moved(scene)
+    assert adjust.moved_takes(scene)
     bpy.ops.exomni.follow_strips()
     assert take.start_frame == 60
     assert curve_points(take.actions[0].action, "jawOpen")[0, 0] == 60
-    assert not handlers.has_moved(scene)
+    assert not adjust.moved_takes(scene)
     take.start_frame = 70  # as the panel does it
     assert strip.frame_start == 70
     assert curve_points(take.actions[0].action, "jawOpen")[0, 0] == 70

@@ -72,7 +72,7 @@ def test_other_machines_need_leave_and_send_their_recordings(serve, tmp_path):
         pytest.skip("this machine has no network address")
     _, said = serve("--host", "0.0.0.0", "--allow-remote", "--allow-host", "studio.example")
     token = (tmp_path / "t" / "token").read_text().strip()
-    client = ServiceClient((addresses[0], said["port"]), token)
+    client = ServiceClient((addresses[0], said["port"]), token, allow_plain=True)
     assert client.generate({"text": "Hello."}).text == "Hello."
     with pytest.raises(InputError, match="another machine") as caught:
         client.start({"audio": "/etc/hostname"})
@@ -80,7 +80,7 @@ def test_other_machines_need_leave_and_send_their_recordings(serve, tmp_path):
     with pytest.raises(InputError, match="same machine"):
         client.start({"text": "a"}, "omni", options={"model": "/etc"})
     with pytest.raises(InputError, match="token"):
-        ServiceClient((addresses[0], said["port"]), "x" * 20).health()
+        ServiceClient((addresses[0], said["port"]), "x" * 20, allow_plain=True).health()
 
 
 @pytest.mark.parametrize(("options", "code", "said"), [
