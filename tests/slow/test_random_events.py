@@ -90,7 +90,8 @@ ORDER = (clips, clips, service, clips, videos, service, pairs)
 
 def family(command: psutil.Process) -> list[psutil.Process]:
     try:
-        return [command, *command.children(recursive=True)]
+        found = [command, *command.children(recursive=True)]
+        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
 
