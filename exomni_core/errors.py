@@ -62,12 +62,20 @@ def full_disk(error: BaseException, what: str = "") -> EnvironmentProblem | None
     )
 
 
+def _no_memory(error: BaseException) -> WorkerError | None:
+    """The sentence for an error that means a lack of memory; None for any other."""
+    lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if lacks or isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return WorkerError("memory ran out; try --workers 1 or close other programs")
+    return None
+
+
 def error_to_json(error: BaseException) -> dict[str, Any]:
     """An error as it travels: `error`, its sentence; `kind`, the nearest of ours; maybe `field`.
 
     An exception that is none of ours is a fault of the program, and the sentence says so.
     """
-    error = full_disk(error) or error
+    error = full_disk(error) or _no_memory(error) or error
     names = [kind.__name__ for kind in type(error).__mro__]
     if not isinstance(error, ExOmniError):
         text = f"an unexpected fault ({names[0]}: {error}); please report it"

@@ -96,10 +96,10 @@ def family(command: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def strike(victim: psutil.Process, event: str) -> str:
+def strike(victim: psutil.Process, event: str, own: bool) -> str:
     """Do it; what was struck."""
     name = " ".join(victim.cmdline())[:160]
-    if event == "kill":
+    if event == "kill" or (event == "memory" and own):  # a limit would hold for all it starts
         victim.kill()
     elif event == "stop":
         victim.suspend()
@@ -124,7 +124,8 @@ def run_with_event(
             if not struck and now > moment_s and here:
                 victim = chance.choice(here)
                 try:
-                    struck, own = strike(victim, event), victim.pid == command.pid
+                    own = victim.pid == command.pid
+                    struck = strike(victim, event, own)
                     struck_at = now
                 except psutil.Error:
                     continue
