@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -44,11 +45,37 @@ _KINDS: Final[Mapping[str, type[ExOmniError]]] = {
 }
 
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def full_disk(error: BaseException, what: str = "") -> EnvironmentProblem | None:
+    """The sentence for a write that failed because there is no room; None for any other error.
+
+    what: could not be written; by default the file that the error names.
+    """
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return None
+    what = what or str(error.filename or "a file")
+    return EnvironmentProblem(
+        f"{what} can't be written ({error.strerror}); free some space, then run the same command "
+        "again"
+    )
+
+
+def _no_memory(error: BaseException) -> WorkerError | None:
+    """The sentence for an error that means a lack of memory; None for any other."""
+    lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if lacks or isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return WorkerError("memory ran out; try --workers 1 or close other programs")
+    return None
+
+
 def error_to_json(error: BaseException) -> dict[str, Any]:
     """An error as it travels: `error`, its sentence; `kind`, the nearest of ours; maybe `field`.
 
     An exception that is none of ours is a fault of the program, and the sentence says so.
     """
+    error = full_disk(error) or _no_memory(error) or error
     names = [kind.__name__ for kind in type(error).__mro__]
     if not isinstance(error, ExOmniError):
         text = f"an unexpected fault ({names[0]}: {error}); please report it"

@@ -21,12 +21,14 @@ import numpy.typing as npt
 from exomni_core.engine import CancelCheck, stop_if
 from exomni_core.errors import WorkerError
 from exomni_core.phonetics.phones import ARPABET_TO_IPA
+from exomni_core.processes.guard import attended
+from exomni_core.processes.life import PATIENCE, LifeWatch, Patience, how_it_ended
 
 SAMPLE_RATE_HZ: Final = 16000
 _FRAME_S: Final = 0.01
 _OFFSET_S: Final = 0.01  # pocketsphinx reports boundaries 10 ms early (measured)
 _SCRIPT: Final = Path(__file__).with_name("sphinx_process.py")
-_PATIENCE_S: Final = 0.1  # how often the user's wish to stop is asked for
+_ASK_S: Final = 0.1  # how often the user's wish to stop is asked for
 
 Task = Literal["align", "recognise", "allphone"]
 
@@ -86,39 +88,71 @@ def ask_sphinx(
     return [_heard(found, piece) for found, piece in zip(answer["pieces"], pieces, strict=True)]
 
 
-def _run(message: bytes, timeout_s: float, cancel: CancelCheck | None) -> bytes:
-    """Send `message` to a fresh process and return its answer, never waiting longer than asked."""
-    deadline = time.monotonic() + timeout_s
-    # A file, as communicate() loses what it has not sent yet when its time-out strikes.
+class _LostError(Exception):
+    """The process was killed or hung, which says nothing of the question; why."""
+
+
+def _run(
+    message: bytes, timeout_s: float, cancel: CancelCheck | None, patience: Patience = PATIENCE
+) -> bytes:
+    """Send `message` to a fresh process and return its answer, never waiting longer than asked.
+
+    A process that is killed or gives no sign of life is replaced once.
+    """
+    complaint = ""
+    for _ in range(2):
+        try:
+            return _run_once(message, timeout_s, cancel, patience)
+        except _LostError as error:
+            complaint = str(error)
+    raise WorkerError(f"the recogniser {complaint}; try again")
+
+
+def _run_once(
+    message: bytes, timeout_s: float, cancel: CancelCheck | None, patience: Patience
+) -> bytes:
+    argv = [sys.executable, "-I", str(_SCRIPT), *_package_folder()]
+    # Files, as communicate() loses what it has not sent yet when its time-out strikes.
     with tempfile.TemporaryFile() as question:
         question.write(message)
         question.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(_SCRIPT), *_package_folder()],
-            stdin=question,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            while True:
-                try:
-                    output, errors = process.communicate(timeout=_PATIENCE_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    stop_if(cancel)
-                    if time.monotonic() > deadline:
-                        raise WorkerError(
-                            f"recognising the recording took longer than {timeout_s:.0f} s"
-                        ) from None
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-    if process.returncode != 0:
+        pipe = subprocess.PIPE
+        with attended(argv, stdin=question, stdout=pipe, stderr=pipe) as process:
+            output, errors = _answer(process, timeout_s, cancel, patience)
+    if process.returncode < 0:
+        raise _LostError(how_it_ended(process.returncode))
+    if process.returncode:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         detail = lines[-1] if lines else f"exit status {process.returncode}"
         raise WorkerError(f"the recogniser stopped unexpectedly ({detail})")
     return output
+
+
+def _answer(
+    process: subprocess.Popen[bytes],
+    timeout_s: float,
+    cancel: CancelCheck | None,
+    patience: Patience,
+) -> tuple[bytes, bytes]:
+    """What the process wrote and complained of, once it has ended."""
+    deadline = time.monotonic() + timeout_s
+    watch, looked = LifeWatch(process.pid, patience, alone=True), time.monotonic()
+    while True:
+        try:
+            return process.communicate(timeout=_ASK_S)
+        except subprocess.TimeoutExpired:
+            stop_if(cancel)
+            now = time.monotonic()
+            if now - looked >= patience.look_s:
+                looked = now
+                if watch.is_hung():
+                    raise _LostError(
+                        f"gave no sign of life for {watch.limit_s:.0f} s and was stopped"
+                    ) from None
+            if now > deadline:
+                raise WorkerError(
+                    f"recognising the recording took longer than {timeout_s:.0f} s"
+                ) from None
 
 
 def is_installed() -> bool:

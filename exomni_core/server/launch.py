@@ -22,12 +22,14 @@ from typing import IO, Any, Final
 
 import exomni_core
 from exomni_core.errors import EnvironmentProblem, ExOmniError, WorkerError
+from exomni_core.processes.guard import dismiss, start_guard
 from exomni_core.server.client import ServiceClient
 from exomni_core.server.protocol import new_token
 from exomni_core.server.transport import Address
 
 READY_S: Final = 30.0
 _END_S: Final = 5.0
+_GRACE_S: Final = 5  # for its own end, after ours
 _MAX_LOG_BYTES: Final = 4 << 20  # a longer log starts anew
 # What a Blender, or whoever started it, may have set for its own Python.
 _STRANGE_VARIABLES: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT")
@@ -87,6 +89,8 @@ def start_service(
     environment = _environment(extra_paths, own_code=own_code, own_python=python is None)
     with _open_log(log) as output:
         process = _spawn(program, environment, output)
+    # One that is stopped can't see that its input has ended.
+    guard = start_guard(f"-{process.pid}", _GRACE_S)
     try:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has died; the log tells why
@@ -95,8 +99,9 @@ def start_service(
         port = _wait_for_port(process, program, log, ready_s)
     except BaseException:
         end_process(process, 0.0)
+        dismiss(guard)
         raise
-    _tidy_up_after(process)
+    _tidy_up_after(process, guard)
     return Service(("127.0.0.1", port), token, process, log)
 
 
@@ -154,12 +159,13 @@ def kill_group(group: int) -> None:
             os.killpg(group, signal.SIGKILL)
 
 
-def _tidy_up_after(process: subprocess.Popen[bytes]) -> None:
+def _tidy_up_after(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes] | None) -> None:
     """Kill the helpers as soon as the process is dead, should somebody kill it."""
 
     def wait() -> None:
         process.wait()
         kill_group(process.pid)
+        dismiss(guard)
 
     threading.Thread(target=wait, daemon=True, name="engine's end").start()
 

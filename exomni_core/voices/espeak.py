@@ -22,6 +22,8 @@ from exomni_core.engine import CancelCheck, stop_if
 from exomni_core.errors import EnvironmentProblem, ExOmniError, InputError, WorkerError
 from exomni_core.phonetics.language import OFFERED_LANGUAGES, check_readable, choose_voice
 from exomni_core.phonetics.tokens import Token, text_tokens
+from exomni_core.processes.guard import attended
+from exomni_core.processes.life import how_it_ended
 from exomni_core.storage.files import sha256_file
 from exomni_core.text.clauses import Limits
 from exomni_core.voices.espeak_symbols import heard_symbol
@@ -182,33 +184,26 @@ def _find_espeak() -> tuple[str, str]:
 
 
 def _ask(request: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
-    """One request to a fresh process, tried again once if that process died of a signal."""
+    """One request to a fresh process, tried again once if that process died of a signal or hung."""
     library, data = _find_espeak()
     # espeak-ng cuts data paths at 160 characters, so it is told "." and started in that folder.
     message = json.dumps(request | {"library": library, "data": "."}).encode()
     command = [sys.executable, "-I", "-S", str(_SCRIPT)]
-    detail = ""
+    detail, pipe = "", subprocess.PIPE
     for _ in range(2):
         try:
-            done = subprocess.run(
-                command,
-                input=message,
-                capture_output=True,
-                cwd=data,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise WorkerError(
-                f"espeak-ng gave no answer within {timeout_s:.0f} s; try again or shorten the text"
-            ) from error
+            with attended(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=data) as process:
+                answer, complaints = process.communicate(message, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            detail = f"it gave no answer within {timeout_s:.0f} s; shorten the text"
+            continue
         except OSError as error:
             raise WorkerError(f"espeak-ng can't be started ({error}); try again") from error
-        if done.returncode == 0:
-            return _parse(done.stdout)
-        detail = f"exit status {done.returncode}"
-        if done.returncode > 0:  # a Python error, such as a library for another system
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        if process.returncode == 0:
+            return _parse(answer)
+        detail = f"it {how_it_ended(process.returncode)}"
+        if process.returncode > 0:  # a Python error, such as a library for another system
+            lines = complaints.decode("utf-8", "replace").strip().splitlines()
             detail = lines[-1] if lines else detail
             break
     raise WorkerError(f"espeak-ng stopped unexpectedly ({detail}); try again")

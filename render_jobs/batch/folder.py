@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from exomni_core import __version__
-from exomni_core.errors import InputError
+from exomni_core.errors import InputError, full_disk
 from exomni_core.storage.files import swept, write_text
 
 # Whose versions a run records and the doctor reports.
@@ -182,13 +182,18 @@ def installed_version(package: str) -> str | None:
 def work_folder(folder: BatchFolder) -> Iterator[None]:
     """A place for unfinished files, empty at the start and gone at the end of a run.
 
+    A full disk is an EnvironmentProblem in one sentence.
     What dead runs and dead workers left beside the results is swept at both ends.
     """
     shutil.rmtree(folder.work, ignore_errors=True)
     with swept(*folder.parts):
-        folder.work.mkdir(parents=True, exist_ok=True)
         try:
+            folder.work.mkdir(parents=True, exist_ok=True)
             yield
+        except OSError as error:
+            if problem := full_disk(error, str(folder.root)):
+                raise problem from error
+            raise
         finally:
             shutil.rmtree(folder.work, ignore_errors=True)
 

@@ -18,16 +18,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from exomni_core.clip import Clip, save_clip
 from exomni_core.clip_notes import clip_notes
 from exomni_core.engine import Engine, Progress, load_engine
 from exomni_core.errors import error_to_json
 from exomni_core.prompt import Prompt, parse_prompt
-from render_jobs.workers.wire import Send, WireMessage, serve
-
-_BEAT_S: Final = 5.0
+from render_jobs.workers.wire import BEAT_S, Send, WireMessage, serve
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class GenerateWorker:
         def beat() -> bool:
             """Asked all the time whether to stop: a sign of life, so that nobody thinks us hung."""
             nonlocal last_word
-            if time.monotonic() - last_word > _BEAT_S:
+            if time.monotonic() - last_word > BEAT_S:
                 last_word = time.monotonic()
                 send({"event": "progress"})
             return False

@@ -13,7 +13,7 @@ from exomni_core.storage.files import sha256_file
 from render_jobs.batch import steps
 from render_jobs.batch.runner import ATTEMPTS
 from render_jobs.settings import RenderSettings
-from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.ffmpeg_command import check_ffmpeg
 from render_jobs.video.make import carries_key, video_key
 from render_jobs.video.mux import count_frames
 from render_jobs.workers.cores import MOST_WORKERS
@@ -55,7 +55,7 @@ def render_clips(
     work: a folder for unfinished files. workers: processes, 0 is one per core. Raises
     EnvironmentProblem where nothing can be rendered at all, and InputError for the template.
     """
-    find_ffmpeg()
+    check_ffmpeg(*{one.video.suffix.lower() if settings.alpha else ".mp4" for one in wanted})
     template_sha256 = template_hash(find_template(settings.template))
     results: dict[str, Rendered] = {}
     todo: dict[str, Step] = {}

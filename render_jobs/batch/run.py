@@ -13,7 +13,7 @@ from render_jobs.batch import steps
 from render_jobs.batch.folder import BatchFolder, lock_folder, work_folder, write_run
 from render_jobs.batch.plan import BatchOptions, Item, Plan, make_plan, place_of
 from render_jobs.batch.runner import Course, Observer, Runner, Summary
-from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.ffmpeg_command import check_ffmpeg
 from render_jobs.workers.executor import Crew, ExecutorMaker, Step, at_work
 
 __all__ = ["Observer", "Summary", "carry_out", "run_batch"]
@@ -35,7 +35,7 @@ def run_batch(
         plan = make_plan(options, folder)
         with at_work(make_executor(_crews(options, plan), folder.work)) as executor:
             if options.video and plan.todo:
-                find_ffmpeg()
+                check_ffmpeg(folder.video_ending, *([".png"] if options.sheets else []))
                 executor.prepare(steps.RENDERERS)
             observer.planned(plan, options)
             course = _course(options, plan, folder)

@@ -20,7 +20,7 @@ from exomni_core.prompt import Prompt
 from exomni_core.storage.files import check_writable, sha256_file, swept
 from render_jobs.settings import RenderSettings
 from render_jobs.video.encode import ALPHA_ENDINGS
-from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.ffmpeg_command import check_ffmpeg
 from render_jobs.video.make import render_video, render_worker, video_key
 from render_jobs.workers.pool import Worker
 from templates.library import find_template, template_hash
@@ -63,7 +63,7 @@ def make(
         with swept(output.parent, of=output.stem):
             return {"clip": str(output), "sha256": save_clip(clip, output), **clip_facts(clip)}
     # Blender starts while the engine speaks.
-    with swept(output.parent, of=output.stem), _renderer(video) as (worker, work):
+    with swept(output.parent, of=output.stem), _renderer(video, output) as (worker, work):
         clip = _speak(engine, prompt, progress, on_text)
         path = work / "speech.clip"
         save_clip(clip, path)
@@ -100,7 +100,7 @@ def render_clip(
 ) -> dict[str, Any]:
     """Render the clip file `clip` to the mp4 `output` and return the facts for `--json`."""
     check_output(output, video.settings, clip=False)
-    with swept(output.parent, of=output.stem), _renderer(video) as (worker, work):
+    with swept(output.parent, of=output.stem), _renderer(video, output) as (worker, work):
         return _render(worker, clip, output, video, work, on_frames)
 
 
@@ -140,9 +140,9 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _renderer(video: VideoOptions) -> Iterator[tuple[Worker, Path]]:
+def _renderer(video: VideoOptions, output: Path) -> Iterator[tuple[Worker, Path]]:
     """A starting render worker and a folder for unfinished files, both gone afterwards."""
-    find_ffmpeg()
+    check_ffmpeg(output.suffix.lower(), *([".png"] if video.sheet else []))
     find_template(video.settings.template)
     _sweep_scratch()
     with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as work:

@@ -159,20 +159,9 @@ def _speech() -> str:
 
 
 def _ffmpeg() -> str:
-    from render_jobs.video.ffmpeg_command import find_ffmpeg
+    from render_jobs.video.ffmpeg_command import ENCODERS, check_ffmpeg
 
-    program = find_ffmpeg()
-    listing = subprocess.run(
-        [program, "-hide_banner", "-encoders"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
-    lacking = [name for name in ("libx264", "aac") if f" {name} " not in listing]
-    if lacking:
-        raise OSError(f"{program} lacks {' and '.join(lacking)}; pip install imageio-ffmpeg")
-    return f"{program} with libx264 and aac"
+    return f"{check_ffmpeg('.mp4')} with {' and '.join(ENCODERS['.mp4'])}"
 
 
 def _rendering(blender: Path | None) -> str:

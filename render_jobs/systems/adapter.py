@@ -12,12 +12,14 @@ import json
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from exomni_core.errors import Cancelled, InputError
+from exomni_core.processes.life import PATIENCE, LifeWatch, how_it_ended
 from exomni_core.storage.files import write_text
 from render_jobs.systems.config import ORDERS, AdapterSystem
 from render_jobs.workers.groups import Group
@@ -85,12 +87,17 @@ def run_adapter(
     return _provenance(work / PROVENANCE)
 
 
+class _TooLongError(Exception):
+    """The driver hangs; what took too long, for the end of a sentence."""
+
+
 class _Session:
     """One start of the driver."""
 
     def __init__(
         self, system: AdapterSystem, jobs: Sequence[DriverInput], work: Path, running: Running
     ) -> None:
+        self._patience = PATIENCE
         self.system, self.got_ready, self._running = system, False, running
         self.log = work / DRIVER_LOG
         job_file = work / "job.json"
@@ -124,12 +131,13 @@ class _Session:
         limit_s = self.system.start_s
         while left:
             try:
-                line = self._lines.get(timeout=limit_s)
-            except queue.Empty:
-                what = "an item" if self.got_ready else "loading the model"
-                return f"{what} took more than {limit_s:g} s"
+                line = self._next_line(limit_s)
+            except _TooLongError as problem:
+                return str(problem)
             if line is None:
                 code = self._process.wait()
+                if code < 0:
+                    return f"the driver {how_it_ended(code)}"
                 return f"the driver ended with code {code}" if code else ""
             message = _message(line)
             if message is None:
@@ -144,6 +152,26 @@ class _Session:
                 error = message.get("error")
                 on_item(job.item_id, f"{self.system.name}: {error}" if error else "")
         return ""
+
+    def _next_line(self, limit_s: float) -> bytes | None:
+        """What it says next, None at its end; _TooLongError where it hangs."""
+        watch = LifeWatch(self._process.pid, self._patience, self._running.pace.expected_s())
+        began = time.monotonic()
+        what = "an item" if self.got_ready else "loading the model"
+        while True:
+            left_s = max(0.0, began + limit_s - time.monotonic())
+            try:
+                line = self._lines.get(timeout=min(self._patience.look_s, left_s))
+                if self.got_ready:
+                    self._running.pace.add(time.monotonic() - began)
+                return line
+            except queue.Empty:
+                if watch.is_hung():
+                    raise _TooLongError(
+                        f"{what} gave no sign of life for {watch.limit_s:.0f} s and was stopped"
+                    ) from None
+                if time.monotonic() >= began + limit_s:
+                    raise _TooLongError(f"{what} took more than {limit_s:g} s") from None
 
     def end(self, *, grace_s: float) -> None:
         """Give it a moment to write its provenance, then end it and all it has started."""

@@ -7,14 +7,17 @@ words go to a log file.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from exomni_core.errors import Cancelled, InputError, WorkerError
+from exomni_core.processes.life import PATIENCE, LifeWatch, Patience, how_it_ended
 from render_jobs.systems.config import ProgramSystem
 from render_jobs.workers.groups import Group
 from render_jobs.workers.programs import Running, environment, last_words
@@ -32,13 +35,19 @@ class ProgramResult:
 
 
 def run_program(
-    system: ProgramSystem, values: Mapping[str, str], work: Path, log: Path, running: Running
+    system: ProgramSystem,
+    values: Mapping[str, str],
+    work: Path,
+    log: Path,
+    running: Running,
+    patience: Patience = PATIENCE,
 ) -> ProgramResult:
     """Run the program once for `values` (the placeholders), again after a failure.
 
-    work: an empty folder of this item's own; {out} lies in it. Raises WorkerError in one sentence
-    that ends with the program's last words, InputError where there is no such program, and
-    Cancelled after `running.stop()`.
+    work: an empty folder of this item's own; {out} lies in it. patience: how long it may give no
+    sign of life (no word, no processor time, nothing read or written). Raises WorkerError in one
+    sentence that ends with the program's last words, InputError where there is no such program,
+    and Cancelled after `running.stop()`.
     """
     work.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +61,7 @@ def run_program(
             old.unlink(missing_ok=True)
         if running.stopped:
             raise Cancelled("stopped")
-        complaint = _once(argv, system, log, running)
+        complaint = _once(argv, system, log, running, patience)
         if not complaint:
             complaint = _check_output(out) or (_check_output(audio) if wants_audio else "")
         if not complaint:
@@ -66,7 +75,9 @@ def python_of(system: ProgramSystem) -> str:
     return system.python or sys.executable
 
 
-def _once(argv: Sequence[str], system: ProgramSystem, log: Path, running: Running) -> str:
+def _once(
+    argv: Sequence[str], system: ProgramSystem, log: Path, running: Running, patience: Patience
+) -> str:
     """Run it; why it counts as failed, or nothing."""
     with open(log, "wb") as words:
         try:
@@ -87,14 +98,38 @@ def _once(argv: Sequence[str], system: ProgramSystem, log: Path, running: Runnin
             ) from error
         running.add(program)
         try:
-            code = program.process.wait(system.timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"it took more than {system.timeout_s:g} s"
+            hung = wait_for(program, log, system.timeout_s, running, patience)
+            code = program.process.returncode
         finally:
             running.end(program)  # also what it left running
+    if hung:
+        return hung
     if code < 0:
-        return f"it was ended by signal {-code}"
+        return f"it {how_it_ended(code)}"
     return f"it ended with code {code}" if code else ""
+
+
+def wait_for(
+    program: Group, log: Path, timeout_s: float, running: Running, patience: Patience
+) -> str:
+    """Wait until the program has ended; why we wait no longer, or nothing. log: its words."""
+    watch = LifeWatch(program.process.pid, patience, running.pace.expected_s())
+    began, said = time.monotonic(), 0
+    while True:
+        left_s = max(0.0, began + timeout_s - time.monotonic())
+        try:
+            program.process.wait(min(patience.look_s, left_s))
+            running.pace.add(time.monotonic() - began)
+            return ""
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                if (size := log.stat().st_size) != said:
+                    said = size
+                    watch.sign()
+            if watch.is_hung():
+                return f"it gave no sign of life for {watch.limit_s:.0f} s and was stopped"
+            if time.monotonic() >= began + timeout_s:
+                return f"it took more than {timeout_s:g} s"
 
 
 def _check_output(path: Path) -> str:

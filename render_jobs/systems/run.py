@@ -23,7 +23,7 @@ from render_jobs.systems.config import AdapterSystem, EngineSystem, ProgramSyste
 from render_jobs.systems.engine import run_engine
 from render_jobs.systems.items import SystemOptions
 from render_jobs.systems.plan import SystemPlan, plan_system, where
-from render_jobs.video.ffmpeg_command import find_ffmpeg
+from render_jobs.video.ffmpeg_command import check_ffmpeg
 from render_jobs.workers.cores import MOST_WORKERS
 from render_jobs.workers.executor import Crew, ExecutorMaker, Step, at_work
 
@@ -49,7 +49,7 @@ def run_system(
         planned = plan_system(system, options, folder)
         with at_work(make_executor(_crews(system, options), folder.work)) as executor:
             if options.video and planned.plan.todo:
-                find_ffmpeg()
+                check_ffmpeg(".mp4")
                 if not _makes_videos(system):
                     executor.prepare(batch_steps.RENDERERS)
             course = _course(system, options, planned, folder)

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
+from exomni_core.processes.life import how_it_ended
 from exomni_core.retime import FrameRate
 from exomni_core.storage.logs import last_line
 from render_jobs.video.ffmpeg_command import quiet_command
@@ -216,12 +217,15 @@ class VideoPipe:
             self._written.put(buffer)
 
     def _fail(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)  # its pipe has just broken
+        code = self._process.poll()
         self._process.kill()
         self._log.seek(0)
         written = self._log.read()
         if b"No space left" in written:
             raise EnvironmentProblem(f"the disk is full ({self._doing}): free some space")
-        word = last_line(written) or "it printed nothing"
+        word = last_line(written) or f"it {how_it_ended(code)}"
         raise WorkerError(f"ffmpeg failed at {self._doing}: {word}")
 
 

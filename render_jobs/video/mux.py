@@ -7,19 +7,21 @@ The same input gives the same bytes: no dates, no encoder names.
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
+from exomni_core.processes.guard import attended
+from exomni_core.processes.life import PATIENCE, LifeWatch, Patience, how_it_ended
 from exomni_core.retime import FrameRate
 from exomni_core.storage.logs import last_line
 from render_jobs.video.encode import AUDIO_BITRATE, AUDIO_RATE_HZ
 from render_jobs.video.ffmpeg_command import file_argument, find_ffmpeg, quiet_command
-from render_jobs.workers.groups import attended
 
-_TIMEOUT_S: Final = 600.0
+_TIMEOUT_S: Final = 3600.0  # for one that works all the time and never ends
 
 
 @dataclass(frozen=True)
@@ -124,24 +126,50 @@ def count_frames(video: Path) -> int:
     return probe(video).frames
 
 
-def run_ffmpeg(command: list[str], doing: str, timeout_s: float = _TIMEOUT_S) -> str:
-    """Run an ffmpeg command line and return what it printed; WorkerError in one sentence."""
+def run_ffmpeg(
+    command: list[str],
+    doing: str,
+    timeout_s: float = _TIMEOUT_S,
+    patience: Patience = PATIENCE,
+) -> str:
+    """Run an ffmpeg command line and return what it printed; WorkerError in one sentence.
+
+    One that gives no sign of life is ended after `patience`.
+    """
     try:
         with attended(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as ffmpeg:
-            printed, complaints = ffmpeg.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise WorkerError(f"ffmpeg took more than {timeout_s:.0f} s for {doing}") from error
+            printed, complaints = _ended(ffmpeg, doing, timeout_s, patience)
     except OSError as error:
         raise EnvironmentProblem(
             f"{command[0]} can't be started ({error.strerror}); run: pip install imageio-ffmpeg"
         ) from error
     if ffmpeg.returncode != 0:
-        raise WorkerError(
-            f"ffmpeg failed at {doing}: {last_line(complaints) or 'it printed nothing'}"
-        )
+        if b"No space left" in complaints:
+            raise EnvironmentProblem(f"the disk is full ({doing}): free some space")
+        word = last_line(complaints) or f"it {how_it_ended(ffmpeg.returncode)}"
+        raise WorkerError(f"ffmpeg failed at {doing}: {word}")
     return printed.decode("utf-8", "replace")
+
+
+def _ended(
+    ffmpeg: subprocess.Popen[bytes], doing: str, timeout_s: float, patience: Patience
+) -> tuple[bytes, bytes]:
+    """What it printed and complained of, once it has ended."""
+    watch = LifeWatch(ffmpeg.pid, patience, alone=True)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ffmpeg.communicate(timeout=min(patience.look_s, timeout_s))
+        except subprocess.TimeoutExpired as error:
+            if watch.is_hung():
+                raise WorkerError(
+                    f"ffmpeg gave no sign of life for {watch.limit_s:.0f} s at {doing} and was "
+                    "stopped; try again"
+                ) from error
+            if time.monotonic() >= deadline:
+                raise WorkerError(f"ffmpeg took more than {timeout_s:.0f} s for {doing}") from error
 
 
 def _read_packets(table: str, video: Path) -> VideoInfo:

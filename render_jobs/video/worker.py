@@ -166,6 +166,8 @@ def import_help(error: BaseException) -> str:
             "Blender's Python module is not installed; run: pip install '.[render]' in "
             "this project's folder, or point to your own Blender with --blender"
         )
+    if "failed to map segment" in missing or "cannot allocate memory" in missing.lower():
+        return f"Blender can't start ({missing}): memory ran out; close other programs"
     return (
         f"Blender can't start ({missing}); on Debian and Ubuntu run: "
         f"apt-get install --no-install-recommends {SYSTEM_LIBRARIES}"

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from exomni_core.processes.guard import dismiss, start_guard
+
 PATIENCE_S: Final = 10.0  # how long killed processes may take to go away, on a busy disk
-_GUARD: Final = 'read -r _; kill -s KILL -- "$0"'
 _LOOK_AGAIN_S: Final = 0.005
 
 
@@ -33,7 +34,7 @@ class Group:
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             argv, start_new_session=True, **options
         )
-        self._guard = _start_guard(f"-{self.process.pid}")
+        self._guard = start_guard(f"-{self.process.pid}")
         self._lock = threading.Lock()
         self._ended = False
 
@@ -44,7 +45,7 @@ class Group:
                 return
             self._ended = True
             _end_session(self.process)
-            _dismiss(self._guard)
+            dismiss(self._guard)
 
     def __enter__(self) -> Group:
         return self
@@ -56,47 +57,6 @@ class Group:
         trace: TracebackType | None,
     ) -> None:
         self.end()
-
-
-@contextlib.contextmanager
-def attended(argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A program without children that stays in our own session; gone afterwards.
-
-    A terminal's Ctrl-C reaches it, too. options: those of `subprocess.Popen`. Raises OSError.
-    """
-    process: subprocess.Popen[bytes] = subprocess.Popen(argv, **options)
-    guard = _start_guard(str(process.pid))
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        _dismiss(guard)
-
-
-def _start_guard(target: str) -> subprocess.Popen[bytes] | None:
-    """A shell that kills `target` when we are gone: its input ends then, whatever ended us."""
-    if os.name != "posix":
-        return None
-    with contextlib.suppress(OSError):
-        return subprocess.Popen(
-            ("/bin/sh", "-c", _GUARD, target),
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    return None
-
-
-def _dismiss(guard: subprocess.Popen[bytes] | None) -> None:
-    if guard is None:
-        return
-    guard.kill()  # before its input ends, or it would kill
-    guard.wait()
-    assert guard.stdin is not None
-    guard.stdin.close()
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:

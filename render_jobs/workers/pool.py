@@ -14,10 +14,11 @@ import queue
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Final, NoReturn
 
 from exomni_core.errors import (
     Cancelled,
@@ -26,12 +27,15 @@ from exomni_core.errors import (
     WorkerError,
     error_from_json,
 )
+from exomni_core.processes.life import PATIENCE, LifeWatch, Pace, Patience, how_it_ended
 from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.cores import Share, bound_to, share_of
 from render_jobs.workers.groups import Group
-from render_jobs.workers.wire import MARK, WireMessage
+from render_jobs.workers.wire import BEAT, MARK, WireMessage
 
 Task = Callable[["Worker"], Any]
+STARTS: Final = 3  # of a worker that is killed or hangs while it starts
+_BY_FORCE: Final = (-9, -15)  # endings that say nothing of the machine
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class WorkerCommand:
     ready_s: how long its start may take. fatal_hint: what to tell a user if it dies while starting.
     recycle_after: tasks before it is replaced by a fresh process (memory growth).
     own_cores: workers of a pool get cores of their own and draw with as many threads.
+    patience: how long one may give no sign of life, while it starts and at a task.
     """
 
     name: str
@@ -51,6 +56,7 @@ class WorkerCommand:
     fatal_hint: str = ""
     recycle_after: int = 200
     own_cores: bool = False
+    patience: Patience = PATIENCE
 
 
 class Worker:
@@ -59,33 +65,43 @@ class Worker:
     The thread that makes it must outlive it: on Linux the process dies with that thread.
     """
 
-    def __init__(self, command: WorkerCommand, slot: int = 0, of: int = 1) -> None:
+    def __init__(
+        self, command: WorkerCommand, slot: int = 0, of: int = 1, pace: Pace | None = None
+    ) -> None:
         """Start the process, don't wait for it; EnvironmentProblem if there is no such program.
 
-        slot, of: which worker of how many it is, for `own_cores`.
+        slot, of: which worker of how many it is, for `own_cores`. pace: what its tasks take, shared
+        with others of its kind.
         """
-        self.command = command
-        share = share_of(slot, of) if command.own_cores else Share((), 1)
-        env = {**os.environ, **command.env, **(share.env if command.own_cores else {})}
+        self.command, self._pace = command, pace or Pace()
+        self._share = share_of(slot, of) if command.own_cores else Share((), 1)
+        self._lock = threading.Lock()
+        self._stopped = self._hung = False
         self.tasks_done = 0
+        self._spawn()
+
+    def _spawn(self) -> None:
+        own = self._share.env if self.command.own_cores else {}
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as we do)
         self._messages: queue.SimpleQueue[WireMessage | None] = queue.SimpleQueue()
         try:
-            with bound_to(share):
+            with bound_to(self._share):
                 # In a session of its own: Ctrl-C is ours to handle, in our order.
                 self._group = Group(
-                    command.argv,
+                    self.command.argv,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._log,
-                    env=env,
+                    env={**os.environ, **self.command.env, **own},
                 )
         except OSError as error:
             raise EnvironmentProblem(
-                f"{command.argv[0]} can't be started ({error.strerror}); check the path"
+                f"{self.command.argv[0]} can't be started ({error.strerror}); check the path"
             ) from error
         self._process = self._group.process
-        threading.Thread(target=self._read, daemon=True, name=command.name).start()
+        assert self._process.stdout is not None
+        told = (self._process.stdout, self._messages)
+        threading.Thread(target=_read, args=told, daemon=True, name=self.command.name).start()
 
     @property
     def pid(self) -> int:
@@ -93,17 +109,19 @@ class Worker:
         return self._process.pid
 
     def wait_ready(self) -> WireMessage:
-        """What the worker says of itself once it can take requests; EnvironmentProblem if never."""
-        try:
-            message = self._next(self.command.ready_s)
-        except WorkerError as error:
-            self.stop(now=True)
-            code = self._process.returncode
-            if code is not None and code >= 0 and "GL" not in str(error):
-                hint = f"check that {self.command.argv[0]} is the right program"
-            else:  # a signal: the way Blender ends where it can't draw
-                hint = self.command.fatal_hint
-            raise EnvironmentProblem(f"{error}. {hint}".strip()) from error
+        """What the worker says of itself once it can take requests; EnvironmentProblem if never.
+
+        One that is killed or stopped before is started again.
+        """
+        for start in range(1, STARTS + 1):
+            try:
+                message = self._next(self.command.ready_s)
+                break
+            except WorkerError as error:
+                self._end()
+                by_force = self._hung or self._process.returncode in _BY_FORCE
+                if not by_force or start == STARTS or not self._start_again():
+                    raise self._start_error(error, by_force=by_force) from error
         if message["event"] == "unfit":
             self.stop(now=True)
             raise EnvironmentProblem(message["error"])
@@ -118,8 +136,10 @@ class Worker:
         """Send a request, pass on its progress events, return its last event.
 
         Raises the worker's own error if the request can't be served, WorkerError if the process
-        died or said nothing for `silence_s` seconds.
+        died, gave no sign of life for as long as its command's patience allows, or lived but said
+        nothing for `silence_s` seconds.
         """
+        began = time.monotonic()
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -130,6 +150,7 @@ class Worker:
             message = self._next(silence_s)
             if message["event"] == "done":
                 self.tasks_done += 1
+                self._pace.add(time.monotonic() - began)
                 return message
             if message["event"] == "failed":
                 raise _told(message)
@@ -138,43 +159,76 @@ class Worker:
 
     def stop(self, *, now: bool = False) -> None:
         """End the process and all it has started: politely by closing its stdin, or at once."""
+        with self._lock:
+            self._stopped = True
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
         if not now:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=10)
+        self._end()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         self._group.end()
         self._log.close()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                if line.startswith(MARK.encode()):
-                    self._messages.put(json.loads(line[len(MARK) :]))
-        self._messages.put(None)
+    def _start_again(self) -> bool:
+        """Whether it is started again, rather than stopped by us meanwhile."""
+        with self._lock:
+            if not self._stopped:
+                self._hung = False
+                self._spawn()
+            return not self._stopped
 
     def _next(self, silence_s: float) -> WireMessage:
-        try:
-            message = self._messages.get(timeout=silence_s)
-        except queue.Empty as error:
-            self.stop(now=True)
-            raise WorkerError(
-                f"the {self.command.name} said nothing for {silence_s:.0f} s and was stopped"
-            ) from error
-        if message is None:
-            raise WorkerError(self._obituary())
-        return message
+        """The next message that is more than a beat."""
+        patience = self.command.patience
+        watch = LifeWatch(self.pid, patience, self._pace.expected_s())
+        silent_s = 0.0  # in looks: time in which we were stopped does not count
+        while True:
+            try:
+                message = self._messages.get(timeout=min(patience.look_s, silence_s))
+            except queue.Empty as error:
+                silent_s += min(patience.look_s, silence_s)
+                if watch.is_hung():
+                    self._end_hung(f"gave no sign of life for {watch.limit_s:.0f} s", error)
+                if silent_s >= silence_s:
+                    self._end_hung(f"said nothing for {silence_s:.0f} s", error)
+                continue
+            if message is None:
+                raise WorkerError(self._obituary())
+            if message["event"] != BEAT:
+                return message
+            if message["worked"]:
+                watch.sign()
+
+    def _end_hung(self, what: str, cause: Exception) -> NoReturn:
+        """Its group ends with it."""
+        self._hung = True
+        self._end()
+        raise WorkerError(f"the {self.command.name} {what} and was stopped") from cause
+
+    def _start_error(self, error: WorkerError, *, by_force: bool) -> EnvironmentProblem:
+        if by_force:
+            return EnvironmentProblem(f"{error}; it happened {STARTS} times while it started")
+        if self._process.returncode >= 0 and "GL" not in str(error):
+            hint = f"check that {self.command.argv[0]} is the right program"
+        else:  # a signal of its own: the way Blender ends where it can't draw
+            hint = self.command.fatal_hint
+        return EnvironmentProblem(f"{error}. {hint}".strip())
 
     def _obituary(self) -> str:
         """How it ended. What it had started is gone, too, and can write no file any more."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
+        ended_itself = self._process.poll() is not None
         self._group.end()
-        code = self._process.returncode
-        how = f"was ended by signal {-code}" if code is not None and code < 0 else "ended early"
         last = self._last_words()
+        how = how_it_ended(self._process.returncode) if ended_itself else "stopped answering"
         return f"the {self.command.name} {how}" + (f"; its last words: {last}" if last else "")
 
     def _last_words(self) -> str:
@@ -199,6 +253,7 @@ class Pool:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._workers: set[Worker] = set()
+        self._pace = Pace()
         first = self._start(0)
         self._threads = [
             threading.Thread(target=self._serve, args=(i, first if i == 0 else None), daemon=True)
@@ -229,10 +284,15 @@ class Pool:
         self.close()
 
     def _start(self, slot: int) -> Worker:
-        worker = Worker(self.command, slot, self.size)
-        worker.wait_ready()
+        worker = Worker(self.command, slot, self.size, self._pace)
         with self._lock:
             self._workers.add(worker)
+        try:
+            if not self._stopping.is_set():
+                worker.wait_ready()
+        except BaseException:
+            self._discard(worker, now=True)
+            raise
         if self._stopping.is_set():  # stopped while it was starting
             self._discard(worker, now=True)
             raise Cancelled("stopped at your request")
@@ -268,3 +328,12 @@ def _told(message: WireMessage) -> ExOmniError:
     """The error that a living worker tells of; what failed there is no fault of the worker's."""
     error = error_from_json(message)
     return ExOmniError(str(error)) if isinstance(error, WorkerError) else error
+
+
+def _read(lines: IO[bytes], messages: queue.SimpleQueue[WireMessage | None]) -> None:
+    """Pass on what a worker says, and at last None."""
+    with lines:
+        for line in lines:
+            if line.startswith(MARK.encode()):
+                messages.put(json.loads(line[len(MARK) :]))
+    messages.put(None)

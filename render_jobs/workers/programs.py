@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from exomni_core.processes.life import Pace
 from exomni_core.storage.logs import LOG_TAIL_BYTES, last_line
 from render_jobs.workers.groups import Group
 
@@ -19,6 +20,7 @@ class Running:
         self._lock = threading.Lock()
         self._groups: set[Group] = set()
         self.stopped = False
+        self.pace = Pace()  # of one kind of program: a run has but one
 
     def add(self, group: Group) -> None:
         """It has started."""

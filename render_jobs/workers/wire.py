@@ -14,13 +14,17 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from exomni_core.errors import error_to_json
+from exomni_core.processes.life import CALM_SHARE
 
 # Blender and its libraries write to stdout as they please; only lines with this mark are ours.
 MARK: Final = "@exo "
+BEAT: Final = "beat"  # an event for the supervisor alone: `worked`, whether we computed since
+BEAT_S: Final = 5.0
 WireMessage = dict[str, Any]
 Send = Callable[[WireMessage], None]
 
@@ -36,6 +40,7 @@ def serve(
     # Read while the parent surely lives, before anything slow.
     requests = _listen()
     send = _take_over_stdout()
+    threading.Thread(target=_beat, args=(send,), daemon=True, name="beat").start()
     try:
         send({"event": "ready", **start()})
     except Exception as error:  # noqa: BLE001 (told to the parent in full)
@@ -51,6 +56,17 @@ def serve(
             send_for_job({"event": "done", **handle(request, send_for_job)})
         except Exception as error:  # noqa: BLE001 (told to the parent; the worker lives on)
             send_for_job({"event": "failed", **error_to_json(error)})
+
+
+def _beat(send: Send) -> None:
+    """Tell now and then whether we work, where the supervisor can't see that for itself."""
+    before = time.process_time()
+    with contextlib.suppress(OSError, ValueError):  # the supervisor is gone
+        while True:
+            time.sleep(BEAT_S)
+            now = time.process_time()
+            send({"event": BEAT, "worked": now - before > CALM_SHARE * BEAT_S})
+            before = now
 
 
 def die_with_parent() -> None:

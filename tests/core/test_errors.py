@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -57,3 +58,14 @@ def test_strange_data_is_still_an_error():
 )
 def test_the_last_line_of_a_log(written, line):
     assert last_line(written) == line
+
+
+def test_a_lack_of_memory_is_told_as_one():
+    for error in (
+        MemoryError(),
+        OSError(errno.ENOMEM, "x"),
+        RuntimeError("can't start new thread"),
+    ):
+        told = error_to_json(error)
+        assert told["kind"] == "WorkerError"
+        assert "memory ran out; try --workers 1" in told["error"]

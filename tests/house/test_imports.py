@@ -24,7 +24,7 @@ from product_sources import (
 # what has a place of its own here. A room may import from the floors below it, and from itself.
 FLOORS = (
     ("exomni_core",),  # nothing but the version
-    ("exomni_core.errors", "exomni_core.arrays"),
+    ("exomni_core.errors", "exomni_core.arrays", "exomni_core.processes"),
     ("exomni_core.storage", "exomni_core.conversation", "exomni_core.registry"),
     ("exomni_core.arkit", "exomni_core.prompt", "exomni_core.http", "exomni_core.engine_kind"),
     ("exomni_core.sound",),

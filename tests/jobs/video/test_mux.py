@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from exomni_core.errors import EnvironmentProblem, WorkerError
+from exomni_core.processes.life import Patience
 from exomni_core.retime import FrameRate, parse_frame_rate
 from render_jobs.video import ffmpeg_command, mux
 
@@ -133,3 +134,33 @@ def test_without_ffmpeg_the_sentence_says_how_to_get_it(monkeypatch):
     assert ffmpeg_command.find_ffmpeg() == "/opt/ffmpeg"
     with pytest.raises(EnvironmentProblem, match=re.escape("can't be started")):
         mux.run_ffmpeg([ffmpeg_command.find_ffmpeg()], "anything")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("sleep 60 & wait", "gave no answer within 0.5 s"),
+        ("echo ' V..... aac AAC'", "lacks the encoder libx264"),
+        ("echo broken library >&2; exit 127", "can't be used (broken library)"),
+        (None, "can't be started (Permission denied)"),
+    ],
+)
+def test_an_ffmpeg_that_is_no_use_is_found_before_work(monkeypatch, tmp_path, script, told):
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755 if script else 0o644)
+    monkeypatch.setattr(ffmpeg_command, "find_ffmpeg", lambda: str(program))
+    with pytest.raises(EnvironmentProblem, match=re.escape(told)):
+        ffmpeg_command.check_ffmpeg(".mp4", timeout_s=0.5)
+
+
+def test_the_ffmpeg_that_we_install_writes_all_kinds():
+    assert ffmpeg_command.check_ffmpeg(*ffmpeg_command.ENCODERS)
+
+
+def test_a_hanging_ffmpeg_is_stopped_but_a_busy_one_is_not():
+    patience = Patience(shortest_s=0.5, look_s=0.1)
+    with pytest.raises(WorkerError, match="no sign of life"):
+        mux.run_ffmpeg(["/bin/sleep", "30"], "waiting", patience=patience)
+    busy = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    assert mux.run_ffmpeg([sys.executable, "-c", busy], "working", patience=patience) == ""

@@ -23,6 +23,8 @@ def start() -> WireMessage:
         raise RuntimeError("no such luck")
     if "die" in sys.argv:
         os.kill(os.getpid(), signal.SIGSEGV)
+    if "killed" in sys.argv:
+        os.kill(os.getpid(), signal.SIGKILL)
     return {"pid": os.getpid()}
 
 
@@ -45,6 +47,10 @@ def handle(request: WireMessage, send: Send) -> WireMessage:
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang":
             time.sleep(600)
+        case "work":
+            end = time.monotonic() + request["for_s"]
+            while time.monotonic() < end:
+                pass
         case "fail":
             raise InputError("the text is odd", field="text")
         case "fail finely":

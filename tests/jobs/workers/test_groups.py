@@ -13,7 +13,8 @@ import pytest
 from system_tools import gone
 
 from exomni_core.errors import WorkerError
-from render_jobs.workers.groups import Group, attended
+from exomni_core.processes.guard import attended
+from render_jobs.workers.groups import Group
 from render_jobs.workers.pool import Worker, WorkerCommand
 from render_jobs.workers.programs import Running
 
@@ -76,7 +77,8 @@ def test_when_we_are_killed_it_ends(tmp_path: Path, how: str) -> None:
     late = tmp_path / "late"
     script = textwrap.dedent(f"""
         import contextlib, time
-        from render_jobs.workers.groups import Group, attended
+        from exomni_core.processes.guard import attended
+        from render_jobs.workers.groups import Group
         argv = ("/bin/sh", "-c", 'echo $$ > "$0.pid"; exec sleep 60', {str(late)!r})
         stack = contextlib.ExitStack()
         kept = {how}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from exomni_core.errors import Cancelled, EnvironmentProblem, ExOmniError, InputError, WorkerError
+from exomni_core.processes.life import Patience
 from render_jobs.workers.pool import Pool, Worker, WorkerCommand
 
 FAKE = str(Path(__file__).with_name("fake_worker.py"))
@@ -81,6 +83,38 @@ def test_a_silent_worker_is_stopped(pool: Pool) -> None:
     future = pool.submit(lambda w: w.ask({"do": "hang"}, silence_s=0.5))
     with pytest.raises(WorkerError, match="said nothing"):
         future.result(60)
+
+
+def test_a_stopped_worker_is_noticed_and_replaced() -> None:
+    pool = Pool(command(patience=Patience(shortest_s=0.5, look_s=0.1)), 1)
+    stopped = pool.submit(lambda w: (os.kill(w.pid, signal.SIGSTOP), w.ask({"do": "echo"})))
+    with pytest.raises(WorkerError, match="gave no sign of life"):
+        stopped.result(60)
+    assert pool.submit(lambda w: w.ask({"do": "echo", "say": 1})).result(60)["said"] == 1
+    pool.close()
+
+
+def test_a_worker_that_works_in_silence_is_left_alone() -> None:
+    pool = Pool(command(patience=Patience(shortest_s=0.5, look_s=0.1)), 1)
+    answer = pool.submit(lambda w: w.ask({"do": "work", "for_s": 2.0, "say": "done"})).result(60)
+    assert answer["said"] == "done"
+    pool.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_killed_or_stopped_while_it_starts_is_started_again(number: int) -> None:
+    worker = Worker(command(patience=Patience(shortest_s=0.5, look_s=0.1)))
+    first = worker.pid
+    os.kill(first, number)
+    assert worker.wait_ready()["pid"] == worker.pid != first
+    worker.stop(now=True)
+    assert not psutil.pid_exists(first)
+
+
+def test_starts_that_are_always_killed_end_with_a_true_sentence() -> None:
+    with pytest.raises(EnvironmentProblem, match=r"signal 9.*memory.*3 times") as caught:
+        Pool(command("killed", fatal_hint="install OpenGL"), 1)
+    assert "OpenGL" not in str(caught.value)
 
 
 def test_kill_cancels_what_runs_and_what_waits() -> None:
