@@ -16,7 +16,8 @@ import tempfile
 import threading
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -24,7 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.arrays import FloatArray
+from exomni_core.downmix import Mix
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.storage.cut_sound import cut_notes, file_name, mended_wav, ogg_is_cut, wav_size
 from exomni_core.storage.files import write_bytes
 
 MAX_DURATION_S: Final = 600.0
@@ -33,6 +36,7 @@ MAX_RATE_HZ: Final = 655_350  # the most that FLAC, and so a clip, can hold
 MAX_CHANNELS: Final = 64
 FFMPEG_TIMEOUT_S: Final = 120.0
 _BLOCK_VALUES: Final = 1 << 20  # values decoded at a time, over all channels
+_SMALL_BLOCK: Final = 1024  # frames decoded at a time where a file is damaged
 _RAW_SUFFIXES: Final = (".raw", ".pcm")
 _PLAYLIST_SUFFIXES: Final = (".m3u", ".m3u8", ".pls", ".mpd", ".ffconcat", ".concat", ".sdp")
 # Demuxers that read one file and never follow what it says to another place.
@@ -46,10 +50,14 @@ _AU_FLOAT32: Final = 6
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """A recording. samples: (S,) float32, mono, in [-1, 1], S >= 1, at `sample_rate_hz`."""
+    """A recording. samples: (S,) float32, mono, in [-1, 1], S >= 1, at `sample_rate_hz`.
+
+    notes: sentences on what the file lacks and how it was mixed down.
+    """
 
     samples: FloatArray
     sample_rate_hz: int
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -60,23 +68,47 @@ class Audio:
 def read_audio(path: Path | str, *, max_duration_s: float = MAX_DURATION_S) -> Audio:
     """Read a sound file (or the first sound of a video) as mono, the mean of its channels.
 
+    Where the mean loses the voice (channels that cancel, speech in the centre of surround sound)
+    one channel is taken; where the file is cut, what is there; `notes` tell both.
+
     Integer samples of 16 bits or fewer come out exactly (n / 32768); values beyond [-1, 1] in
     float files are clipped. Memory stays in proportion to `max_duration_s`, whatever the header
     claims. Raises InputError(field="audio") for anything that is not usable sound of that length.
     """
     path = Path(path)
     _check_file(path)
+    mix = Mix()
+    audio = _read_mixed(path, max_duration_s, mix)
+    better = mix.better(is_vorbis=path.suffix.lower() in (".ogg", ".oga", ".opus"))
+    if better is not None:
+        channel, note = better
+        mix = Mix(channel)
+        audio = _read_mixed(path, max_duration_s, mix)
+        mix.notes.append(note)
+    return replace(audio, notes=tuple(mix.notes))
+
+
+def _read_mixed(path: Path, max_duration_s: float, mix: Mix) -> Audio:
     soundfile = _soundfile()
-    try:
-        source = soundfile.SoundFile(str(path))
-    except (soundfile.SoundFileError, TypeError, ValueError):  # unknown to libsndfile
-        return _read_with_ffmpeg(path, max_duration_s)
-    with source:
+    size = wav_size(path)
+    with ExitStack() as opened:
+        try:
+            if size is not None and size.is_untold:
+                handle = opened.enter_context(open(path, "rb"))
+                source = soundfile.SoundFile(mended_wav(handle, size))
+                mix.notes.append("its header does not tell its length: all that follows is read")
+            else:
+                source = soundfile.SoundFile(file_name(path))
+        except (soundfile.SoundFileError, TypeError, ValueError):  # unknown to libsndfile
+            return _read_with_ffmpeg(path, max_duration_s, mix)
+        opened.enter_context(source)
         rate = _checked_rate(int(source.samplerate), int(source.channels), path)
         # Some headers give no length (or a wrong one): this only refuses early.
         if max_duration_s * rate < source.frames < 1 << 60:
             raise _too_long(path, max_duration_s, source.frames / rate)
-        samples = _collect(_sndfile_blocks(source, path), rate, max_duration_s, path)
+        samples = _collect(_sndfile_blocks(source, path), rate, max_duration_s, path, mix)
+        is_cut_ogg = source.format == "OGG" and ogg_is_cut(path)
+        mix.notes += cut_notes(source.frames, len(samples), rate, size, is_cut_ogg=is_cut_ogg)
     return Audio(samples, rate)
 
 
@@ -145,19 +177,40 @@ def _check_file(path: Path) -> None:
 def _sndfile_blocks(source: Any, path: Path) -> Iterator[FloatArray]:
     """The file in pieces of (n, channels) float32."""
     soundfile = _soundfile()
-    size = max(1, _BLOCK_VALUES // source.channels)
+    size, done = max(1, _BLOCK_VALUES // source.channels), 0
     while True:
         try:
             block = source.read(size, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise _bad(path, "is damaged inside; get a fresh copy") from error
+        except soundfile.SoundFileError:
+            yield from _until_damage(path, done)
+            return
         if len(block) == 0:
             return
+        done += len(block)
         yield block
 
 
+def _until_damage(path: Path, done: int) -> Iterator[FloatArray]:
+    """The samples after number `done`, in small pieces, which lose little before the damage."""
+    soundfile = _soundfile()
+    place = 0
+    with soundfile.SoundFile(file_name(path)) as source:
+        while True:
+            try:
+                block = source.read(_SMALL_BLOCK, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                if place == 0:
+                    raise _bad(path, "is damaged inside; get a fresh copy") from error
+                return
+            if len(block) == 0:
+                return
+            place += len(block)
+            if place > done:
+                yield block[max(0, len(block) - (place - done)) :]
+
+
 def _collect(
-    blocks: Iterator[FloatArray], rate: int, max_duration_s: float, path: Path
+    blocks: Iterator[FloatArray], rate: int, max_duration_s: float, path: Path, mix: Mix
 ) -> FloatArray:
     """Join (n, channels) blocks into (S,) mono, stopping as soon as the limit is passed."""
     limit, total, parts = int(max_duration_s * rate), 0, []
@@ -167,14 +220,13 @@ def _collect(
             raise _too_long(path, max_duration_s, None)
         if not np.isfinite(block).all():
             raise _bad(path, "holds values that are not numbers (NaN or infinity); export it again")
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64)
-        parts.append(np.clip(mono, -1.0, 1.0).astype(np.float32))
+        parts.append(np.clip(mix.mono(block, rate), -1.0, 1.0).astype(np.float32))
     if total == 0:
         raise _bad(path, "holds no sound (no samples); export it again")
     return np.concatenate(parts)
 
 
-def _read_with_ffmpeg(path: Path, max_duration_s: float) -> Audio:
+def _read_with_ffmpeg(path: Path, max_duration_s: float, mix: Mix) -> Audio:
     program = _ffmpeg_program()
     if program is None:
         raise _bad(
@@ -207,7 +259,7 @@ def _read_with_ffmpeg(path: Path, max_duration_s: float) -> Audio:
         timer.start()
         try:
             assert process.stdout is not None
-            sound = _read_au(process.stdout, max_duration_s, path)
+            sound = _read_au(process.stdout, max_duration_s, path, mix)
             if hung.is_set():  # what came before the kill is not the whole sound
                 raise _NothingDecodedError("ffmpeg was stopped", field="audio")
             return sound
@@ -233,7 +285,7 @@ class _PastLimitError(InputError):
     """More samples came than the limit allows; the log may tell how long the file is."""
 
 
-def _read_au(stream: IO[bytes], max_duration_s: float, path: Path) -> Audio:
+def _read_au(stream: IO[bytes], max_duration_s: float, path: Path, mix: Mix) -> Audio:
     """Parse ffmpeg's stream: Sun "au" has a small header that needs no length in advance."""
     header = stream.read(_AU_HEADER.size)
     if len(header) < _AU_HEADER.size:
@@ -250,7 +302,7 @@ def _read_au(stream: IO[bytes], max_duration_s: float, path: Path) -> Audio:
             whole = len(data) - len(data) % (4 * channels)
             yield np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, channels)
 
-    return Audio(_collect(blocks(), rate, max_duration_s, path), rate)
+    return Audio(_collect(blocks(), rate, max_duration_s, path, mix), rate)
 
 
 def _explained(error: InputError, log: IO[bytes], path: Path, max_duration_s: float) -> InputError:

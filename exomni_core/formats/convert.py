@@ -137,6 +137,7 @@ def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
         sound = Audio(np.zeros(samples, np.float32), SILENCE_RATE_HZ)
     else:
         sound = read_audio(audio, max_duration_s=MAX_DURATION_S)
+        notes += sound.notes
         _check_lengths(face_s, sound.duration_s, 3.0 / track.fps)
     frames = frame_count(sound.duration_s, track.fps)
     # A few frames may differ (every tool rounds in its own way): hold the last one, or cut.
