@@ -152,8 +152,8 @@ def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
         route="imported",
         provenance={
             "exomni": __version__,
-            "source": name,
-            "sound": "silence" if audio is None else audio.name,
+            "source": shown_name(name),
+            "sound": "silence" if audio is None else shown_name(audio.name),
             "clipped_values": outside,
             "frames_added": max(0, frames - len(track.weights)),
             "frames_cut": max(0, len(track.weights) - frames),
@@ -162,6 +162,11 @@ def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
             **({"notes": notes} if notes else {}),
         },
     )
+
+
+def shown_name(name: str) -> str:
+    """A file's name as text that any file can hold; letters that are not UTF-8 become marks."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _check_lengths(face_s: float, sound_s: float, few_frames_s: float) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 
 import numpy as np
 import pytest
 
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52
+from exomni_core.audio import write_wav
 from exomni_core.clip import load_clip
 from exomni_core.clip_notes import clip_notes
 from exomni_core.errors import InputError
@@ -308,3 +311,12 @@ class TestRange:
         else:
             data = {"exportFps": " 30.0 ", "facsNames": ARKIT_52, "weightMat": values.tolist()}
             path.write_text(json.dumps(data))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
+def test_names_that_are_not_utf_8(tmp_path):
+    path = tmp_path / os.fsdecode(b"gr\xfc\xdfe.csv")
+    path.write_text(table(timecodes(40), cells(40)))
+    write_wav(path.with_suffix(".wav"), np.full(21_333, 0.25), 16_000)
+    convert(path, tmp_path / "a.clip", audio=path.with_suffix(".wav"))
+    assert load_clip(tmp_path / "a.clip").provenance["source"] == "gr\ufffd\ufffde.csv"
