@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def _decode(path: Path, max_duration_s: float, only: int | None) -> Decoded:
     header = read_wav_header(path)
     mended = MendedWav(path, header) if header is not None and header.is_open else None
     try:
-        source = soundfile.SoundFile(str(path) if mended is None else mended)
+        source = soundfile.SoundFile(_file_name(path) if mended is None else mended)
     except (soundfile.SoundFileError, TypeError, ValueError):  # unknown to libsndfile
         if mended is not None:
             mended.close()
@@ -104,6 +105,11 @@ def _decode(path: Path, max_duration_s: float, only: int | None) -> Decoded:
     if broke or mix.length == 0:
         return _or_by_ffmpeg(read, path, max_duration_s, only)
     return read
+
+
+def _file_name(path: Path) -> str | bytes:
+    """The name as libsndfile takes it, also where it is not UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _or_by_ffmpeg(read: Decoded, path: Path, max_duration_s: float, only: int | None) -> Decoded:

@@ -24,4 +24,13 @@ def notes_in(facts: Mapping[str, Any]) -> list[str]:
     """The notes of a clip whose provenance is `facts`."""
     told = [words + str(facts[name]) for name, words in _REASONS if name in facts]
     more = facts.get("notes")  # a foreign clip may hold anything there
-    return told + ([str(note) for note in more] if isinstance(more, (list, tuple)) else [])
+    told += [str(note) for note in more] if isinstance(more, (list, tuple)) else []
+    return told + clipped_note(facts)
+
+
+def clipped_note(facts: Mapping[str, Any]) -> list[str]:
+    """The note on values of a foreign face that a clip could not hold; none for none."""
+    count = facts.get("clipped_values")
+    if type(count) is not int or count <= 0:
+        return []
+    return [f"{count} values outside 0 to 1 are clipped"]

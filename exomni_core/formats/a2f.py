@@ -10,7 +10,7 @@ from typing import Final
 from exomni_core.arkit import ARKIT_52
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
-from exomni_core.formats.face_track import FaceTrack, read_json, track_of
+from exomni_core.formats.face_track import FaceTrack, read_json, stated, track_of
 from exomni_core.formats.format import Format, Wishes
 from exomni_core.storage.files import write_text
 
@@ -22,7 +22,7 @@ def read_a2f(path: Path, wishes: Wishes) -> FaceTrack:
     if not isinstance(names, list) or not isinstance(matrix, list):
         raise InputError(f"{path} is no Audio2Face file: facsNames or weightMat is missing")
     for field, there in (("numPoses", len(names)), ("numFrames", len(matrix))):
-        if data.get(field, there) != there:
+        if stated(data.get(field, there)) != there:
             raise InputError(f"{path} says {field} {data[field]!r:.20} but holds {there}")
     if not matrix:
         raise InputError(f"{path} holds no frames; export it again")
@@ -32,7 +32,7 @@ def read_a2f(path: Path, wishes: Wishes) -> FaceTrack:
         for value in row:
             if type(value) not in (int, float):  # float() would also take "0.5" and true
                 raise InputError(f"{path} holds a weight in frame {number} that is no number")
-    fps = data.get("exportFps") if wishes.fps is None else wishes.fps
+    fps = stated(data.get("exportFps")) if wishes.fps is None else wishes.fps
     return track_of(names, matrix, fps, path)
 
 

@@ -79,8 +79,9 @@ def convert(
 ) -> dict[str, Any]:
     """Turn one face file into another, by their extensions; returns what happened, as plain data.
 
-    The facts are `frames`, `fps`, `missing_channels` and `ignored_columns`, and of a clip made from
-    a foreign face also `sound`, `clipped_values`, `frames_added` and `frames_cut`.
+    The facts are `frames`, `fps`, `missing_channels`, `ignored_columns` and `notes` (sentences on
+    what was guessed or filled), and of a clip made from a foreign face also
+    `sound`, `clipped_values`, `frames_added` and `frames_cut`.
     A clip needs sound: `audio` (any sound file, about as long as the face), else silence of the
     face's length. In a clip, values outside [0, 1] are clipped; its provenance counts them and
     tells source, sound, missing and ignored channels. A format that keeps more than the face, such
@@ -112,7 +113,8 @@ def _to_clip(source: Path, target: Path, audio: Path | None, fps: float | None) 
     clip = clip_from_face(track, source.name, audio)
     write_clip(target, clip)
     made = {name: clip.provenance[name] for name in _CLIP_FACTS}
-    return _facts(track) | made | {"frames": len(clip.weights)}
+    notes = [*clip.provenance.get("notes", ()), *track.remarks]
+    return _facts(track) | made | {"frames": len(clip.weights), "notes": notes}
 
 
 def _facts(track: FaceTrack) -> dict[str, Any]:
@@ -121,18 +123,21 @@ def _facts(track: FaceTrack) -> dict[str, Any]:
         "fps": track.fps,
         "missing_channels": list(track.missing),
         "ignored_columns": list(track.ignored),
+        "notes": [*track.notes, *track.remarks],
     }
 
 
 def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
     """A clip of a foreign face; see `convert`. name: the source's file name, for the provenance."""
     face_s = len(track.weights) / track.fps
+    notes = list(track.notes)
     if audio is None:
         # Rounding down, so that the frames that cover it are no more than there are.
         samples = max(1, math.floor(face_s * SILENCE_RATE_HZ))
         sound = Audio(np.zeros(samples, np.float32), SILENCE_RATE_HZ)
     else:
         sound = read_audio(audio, max_duration_s=MAX_DURATION_S)
+        notes += sound.notes
         _check_lengths(face_s, sound.duration_s, 3.0 / track.fps)
     frames = frame_count(sound.duration_s, track.fps)
     # A few frames may differ (every tool rounds in its own way): hold the last one, or cut.
@@ -147,15 +152,21 @@ def clip_from_face(track: FaceTrack, name: str, audio: Path | None) -> Clip:
         route="imported",
         provenance={
             "exomni": __version__,
-            "source": name,
-            "sound": "silence" if audio is None else audio.name,
+            "source": shown_name(name),
+            "sound": "silence" if audio is None else shown_name(audio.name),
             "clipped_values": outside,
             "frames_added": max(0, frames - len(track.weights)),
             "frames_cut": max(0, len(track.weights) - frames),
             "missing_channels": list(track.missing),
             "ignored_columns": list(track.ignored),
+            **({"notes": notes} if notes else {}),
         },
     )
+
+
+def shown_name(name: str) -> str:
+    """A file's name as text that any file can hold; letters that are not UTF-8 become marks."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _check_lengths(face_s: float, sound_s: float, few_frames_s: float) -> None:

@@ -7,6 +7,7 @@ What all face formats share. Columns are found by name, never by place.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from exomni_core.arkit import ARKIT_52, order_by_name
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
+from exomni_core.formats.mending import in_range
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_FRAMES: Final = 1_000_000
@@ -39,12 +41,16 @@ IGNORED_COLUMNS: Final = (
 class FaceTrack:
     """A face without sound. weights: (T, 52) float32 in ARKIT_52 order at `fps`, as in the file
     (not clipped). missing: channels that the file lacks, zero here. ignored: its other columns.
+    notes: sentences about what was guessed or replaced, which a clip of it keeps. remarks:
+    sentences for who reads the file now.
     """
 
     weights: FloatArray
     fps: float
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def track_of(names: Sequence[Any], values: Any, fps: object, path: Path) -> FaceTrack:
@@ -53,8 +59,7 @@ def track_of(names: Sequence[Any], values: Any, fps: object, path: Path) -> Face
     path: for the sentences of errors. Raises InputError for doubtful names, a rate outside 1 to
     240, no frames, and values that are no finite numbers.
     """
-    squeezed = {_squeeze(name) for name in IGNORED_COLUMNS}
-    ignored = tuple(n for n in names if isinstance(n, str) and _squeeze(n) in squeezed)
+    ignored = tuple(n for n in names if isinstance(n, str) and is_known_extra(n))
     try:
         weights, missing = order_by_name(values, names, ignore=ignored)
     except InputError as error:
@@ -66,7 +71,13 @@ def track_of(names: Sequence[Any], values: Any, fps: object, path: Path) -> Face
     if not np.isfinite(weights).all():
         row, column = np.argwhere(~np.isfinite(weights))[0]
         raise InputError(f"{path} holds no finite number for {ARKIT_52[column]} in frame {row}")
-    return FaceTrack(weights, checked_fps(fps, str(path)), missing, ignored)
+    weights, notes = in_range(weights, str(path))
+    return FaceTrack(weights, checked_fps(fps, str(path)), missing, ignored, notes)
+
+
+def is_known_extra(name: str) -> bool:
+    """Whether a column is one that other tools write beside the channels (IGNORED_COLUMNS)."""
+    return _squeeze(name) in {_squeeze(one) for one in IGNORED_COLUMNS}
 
 
 def read_bytes(path: Path) -> bytes:
@@ -106,8 +117,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def stated(value: object) -> object:
+    """A number that a file writes as a text ("30", "29,97") as a number; all else unchanged."""
+    text = value.strip().replace(",", ".") if isinstance(value, str) else ""
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) else value
+
+
 def checked_fps(fps: object, where: str) -> float:
     """`fps` if it is a number from 1 to 240; InputError(field="fps") that begins with `where`."""
+    if fps is None:
+        raise InputError(
+            f"{where} has no number as frames per second; give its frame rate with --fps",
+            field="fps",
+        )
     number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
     if not number or not MIN_FPS <= fps <= MAX_FPS:  # type: ignore[operator]
         shown = repr(fps)[:20] if isinstance(fps, (float, str)) else "no number"

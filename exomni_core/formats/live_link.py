@@ -1,56 +1,69 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Live Link Face CSV (and Audio2Face's) text in, named columns and a frame rate out; and back.
+"""Live Link Face CSV (also Audio2Face's, MediaPipe's) in, named columns and a rate out; and back.
 
-Rows carry a time: a timecode `HH:MM:SS:FF.sub` whose frames per second nobody writes down, or
-plain seconds. The rate is found from how the frames wrap at each full second.
+Rows carry a time (see `clock.py`). Columns that are no channels are passed over by name. Rows in
+which the app lost the face are filled from their neighbours, and counted.
 """
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from exomni_core.arkit import CHANNEL_INDEX, LIVE_LINK_52
+from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, canonical_name
 from exomni_core.arrays import Array, FloatArray
 from exomni_core.errors import InputError
+from exomni_core.formats.clock import clock_column, is_clock, read_clock
 from exomni_core.formats.face_track import (
     ROTATIONS,
     FaceTrack,
-    read_text,
+    is_known_extra,
+    read_bytes,
     track_of,
 )
 from exomni_core.formats.format import Format, Wishes
+from exomni_core.formats.mending import fill_lost, unknown_note
+from exomni_core.formats.table import Table, decoded, number, parse_table, ragged, squeezed
 from exomni_core.storage.files import write_text
 
-_TIMECODE: Final = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})[:;](\d{1,3})(?:\.(\d{1,9}))?")
-_DAY_S: Final = 86_400
-# Rates that cameras and films use; a measured rate this close to one is meant to be it.
-_COMMON_FPS: Final = tuple(
-    sorted({*range(1, 241), *(n / 1.001 for n in (24, 30, 48, 60, 120, 240))})
-)
-_TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 100, 120)
-_SNAP: Final = 3e-4
+_COUNT: Final = "blendshapecount"
+_SERVICE: Final = ("", "timecode", _COUNT)  # neither channels nor worth a word
+_A2F: Final = "blendShapes."  # before each channel in Audio2Face's tables
+_NOTHING: Final = ("", "nan", "null", "none", "n/a", "na", "-")
 
 
 @dataclass(frozen=True, eq=False)
 class NamedTable:
-    """Columns by name as a file has them. values: (T, len(names)) float64 at `fps`."""
+    """Columns by name as a file has them. values: (T, len(names)) float64 at `fps`.
+
+    passed: columns that are no channels. notes, remarks: as in FaceTrack.
+    """
 
     names: tuple[str, ...]
     values: Array
     fps: float
+    passed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def read_live_link(path: Path, wishes: Wishes) -> FaceTrack:
     """Read a take; InputError if it is no such table or doesn't tell its rate."""
-    table = parse_csv(read_text(path), wishes.fps, str(path))
-    return track_of(table.names, table.values, table.fps, path)
+    table = parse_csv(decoded(read_bytes(path), str(path)), wishes.fps, str(path))
+    track = track_of(table.names, table.values, table.fps, path)
+    unknown = [one for one in table.passed if not is_known_extra(one) and not is_clock(one)]
+    return replace(
+        track,
+        ignored=table.passed,
+        notes=(*table.notes, *unknown_note(unknown), *track.notes),
+        remarks=table.remarks,
+    )
 
 
 def write_live_link(path: Path, weights: FloatArray, fps: float) -> None:
@@ -78,53 +91,107 @@ def parse_csv(text: str, fps: float | None, where: str) -> NamedTable:
     """Read a take: channel columns by header name, on an even clock.
 
     fps: the rate, if the caller knows it; else it is found from the times. Rows that were dropped
-    or jitter are put on the even clock by linear interpolation. Raises InputError.
+    or jitter are put on the even clock by linear interpolation; rows in which the app had lost the
+    face are filled from their neighbours and told. Raises InputError.
     """
-    header, rows = _cells(text, where)
-    time_column = next((i for i, n in enumerate(header) if n.lower() == "timecode"), None)
-    skipped = {i for i, n in enumerate(header) if n.lower() in ("", "timecode", "blendshapecount")}
-    if unnamed := [i for i in skipped if i > 0 and not header[i]]:  # an index may stand first
-        raise InputError(
-            f"{where}: column {unnamed[0] + 1} of {len(header)} has no name; name it or remove it"
-        )
-    columns = [i for i in range(len(header)) if i not in skipped]
-    names = tuple(header[i].removeprefix("blendShapes.") for i in columns)
-    values = np.empty((len(rows), len(columns)))
-    for number, row in enumerate(rows):
-        for target, column in enumerate(columns):
-            values[number, target] = _value(row[column], number, header[column], where)
+    table = parse_table(text, where)
+    if not table.rows:
+        raise InputError(f"{where} holds no frames; export it again")
+    time_column = clock_column(table.header)
+    faces = _face_columns(table, time_column, where)
+    values, is_lost = _values(table, list(faces.values()), where)
+    if is_lost.all():
+        raise InputError(f"{where} holds no face in any of its {len(values)} rows")
+    names = tuple(faces)
+    rest = [i for i in range(len(table.header)) if i not in (*faces.values(), time_column)]
+    passed = tuple(
+        table.header[i].removeprefix(_A2F)
+        for i in rest
+        if squeezed(table.header[i]) not in _SERVICE
+    )
     if time_column is None:
         if fps is None:
-            raise InputError(f"{where} has no Timecode column; give its frame rate", field="fps")
-        return NamedTable(names, values, fps)
-    found, times_s = _clock([row[time_column] for row in rows], fps, where)
-    return NamedTable(names, _on_even_clock(values, times_s, found, where), found)
-
-
-def _cells(text: str, where: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        table = [row for row in csv.reader(text.splitlines(), strict=True) if any(row)]
-    except csv.Error as error:
-        raise InputError(f"{where} is not readable CSV ({error}); export it again") from error
-    if len(table) < 2:
-        raise InputError(f"{where} holds no frames; export it again")
-    header = [name.strip() for name in table[0]]
-    for number, row in enumerate(table[1:]):
-        if len(row) != len(header):
             raise InputError(
-                f"{where} is ragged: frame {number} has {len(row)} cells, its header {len(header)}"
+                f"{where} has no Timecode column or other clock; give its frame rate with --fps",
+                field="fps",
             )
-    return header, table[1:]
+        times_s = np.arange(len(values)) / fps
+        filled, notes = fill_lost(values, is_lost, times_s)
+        return NamedTable(names, filled, fps, passed, notes)
+    cells = [row[time_column] for row in table.rows]
+    clock = read_clock(cells, table.header[time_column], fps, where)
+    filled, notes = fill_lost(values, is_lost, clock.times_s)
+    even, remarks = _on_even_clock(filled, clock.times_s, clock.fps, where)
+    notes = (*notes, clock.note) if clock.note else notes
+    return NamedTable(names, even, clock.fps, passed, notes, remarks)
 
 
-def _value(cell: str, number: int, name: str, where: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+def _face_columns(table: Table, time_column: int | None, where: str) -> dict[str, int]:
+    """The columns that hold channels, by name; InputError for doubtful ones."""
+    found: dict[str, int] = {}
+    unknown = []
+    for column, name in enumerate(table.header):
+        cells = (row[column] for row in table.rows if column < len(row))
+        if not name and column > 0 and any(cell.strip() for cell in cells):  # an index may be first
+            place = f"column {column + 1} of {len(table.header)}"
+            raise InputError(f"{where}: {place} has no name; name it or remove it")
+        plain = name.removeprefix(_A2F)
+        if column == time_column or squeezed(name) in _SERVICE:
+            continue
+        if canonical_name(plain) is None:
+            unknown.append(plain)
+        elif plain in found:
+            raise InputError(f"{where}: channel {canonical_name(plain)} stands twice, as {plain!r}")
+        else:
+            found[plain] = column
+    if not found:
+        raise InputError(f"{where} holds none of ARKit's 52 channels")
+    lacking = [name for name in ARKIT_52 if name not in {canonical_name(one) for one in found}]
+    for name in unknown:  # a channel that is merely misspelt must not be lost
+        near = get_close_matches(squeezed(name), [one.lower() for one in lacking], 1, 0.85)
+        if near and not is_known_extra(name):
+            meant = next(one for one in lacking if one.lower() == near[0])
+            raise InputError(
+                f"{where}: {name!r:.60} is no ARKit blendshape but {meant} is missing; "
+                "rename that column"
+            )
+    return found
+
+
+def _values(table: Table, columns: list[int], where: str) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """(T, len(columns)) values, and in which rows the face was lost; those are zero."""
+    values = np.zeros((len(table.rows), len(columns)))
+    is_lost = np.zeros(len(table.rows), bool)
+    count = next((i for i, n in enumerate(table.header) if squeezed(n) == _COUNT), None)
+    for index, row in enumerate(table.rows):
+        cells = [row[column] if column < len(row) else "" for column in columns]
+        is_zero = count is not None and count < len(row) and row[count].strip() == "0"
+        is_lost[index] = all(cell.strip().lower() in _NOTHING for cell in cells) and (
+            len(row) <= len(table.header)
+        )
+        if is_lost[index]:
+            continue
+        if len(row) != len(table.header):
+            raise ragged(table, index, where, f"frame {index}")
+        for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
+            values[index, place] = _value(cell, index, table.header[column], where)
+        is_lost[index] = is_zero and not values[index].any()
+    if count is not None and not any(_has_face(row, count) for row in table.rows):
+        # A tool that always writes 0 there tells nothing by it.
+        is_lost &= np.array([len(row) < len(table.header) or not "".join(
+            row[column] for column in columns).strip() for row in table.rows])  # fmt: skip
+    return values, is_lost
+
+
+def _has_face(row: tuple[str, ...], count: int) -> bool:
+    return count < len(row) and row[count].strip() not in ("", "0")
+
+
+def _value(cell: str, row: int, name: str, where: str) -> float:
+    value = number(cell)
+    if value is None or not math.isfinite(value):
         raise InputError(
-            f"{where} holds {cell[:20]!r} for {name[:40]} in frame {number}; a number is needed"
+            f"{where} holds {cell[:20]!r} for {name[:40]} in frame {row}; a number is needed"
         )
     return value
 
@@ -138,84 +205,21 @@ def _timecode(frame: int, fps: float) -> str:
     return f"{hours % 24:02d}:{minutes % 60:02d}:{seconds % 60:02d}:{frames:02d}.{sub:03d}"
 
 
-def _clock(cells: list[str], fps: float | None, where: str) -> tuple[float, Array]:
-    """The rate in rows per second, and each row's time in seconds from the first row."""
-    seconds, frames = np.empty(len(cells)), np.zeros(len(cells))
-    timecode = _TIMECODE.fullmatch(cells[0].strip()) is not None
-    for number, cell in enumerate(cells):
-        found = _TIMECODE.fullmatch(cell.strip()) if timecode else None
-        if found is not None:
-            hours, minutes, whole, frame, sub = found.groups()
-            seconds[number] = int(hours) * 3600 + int(minutes) * 60 + int(whole)
-            frames[number] = float(f"{frame}.{sub or 0}")
-        else:
-            plain = re.fullmatch(r"\d{1,9}(\.\d*)?(e[-+]?\d{1,2})?", cell.strip())
-            if timecode or plain is None:
-                raise InputError(f"{where} holds the timecode {cell[:20]!r} in frame {number}; "
-                                 "HH:MM:SS:FF is needed")  # fmt: skip
-            seconds[number] = float(cell)
-    if timecode:
-        seconds += _DAY_S * np.concatenate(([0], np.cumsum(np.diff(seconds) < -_DAY_S / 2)))
-        per_second = _frames_per_second(seconds, frames, fps, where)
-        seconds += frames / per_second
-    steps = np.diff(seconds)
-    if (steps <= 0).any():
-        number = int(np.argmax(steps <= 0)) + 1
-        raise InputError(f"{where}: frame {number} is not later than the frame before it")
-    if fps is None:
-        fps = _rate(seconds, where)
-    return fps, seconds - seconds[0]
-
-
-def _frames_per_second(seconds: Array, frames: Array, fps: float | None, where: str) -> float:
-    """How many timecode frames make a second: seen where the frame number wraps around."""
-    same = np.diff(seconds) == 0
-    wraps = np.diff(seconds) == 1
-    if same.any() and wraps.any():
-        # At a wrap, step = per_second + frames_after - frames_before.
-        step = np.median(np.diff(frames)[same])
-        seen = float(np.median(step - np.diff(frames)[wraps]))
-        nearest = min(_TIMECODE_RATES, key=lambda common: abs(common - seen))
-        jittery = abs(seen - round(seen)) > 0.02 and abs(nearest - seen) < 0.75
-        return max(float(nearest if jittery else round(seen)), float(np.floor(frames.max())) + 1.0)
-    if wraps.any() and len(seconds) > 2:  # one row per second or fewer
-        return float(np.floor(frames.max())) + 1.0
-    if fps is None:
-        raise InputError(
-            f"{where} is shorter than a second, so its timecode does not tell the frame rate; "
-            "give the rate (fps)",
-            field="fps",
-        )
-    return max(float(math.ceil(fps - 1e-9)), float(np.floor(frames.max())) + 1.0)
-
-
-def _rate(seconds: Array, where: str) -> float:
-    if len(seconds) < 2:
-        raise InputError(f"{where} has one frame only; give its frame rate", field="fps")
-    step = float(np.median(np.diff(seconds)))
-    # Dropped rows must not count: number the rows by the usual step, then fit a line. Rounding
-    # each step by itself keeps a jittering step's small error from adding up.
-    steps = np.maximum(np.round(np.diff(seconds) / step), 1.0)
-    index = np.concatenate(([0.0], np.cumsum(steps)))
-    slope = float(np.polyfit(index, seconds, 1)[0]) if len(seconds) > 2 else step
-    fps = 1.0 / slope if slope > 0 else math.inf
-    if not 1.0 - _SNAP <= fps <= 1000.0:
-        raise InputError(
-            f"{where} has {fps:.4g} frames per second; give the true rate", field="fps"
-        )
-    nearest = min(_COMMON_FPS, key=lambda common: abs(common - fps))
-    return float(nearest) if abs(nearest - fps) < _SNAP * fps else round(fps, 4)
-
-
-def _on_even_clock(values: Array, times_s: Array, fps: float, where: str) -> Array:
+def _on_even_clock(
+    values: Array, times_s: Array, fps: float, where: str
+) -> tuple[Array, tuple[str, ...]]:
+    """The values at even times, and what is to be said of it."""
     even = np.arange(len(values)) / fps
     if np.abs(times_s - even).max() <= 0.1 / fps:
-        return values
+        return values, ()
     count = round(float(times_s[-1]) * fps) + 1
     if count > 4 * len(values) + 100:
         raise InputError(f"{where} has gaps longer than its frames; cut it into takes")
     grid = np.arange(count) / fps
-    return np.column_stack([np.interp(grid, times_s, column) for column in values.T])
+    remark = f"its rows are put on an even clock of {fps:g} frames per second"
+    if count > len(values):
+        remark = f"{count - len(values)} rows are missing in its times; they are filled in between"
+    return np.column_stack([np.interp(grid, times_s, column) for column in values.T]), (remark,)
 
 
 FORMAT: Final = Format(

@@ -12,7 +12,7 @@ import numpy as np
 from exomni_core.arkit import ARKIT_52
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
-from exomni_core.formats.face_track import FaceTrack, read_bytes, read_json, track_of
+from exomni_core.formats.face_track import FaceTrack, read_bytes, read_json, stated, track_of
 from exomni_core.formats.format import Format, Wishes
 from exomni_core.storage.codecs import npy_bytes, read_npy
 from exomni_core.storage.files import replacing
@@ -37,7 +37,8 @@ def read_npy_face(path: Path, wishes: Wishes) -> FaceTrack:
     listed = data.get("names")
     if not isinstance(listed, list):
         raise InputError(f'{sidecar} has no list "names"; add it')
-    return track_of(listed, table, data.get("fps") if wishes.fps is None else wishes.fps, path)
+    fps = stated(data.get("fps")) if wishes.fps is None else wishes.fps
+    return track_of(listed, table, fps, path)
 
 
 def write_npy_face(path: Path, weights: FloatArray, fps: float) -> None:

@@ -35,7 +35,9 @@ def read_npz(path: Path, wishes: Wishes) -> FaceTrack:
     if rate is None and arrays.get("fps", np.empty(0)).size == 1:
         rate = _number(arrays["fps"])
     if rate is None:
-        raise InputError(f"{path} doesn't tell its frame rate: add 'fps'", field="fps")
+        raise InputError(
+            f"{path} doesn't tell its frame rate: add 'fps', or give --fps", field="fps"
+        )
     return track_of(names, table, rate, path)
 
 

@@ -100,7 +100,7 @@ def read_series(
             field="fps",
         )
     weights = track.weights.astype(np.float64)
-    return measured(Series(weights, track.fps, track.missing))
+    return measured(Series(weights, track.fps, track.missing, warnings=track.notes))
 
 
 def channel_order(names: Sequence[str] | str | None) -> tuple[str, ...] | None:

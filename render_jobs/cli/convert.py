@@ -40,11 +40,12 @@ def convert(
 
     A clip made from face data alone is silent unless --audio gives it a sound.
     """
+    from exomni_core.clip_notes import clipped_note
     from exomni_core.formats.convert import convert as convert_file
     from render_jobs.cli.console import tell
 
     facts = convert_file(source, target, audio=audio, fps=fps)
-    notes = []
+    notes = [*facts.get("notes", ()), *clipped_note(facts)]
     if facts.get("sound") == "silence":
         notes.append("the clip is silent; --audio gives it a sound")
     if facts.get("missing_channels"):

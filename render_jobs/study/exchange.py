@@ -7,17 +7,18 @@ our own videos. Formats as their documentation has them.
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.formats.table import number as number_in
 from exomni_core.storage.files import write_bytes, write_text
+from render_jobs.study.foreign_rows import Raters, Row, cell, rater_of, read_rows
 from render_jobs.study.plan import VIDEO_FOLDER, Pair, Study, Trial
 from render_jobs.study.plan_file import read_study
 from render_jobs.study.ratings import BadRow, Rating, write_ratings
@@ -33,9 +34,7 @@ _CHOICES: Final = {
 _SIDES: Final = ("left", "tie", "right")
 _MUSHRA_ANSWERS: Final = {"correct": "left", "incorrect": "right", "undecided": "tie",
                           "unknown": ""}  # fmt: skip
-_RATER_COLUMNS: Final = ("rater_id", "rater", "subject", "participant")
 _MOST_BAD: Final = 1000
-Row = Mapping[str, str]
 
 
 class _BadRowError(Exception):
@@ -57,10 +56,11 @@ def import_from(form: str, folder: Path, source: Path, output: Path) -> dict[str
     nothing in the table can be used.
     """
     study = read_study(folder)
-    read = (_webmushra_reader if form == "webmushra" else _jspsych_reader)(study, source)
+    raters = Raters(source)
+    read = (_webmushra_reader if form == "webmushra" else _jspsych_reader)(study, source, raters)
     ratings: list[Rating] = []
     bad: list[BadRow] = []
-    for line, row in _rows(source):
+    for line, row in read_rows(source):
         try:
             rating = read(row)
         except _BadRowError as problem:
@@ -68,6 +68,7 @@ def import_from(form: str, folder: Path, source: Path, output: Path) -> dict[str
             continue
         if rating is not None:
             ratings.append(rating)
+    raters.check()
     if not ratings:
         why = f" ({bad[0]})" if bad else ""
         raise InputError(f"{source} holds no answer to this study{why}; name its result table")
@@ -123,7 +124,8 @@ def _jspsych_trial(study: Study, trial: Trial, language: str) -> dict[str, Any]:
     }
 
 
-def _jspsych_reader(study: Study, source: Path) -> Callable[[Row], Rating | None]:
+def _jspsych_reader(study: Study, source: Path, raters: Raters) -> Callable[[Row], Rating | None]:
+    seat_of = {trial.trial_id: seat.number for seat in study.seats for trial in seat.trials}
     trials = {trial.trial_id: trial for seat in study.seats for trial in seat.trials}
     # Where a clip is shown both as practice and for real, an answer to it counts.
     by_file = {
@@ -132,19 +134,27 @@ def _jspsych_reader(study: Study, source: Path) -> Callable[[Row], Rating | None
         for name in trial.stimulus.files.values()
     }
     pairs = {pair.pair_id: pair for pair in study.pairs}
+    shown = _showings(study, by_file)
 
     def read(row: Row) -> Rating | None:
-        if row.get("trial_type", "").strip('"') != "video-button-response":
+        if cell(row, "trial_type").strip('"') != "video-button-response":
             return None
-        trial = trials.get(row.get("trial_id", "")) or _by_stimulus(row, by_file)
+        told = trials.get(cell(row, "trial_id"))
+        trial = told or _by_stimulus(row, by_file)
         if is_practice(trial):
             return None
-        response = row.get("response", "").strip()
+        response = cell(row, "response").strip()
         if response not in ("0", "1", "2", "", "null"):
             raise _BadRowError("response", f"{response!r} is no button of ours (0, 1, 2)")
+        rater = rater_of(row) or source.stem
+        seats, most = shown[trial.trial_id]
+        if told:  # only trial_id tells apart two answers to a clip that a seat shows twice
+            seats, most = {seat_of[trial.trial_id]}, 1
+        if raters.repeats(rater, trial.trial_id, row, seats, most):
+            raise _BadRowError("rater_id", f"{rater!r:.60} answers this trial again")
         return replace(
             row_of(trial, pairs),
-            rater_id=_rater(row) or source.stem,
+            rater_id=rater,
             response=_SIDES[int(response)] if response.isdigit() else "",
             rt_ms=_milliseconds(row, "rt", may_lack=not response.isdigit()),
         )
@@ -152,8 +162,22 @@ def _jspsych_reader(study: Study, source: Path) -> Callable[[Row], Rating | None
     return read
 
 
+def _showings(study: Study, by_file: Mapping[str, Trial]) -> dict[str, tuple[set[int], int]]:
+    """Which seats show a trial's clip, and how often one of them does at most; by trial."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for seat in study.seats:
+        for trial in seat.trials:
+            same = {by_file[name].trial_id for name in trial.stimulus.files.values()}
+            counts.update((name, seat.number) for name in {*same, trial.trial_id})
+    shown: dict[str, tuple[set[int], int]] = {}
+    for (name, seat_number), count in counts.items():
+        seats, most = shown.get(name, (set(), 0))
+        shown[name] = (seats | {seat_number}, max(most, count))
+    return shown
+
+
 def _by_stimulus(row: Row, by_file: Mapping[str, Trial]) -> Trial:
-    text = row.get("stimulus", "")
+    text = cell(row, "stimulus")
     for name, trial in by_file.items():
         if name in text:
             return trial
@@ -223,22 +247,26 @@ def _to_webmushra(study: Study, folder: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def _webmushra_reader(study: Study, source: Path) -> Callable[[Row], Rating | None]:
+def _webmushra_reader(study: Study, source: Path, raters: Raters) -> Callable[[Row], Rating | None]:
     del source
     pairs = {_page_id(number): pair for number, pair in enumerate(study.pairs)}
     counts: dict[str, int] = {}
 
     def read(row: Row) -> Rating | None:
-        pair = pairs.get(row.get("trial_id", ""))
+        pair = pairs.get(cell(row, "trial_id"))
         if pair is None:
-            raise _BadRowError("trial_id", f"{row.get('trial_id')!r:.60} is no pair of this study")
-        answer = row.get("choice_answer", "").strip()
+            raise _BadRowError(
+                "trial_id", f"{cell(row, 'trial_id')!r:.60} is no pair of this study"
+            )
+        answer = cell(row, "choice_answer").strip()
         if answer not in _MUSHRA_ANSWERS:
             known = ", ".join(_MUSHRA_ANSWERS)
             raise _BadRowError("choice_answer", f"{answer!r:.40} is not one of {known}")
-        rater = _rater(row)
+        rater = rater_of(row)
         if not rater:
             raise _BadRowError("rater_id", "is empty; its questionnaire must ask for the code")
+        if raters.repeats(rater, pair.pair_id, row, set()):
+            raise _BadRowError("rater_id", f"{rater!r:.60} answers this pair again")
         target, other = _target_first(study, pair)
         counts[rater] = counts.get(rater, -1) + 1
         response = _MUSHRA_ANSWERS[answer]
@@ -248,7 +276,7 @@ def _webmushra_reader(study: Study, source: Path) -> Callable[[Row], Rating | No
             response=response, trial_kind="main", catch_expected="", trial_index=counts[rater],
             rt_ms=_milliseconds(row, "choice_time", may_lack=not response),
             video_ms=pair.stimuli["AB"].duration_ms, submitted_at="",
-            comment=row.get("choice_comment", ""),
+            comment=cell(row, "choice_comment"),
         )  # fmt: skip
 
     return read
@@ -267,33 +295,13 @@ def _target_first(study: Study, pair: Pair) -> tuple[str, str]:
 # ----------------------------------------------------------------------------------------- common
 
 
-def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        return [
-            (reader.line_num, {k: v or "" for k, v in row.items() if isinstance(k, str)})
-            for row in reader
-        ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no CSV table"
-        raise InputError(f"{source} can't be read ({reason}); name a result table") from error
-
-
-def _rater(row: Row) -> str:
-    return next((row[name].strip() for name in _RATER_COLUMNS if row.get(name, "").strip()), "")
-
-
 def _milliseconds(row: Row, name: str, *, may_lack: bool) -> int:
-    try:
-        value = float(row.get(name, ""))
-    except ValueError:
-        value = -1.0
-    if 0 <= value < 1e9:
+    value = number_in(cell(row, name))
+    if value is not None and 0 <= value < 1e9:
         return round(value)
     if may_lack:
         return 0
-    raise _BadRowError(name, f"{row.get(name)!r:.40} is no time in milliseconds")
+    raise _BadRowError(name, f"{cell(row, name)!r:.40} is no time in milliseconds")
 
 
 def _scalar(text: str) -> str:

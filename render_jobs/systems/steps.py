@@ -70,8 +70,8 @@ def local_executor(crews: Sequence[Crew], work: Path) -> LocalExecutor:
 
 def face_notes(clip: Clip) -> list[str]:
     """What the user should know of foreign coefficients."""
-    notes = []
     facts = clip.provenance
+    notes = [str(note) for note in facts.get("notes", ())]
     if outside := facts.get("clipped_values"):
         total = len(clip.weights) * len(ARKIT_52)
         notes.append(f"{outside / total:.1%} of the values lie outside 0 to 1; they are clipped")
