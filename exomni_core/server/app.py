@@ -26,7 +26,6 @@ from exomni_core.server.handler import EngineHandler
 from exomni_core.server.scratch import sweep
 
 LOG: Final = logging.getLogger("exomni.server")
-MAX_CONNECTIONS: Final = 64
 _END_S: Final = 1.0  # for the job at work, once the server is to end
 _LOOK_S: Final = 0.25  # how often it looks for idleness and for its parent
 
@@ -38,7 +37,13 @@ class EngineServer(Server[ServiceContext]):
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Raises InputError(field="port" or "host") if it can't listen there."""
-        super().__init__(settings.host, settings.port, EngineHandler, most=MAX_CONNECTIONS)
+        super().__init__(
+            settings.host,
+            settings.port,
+            EngineHandler,
+            most=settings.max_connections,
+            per_address=settings.max_per_address,
+        )
         sweep()
         self.shared = ServiceContext(settings)
         self._worker = EngineThread(

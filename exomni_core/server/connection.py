@@ -25,6 +25,9 @@ class Connection(Peer[ServiceContext]):
     """One connection to the engine process."""
 
     server_version = "exomni"
+    idle_s: ClassVar[float] = 30.0
+    head_s: ClassVar[float] = 10.0
+    body_bytes_s: ClassVar[float | None] = 32 << 10  # a recording over a slow line
     fixed_headers: ClassVar[Mapping[str, str]] = {protocol.PROTOCOL_HEADER: str(protocol.PROTOCOL)}
 
     def _serve(self) -> None:

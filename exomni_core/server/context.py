@@ -21,6 +21,8 @@ from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch
 from exomni_core.server.uploads import Uploads
 
+MAX_CONNECTIONS: Final = 64
+MAX_PER_ADDRESS: Final = 24
 _HEAVY_AT_ONCE: Final = 2
 
 
@@ -32,7 +34,8 @@ class ServiceSettings:
     engine_options: of each engine, for jobs that choose none. idle_unload_s: free the engine after
     so long without a job (None: never). idle_exit_s: end after so long without any request (None:
     never). allow_hosts: host names, besides IP addresses and our own, that clients may use.
-    preload: an engine to make ready before the first job.
+    preload: an engine to make ready before the first job. max_connections, max_per_address: how
+    many may be open at a time, in all and from one other machine.
     """
 
     token: str = field(repr=False)
@@ -43,6 +46,8 @@ class ServiceSettings:
     idle_exit_s: float | None = None
     allow_hosts: tuple[str, ...] = ()
     preload: str | None = None
+    max_connections: int = MAX_CONNECTIONS
+    max_per_address: int = MAX_PER_ADDRESS
 
     def __post_init__(self) -> None:
         """Refuse a token that could be guessed or can't travel in a header."""

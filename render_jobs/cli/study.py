@@ -72,6 +72,22 @@ study.add_command(power)
     help="Prolific completion code; raters are sent back to Prolific with it.",
 )
 @click.option("--completion-code", default="", metavar="CODE", help="Code to show at the end.")
+@click.option(
+    "--max-connections",
+    type=click.IntRange(8, 10_000),
+    default=600,
+    show_default=True,
+    metavar="N",
+    help="Open connections at a time; beyond, one that has sent no whole request is closed.",
+)
+@click.option(
+    "--max-per-address",
+    type=click.IntRange(4, 10_000),
+    default=300,
+    show_default=True,
+    metavar="N",
+    help="The same from one address, such as a university's; this machine itself may use all.",
+)
 @json_option
 def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     """Serve the page of the study in FOLDER to its raters until you press Ctrl-C.

@@ -46,8 +46,8 @@ class Gate(Peer[StudyContext]):
     server_version = "study"
     takes_head: ClassVar[bool] = True
     fixed_headers: ClassVar[Mapping[str, str]] = HEADERS
-    idle_s: ClassVar[float | None] = 20.0
-    head_s: ClassVar[float | None] = 10.0
+    idle_s: ClassVar[float] = 20.0
+    head_s: ClassVar[float] = 10.0
     secret: ClassVar[re.Pattern[str] | None] = re.compile(r"(?<=/)(r|admin|join)/[^/]+")
 
     def _check_peer(self) -> None:
@@ -87,7 +87,10 @@ class Gate(Peer[StudyContext]):
         origin = self.headers.get("Origin")
         if origin is None:
             return
-        host = urlsplit(origin).netloc.lower()
+        try:
+            host = urlsplit(origin).netloc.lower()
+        except ValueError:
+            host = ""
         own = {self.headers.get("Host", "").lower(), self.shared.public_host}
         if not host or host not in own:
             raise Refusal(HTTPStatus.FORBIDDEN, "another site can't post here")
