@@ -242,6 +242,38 @@ def close(folder: Path, *, as_json: bool) -> None:
         click.echo(f"{folder} is closed since {since}")
 
 
+@study.command(short_help="Check that the log of answers is whole.")
+@FOLDER
+@click.option(
+    "--head",
+    default="",
+    metavar="HASH",
+    help="Hash that an earlier check printed; it must be there.",
+)
+@json_option
+def verify(folder: Path, head: str, *, as_json: bool) -> None:
+    """Check that no record of the study's log was changed, removed, inserted or moved.
+
+    Note the printed head elsewhere: it also finds a log that was rewritten as a whole.
+    """
+    from dataclasses import asdict
+
+    from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
+    from render_jobs.study.serving.verifying import verify as check
+
+    found = check(folder, head.strip().lower())
+    if as_json:
+        print_json({"whole": not found.problem, **asdict(found)})
+    else:
+        for note in found.notes:
+            click.echo(f"Note: {note}", err=True)
+        taken = f", {found.removed} of them taken back by raters" if found.removed else ""
+        whole = f"whole: {found.records} records{taken}\nhead: {found.head}"
+        click.echo(f"not whole: {found.problem}" if found.problem else whole)
+    if found.problem:
+        raise click.exceptions.Exit(EXIT_SOME_FAILED)
+
+
 def _announce(server: Any, *, as_json: bool) -> None:
     from render_jobs.cli.console import print_json
     from render_jobs.study.making.texts import is_word_of_ours

@@ -203,8 +203,7 @@ class Store:
             turn.run("UPDATE raters SET deleted_at = ?, comment = '', browser = '', viewport = '', "
                      "consented_at = NULL, consent_version = NULL, sound_at = NULL, tab = '' "
                      "WHERE rater_id = ?", turn.at, rater_id)  # fmt: skip
-            self._journal.forget(rater_id)
-            turn.log("deleted", rater_id)
+            self._journal.forget(rater_id, turn.at)
             return page_state(self.study, self._facts(turn, facts.rater_id))
 
         return self._do(change)
