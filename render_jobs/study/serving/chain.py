@@ -12,12 +12,17 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 REMOVED: Final = b'{"event":"removed"'
 START: Final = "0" * 64
+HEAD_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS journal_head "
+    "(one INTEGER PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL);"
+)
 _LINKED: Final = re.compile(
     rb'(?P<body>\{.*),"chain":\{"n":(?P<n>\d{1,12}),"salt":"(?P<salt>[0-9a-f]*)",'
     rb'"prev":"(?P<prev>[0-9a-f]{64})","hash":"(?P<hash>[0-9a-f]{64})"\}\}\n'
@@ -86,6 +91,21 @@ def head_of(lines: Iterable[bytes]) -> Head:
     for link in links(lines):
         head = Head(link.number, link.hash)
     return head
+
+
+def keep_head(db: sqlite3.Connection, head: Head) -> None:
+    """Let the database know the chain's end, so that a cut is noticed."""
+    row = (head.number, head.hash)
+    db.execute("INSERT OR REPLACE INTO journal_head VALUES (1, ?, ?)", row)
+
+
+def known_head(db: sqlite3.Connection) -> Head:
+    """The chain's end as the database knows it; the start where it knows none."""
+    try:
+        row = db.execute("SELECT number, hash FROM journal_head").fetchone()
+    except sqlite3.OperationalError:  # of a study from before the chain
+        return Head()
+    return Head() if row is None else Head(row[0], row[1])
 
 
 def _tail(number: int, salt: str, prev: str, own: str) -> bytes:

@@ -19,7 +19,13 @@ from exomni_core.errors import InputError, WorkerError
 from exomni_core.http.peer import Peer, Refusal
 from render_jobs.study.serving.context import StudyContext
 from render_jobs.study.serving.media import TYPES, Span, span_of
-from render_jobs.study.serving.posts import MAX_BODY_BYTES, NotYoursError, OtherTabError, read_body
+from render_jobs.study.serving.posts import (
+    MAX_BODY_BYTES,
+    NotYoursError,
+    OtherTabError,
+    TooManyChangesError,
+    read_body,
+)
 
 LOG: Final = logging.getLogger("exomni.study")
 _PIECE: Final = 256 << 10
@@ -60,6 +66,8 @@ class Gate(Peer[StudyContext]):
     def _refusal_of(self, error: Exception) -> Refusal | None:
         if isinstance(error, OtherTabError):
             return Refusal(HTTPStatus.CONFLICT, str(error), reason="other_tab")
+        if isinstance(error, TooManyChangesError):
+            return Refusal(HTTPStatus.FORBIDDEN, str(error), reason="changes")
         if isinstance(error, NotYoursError):
             return Refusal(HTTPStatus.FORBIDDEN, str(error), reason="not_yours")
         if isinstance(error, InputError):

@@ -25,17 +25,13 @@ from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError, WorkerError
 from exomni_core.storage.files import replacing
-from render_jobs.study.serving.chain import REMOVED, Head, head_of, linked, links, stub
+from render_jobs.study.serving import chain
+from render_jobs.study.serving.chain import Head
 
 DATABASE_FILE: Final = "ratings.sqlite"
 EVENTS_FILE: Final = "events.jsonl"
 _MOST_AT_ONCE: Final = 64
 _BUSY_S: Final = 10.0  # how long another process may hold the database
-_HEAD_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS journal_head "
-    "(one INTEGER PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL);"
-)
-
 Event = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -101,7 +97,7 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
         return
     with open(path, encoding="utf-8", errors="replace") as source:
         for line in source:
-            if line.encode("utf-8", "replace").startswith(REMOVED):
+            if line.encode("utf-8", "replace").startswith(chain.REMOVED):
                 continue
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
@@ -124,7 +120,7 @@ class Journal:
         self._folder = Path(folder)
         self._lock = _lock(self._folder)
         self._db = open_database(self._folder)
-        self._db.executescript(schema + _HEAD_SCHEMA)
+        self._db.executescript(schema + chain.HEAD_SCHEMA)
         self._log = _open_log(self._folder)
         self._head, self._size = Head(), -1  # the chain's end, and the log's size at that end
         self._latest = datetime.min.replace(tzinfo=UTC)
@@ -169,13 +165,13 @@ class Journal:
         try:
             with replacing(path) as new, open(path, "rb") as source, open(new, "wb") as target:
                 head, removed = Head(), []
-                for link in links(source):
+                for link in chain.links(source):
                     gone = _is_about(link.line, rater_id)
                     removed += [link.number] if gone else []
-                    target.write(stub(link) if gone else link.line)
+                    target.write(chain.stub(link) if gone else link.line)
                     head = Head(link.number, link.hash)
                 told = {"event": "deleted", "at": at, "rater_id": rater_id, "removed": removed}
-                target.writelines(linked([*waiting, _line(told)], head)[0])
+                target.writelines(chain.linked([*waiting, _line(told)], head)[0])
         finally:
             self._log = _open_log(self._folder)
         self._lines, self._size = [], -1
@@ -225,11 +221,11 @@ class Journal:
         if size != self._size:  # at the start, or another process has closed the study
             self._head = _head_on_disk(self._folder)
         gap = _gap(self._db, self._head, self._now())
-        lines, head = linked([*gap, *self._lines], self._head)
+        lines, head = chain.linked([*gap, *self._lines], self._head)
         data = b"".join(lines)
         _write_all(self._log, data)
         os.fsync(self._log)
-        _keep_head(self._db, head)
+        chain.keep_head(self._db, head)
         self._head, self._size = head, size + len(data)
         self._head_due = False
 
@@ -265,34 +261,28 @@ def append_event(folder: Path, db: sqlite3.Connection, event: Event) -> None:
 
     db: in a transaction of ours, so that the other one waits with its lines.
     """
-    db.execute(_HEAD_SCHEMA)
+    db.execute(chain.HEAD_SCHEMA)
     handle = _open_log(folder, mend=False)
     try:
-        lines, head = linked([_line(event)], _head_on_disk(folder))
+        lines, head = chain.linked([_line(event)], _head_on_disk(folder))
         _write_all(handle, b"".join(lines))
         os.fsync(handle)
-        _keep_head(db, head)
+        chain.keep_head(db, head)
     finally:
         os.close(handle)
 
 
 def _head_on_disk(folder: Path) -> Head:
     with open(folder / EVENTS_FILE, "rb") as source:
-        return head_of(source)
-
-
-def _keep_head(db: sqlite3.Connection, head: Head) -> None:
-    """Let the database know the chain's end, so that a cut is noticed."""
-    row = (head.number, head.hash)
-    db.execute("INSERT OR REPLACE INTO journal_head VALUES (1, ?, ?)", row)
+        return chain.head_of(source)
 
 
 def _gap(db: sqlite3.Connection, head: Head, at: str) -> list[bytes]:
     """A line that tells that the log ends before what the database knows of it."""
-    row = db.execute("SELECT number FROM journal_head").fetchone()
-    if row is None or row["number"] <= head.number:
+    known = chain.known_head(db)
+    if known.number <= head.number:
         return []
-    return [_line({"event": "gap", "at": at, "rater_id": "", "known": row["number"]})]
+    return [_line({"event": "gap", "at": at, "rater_id": "", "known": known.number})]
 
 
 def _line(event: Event) -> bytes:

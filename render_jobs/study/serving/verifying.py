@@ -8,13 +8,12 @@ changes the database as well. A head that was noted elsewhere can: see `head` of
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from exomni_core.errors import InputError
-from render_jobs.study.serving.chain import START, Link, links
+from render_jobs.study.serving.chain import START, Link, known_head, links
 from render_jobs.study.serving.journal import DATABASE_FILE, EVENTS_FILE, open_database
 
 
@@ -121,15 +120,11 @@ def _cut(chain: Sequence[Link], folder: Path) -> str:
         return ""
     db = open_database(folder, read_only=True)
     try:
-        row = db.execute("SELECT number, hash FROM journal_head").fetchone()
-    except sqlite3.Error:  # of a study from before the chain
-        return ""
+        known = known_head(db)
     finally:
         db.close()
-    if row is None:
-        return ""
-    if row["number"] > len(chain):
-        return f"records {len(chain) + 1} to {row['number']} were cut off: the database knows them"
-    if chain[row["number"] - 1].hash != row["hash"]:
-        return f"the log was rewritten up to record {row['number']}: the database knows another"
+    if known.number > len(chain):
+        return f"records {len(chain) + 1} to {known.number} were cut off: the database knows them"
+    if known.number and chain[known.number - 1].hash != known.hash:
+        return f"the log was rewritten up to record {known.number}: the database knows another"
     return ""
