@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import http.client
 import re
 import socket
 import time
@@ -17,13 +18,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final, Generic, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from exomni_core.http.serving import Server
 from exomni_core.storage.documents import json_bytes
 
 _PATIENCE_S: Final = 30.0  # for a peer that sends or takes nothing
 _LINGER_S: Final = 1.0
+_MAX_HEAD_BYTES: Final = 64 << 10  # of all lines after the first
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 Route = tuple[str, re.Pattern[str], Callable[..., None]]
 Shared = TypeVar("Shared")
@@ -52,8 +54,9 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
 
     routes: method, pattern of the path, the method that answers. takes_head: whether HEAD is
     answered as GET without a body. fixed_headers: of every answer. idle_s, head_s: how long a
-    connection is kept without a request, and how long a whole request may take to arrive (None: as
-    long as something comes). secret: what no log may hold of a path; its first group may.
+    connection is kept without a request, and how long a whole request may take to arrive.
+    body_bytes_s: how fast a body must come on average, where bodies are large; they then have
+    `head_s` more. secret: what no log may hold of a path; its first group may.
     `_status` is what was answered, 0 before; `_unread` whether a body may still be on its way.
     """
 
@@ -65,8 +68,9 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
     routes: ClassVar[tuple[Route, ...]] = ()
     takes_head: ClassVar[bool] = False
     fixed_headers: ClassVar[Mapping[str, str]] = {}
-    idle_s: ClassVar[float | None] = None
-    head_s: ClassVar[float | None] = None
+    idle_s: ClassVar[float] = 20.0
+    head_s: ClassVar[float] = 10.0
+    body_bytes_s: ClassVar[float | None] = None
     secret: ClassVar[re.Pattern[str] | None] = None
     _started, _status, _unread = 0.0, 0, True  # for requests too broken to be parsed
 
@@ -98,7 +102,31 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
         """The first line is here: the rest must follow soon."""
         self._started, self._status, self._unread = time.monotonic(), 0, True
         self.server.watch(self.connection, self.head_s)
-        return super().parse_request()
+        whole = self.rfile
+        head: Any = _Head(whole)  # has all that the base class needs
+        self.rfile = head
+        try:
+            if not super().parse_request():
+                return False
+        finally:
+            self.rfile = whole
+        sentence = self._fault()
+        if sentence:
+            self.close_connection = True
+            self.request_version = self.protocol_version  # else the answer would have no status
+            self._refuse(Refusal(HTTPStatus.BAD_REQUEST, sentence))
+            self._tell()
+        return not sentence
+
+    def _fault(self) -> str:
+        """What makes the head unusable, though it could be read; "" for nothing."""
+        if self.request_version == "HTTP/0.9":
+            return "the request names no version of HTTP; send HTTP/1.1"
+        if _split(self.path) is None:
+            return "the address in the request can't be read; ask for a path such as /health"
+        if self.headers.defects or self.headers.get_payload():
+            return "the headers of the request can't be read; send one 'Name: value' a line"
+        return ""
 
     def handle_expect_100(self) -> bool:
         """Wait with "100 Continue" until the request has passed the gates."""
@@ -130,7 +158,9 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
         self._tell()
 
     def _route(self) -> None:
-        parts = urlsplit(self.path)
+        parts = _split(self.path)
+        if parts is None:
+            raise nothing_here()
         self._query = parse_qs(parts.query, keep_blank_values=True)
         allowed = []
         wanted = "GET" if self.command == "HEAD" and self.takes_head else self.command
@@ -170,14 +200,18 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
     def _read_body(self, limit: int, *, needed: bool = False) -> bytes:
         """The request's body, once it has passed the gates."""
         size = self._length(limit, needed=needed)
-        self._continue()
+        self._continue(size)
         body = self.rfile.read(size) if size else b""
         if len(body) < size:
             raise ConnectionError("the request ended early")
         self._arrived()
         return body
 
-    def _continue(self) -> None:
+    def _continue(self, size: int) -> None:
+        """The gates are passed: let a body of so many bytes come, in due time."""
+        if self.body_bytes_s is not None:
+            seconds = self.head_s + size / self.body_bytes_s
+            self.server.watch(self.connection, seconds, known=True)
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(HTTPStatus.CONTINUE)
             super().end_headers()
@@ -185,7 +219,7 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
     def _arrived(self) -> None:
         """The whole request is here."""
         self._unread = False
-        self.server.watch(self.connection, None)
+        self.server.watch(self.connection, None, known=True)
 
     def _may_have_body(self) -> bool:
         return (
@@ -250,6 +284,7 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
         """For requests so broken that they reach no method: JSON instead of a page."""
         del message, explain
         self.close_connection = True
+        self.request_version = self.protocol_version  # else the answer would have no status
         self.command = getattr(self, "command", None) or "?"
         self._started = self._started or time.monotonic()
         sentence = f"the request can't be read: {HTTPStatus(code).phrase}"
@@ -267,9 +302,33 @@ class Peer(BaseHTTPRequestHandler, Generic[Shared]):
 
     def _told(self) -> str:
         """The request in a line for the log, without its query and what is secret in its path."""
-        path = urlsplit(getattr(self, "path", "?")).path
+        parts = _split(getattr(self, "path", "?"))
+        path = parts.path if parts else "?"
         if self.secret is not None:
             path = self.secret.sub(r"\1/…", path)
         shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
         took_ms = 1000.0 * (time.monotonic() - self._started)
         return f"{str(self.command)[:10]} {shown} {int(self._status)} {took_ms:.0f} ms"
+
+
+class _Head:
+    """The lines of a head, as `http.client` reads them; no more of them than a memory can hold."""
+
+    def __init__(self, source: Any) -> None:
+        self._source, self._left = source, _MAX_HEAD_BYTES
+
+    def readline(self, size: int = -1) -> bytes:
+        """The next line; HTTPException when all of them together are too long."""
+        line: bytes = self._source.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise http.client.HTTPException("the head is too long")
+        return line
+
+
+def _split(target: str) -> SplitResult | None:
+    """The parts of a request's address; None where it is none."""
+    try:
+        return urlsplit(target)
+    except ValueError:
+        return None

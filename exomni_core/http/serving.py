@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An address in, a server that listens there out: threads, and a limit on connections.
+"""An address in, a server that listens there out: threads, and limits on connections.
 
 What the engine process and a study's page have in common; the standard library alone.
 """
@@ -14,14 +14,20 @@ import signal
 import socket
 import socketserver
 import sys
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from exomni_core.errors import InputError
+from exomni_core.http.crowd import Crowd
 
 Shared = TypeVar("Shared")
+_SWEEP_S: Final = 0.25
+_SENTENCE: Final = b'{"error": "too many connections are open; try again in a moment"}'
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 2\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_SENTENCE), _SENTENCE)
+)
 
 
 class Server(ThreadingHTTPServer, Generic[Shared]):
@@ -39,15 +45,22 @@ class Server(ThreadingHTTPServer, Generic[Shared]):
     log = logging.getLogger("exomni")
 
     def __init__(
-        self, host: str, port: int, handler: type[BaseHTTPRequestHandler], *, most: int
+        self,
+        host: str,
+        port: int,
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        most: int,
+        per_address: int | None = None,
     ) -> None:
-        """most: connections at a time; more are cut at once.
+        """most: connections at a time. per_address: the same from one address (None: `most`).
 
-        Raises InputError(field="port" or "host") if it can't listen there.
+        Beyond, a connection without a whole request gives way; where all are answered just now, a
+        newcomer hears that and is cut. Raises InputError(field="port" or "host") if it can't
+        listen there.
         """
-        self._host, self._free = host, threading.Semaphore(most)
-        self._deadlines: dict[socket.socket, float] = {}
-        self._deadlines_lock = threading.Lock()
+        self._host, self._crowd = host, Crowd(most, per_address or most)
+        self._looked = 0.0
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), handler)
@@ -69,38 +82,49 @@ class Server(ThreadingHTTPServer, Generic[Shared]):
         self.server_name, self.server_port = self._host, self.port
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for the connection, unless there are too many."""
-        if not self._free.acquire(blocking=False):
+        """A thread for the connection; in a crowd, another one has to go."""
+        entry = self._crowd.enter(request, str(client_address[0]))
+        if entry.closed is not None:
+            _cut(entry.closed)
+        if not entry.allowed:
+            with contextlib.suppress(OSError, ValueError):
+                request.setblocking(False)
+                request.send(_FULL)
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self._crowd.leave(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """As the base class, counted; a connection that has ended can't be late."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.watch(request, None)
-            self._free.release()
+            self._crowd.leave(request)
 
-    def watch(self, connection: socket.socket, seconds: float | None) -> None:
-        """Let `drop_late` cut the connection after so many seconds; None: not any more."""
-        with self._deadlines_lock:
-            if seconds is None:
-                self._deadlines.pop(connection, None)
-            else:
-                self._deadlines[connection] = time.monotonic() + seconds
+    def service_actions(self) -> None:
+        """Now and then, while it serves: cut who is late."""
+        now = time.monotonic()
+        if now - self._looked > _SWEEP_S:
+            self._looked = now
+            self.drop_late()
+
+    def watch(
+        self, connection: socket.socket, seconds: float | None, *, known: bool = False
+    ) -> None:
+        """Cut the connection after so many seconds; None: not any more.
+
+        known: it has sent a whole request, or passed the gates, so others give way first.
+        """
+        self._crowd.watch(connection, seconds, known=known)
 
     def drop_late(self) -> None:
         """Cut connections whose request comes byte by byte, or never."""
-        now = time.monotonic()
-        with self._deadlines_lock:
-            late = [one for one, limit in self._deadlines.items() if limit < now]
-            for connection in late:
-                del self._deadlines[connection]
-        for connection in late:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        for connection in self._crowd.take_late():
+            _cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that went away is no news; anything else is for the log, without its address."""
@@ -127,6 +151,12 @@ def start_log() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
+
+
+def _cut(connection: socket.socket) -> None:
+    """End it for its thread, which then closes it."""
+    with contextlib.suppress(OSError, ValueError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> InputError:

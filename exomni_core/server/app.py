@@ -27,7 +27,6 @@ from exomni_core.server.handler import EngineHandler
 from exomni_core.server.scratch import sweep
 
 LOG: Final = logging.getLogger("exomni.server")
-MAX_CONNECTIONS: Final = 64
 _END_S: Final = 1.0  # for the job at work, once the server is to end
 _LOOK_S: Final = 0.25  # how often it looks for idleness and for its parent
 
@@ -42,7 +41,13 @@ class EngineServer(Server[ServiceContext]):
         tls = None
         if settings.certificate is not None:
             tls = server_context(settings.certificate, settings.certificate_key)
-        super().__init__(settings.host, settings.port, EngineHandler, most=MAX_CONNECTIONS)
+        super().__init__(
+            settings.host,
+            settings.port,
+            EngineHandler,
+            most=settings.max_connections,
+            per_address=settings.max_per_address,
+        )
         if tls is not None:  # each connection's own thread waits for its handshake
             self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False

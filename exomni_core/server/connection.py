@@ -29,6 +29,9 @@ class Connection(Peer[ServiceContext]):
 
     server_version = "exomni"
     _challenged: proof.Challenge | None = None  # good for the next request alone
+    idle_s: ClassVar[float] = 30.0
+    head_s: ClassVar[float] = 10.0
+    body_bytes_s: ClassVar[float | None] = 32 << 10  # a recording over a slow line
     fixed_headers: ClassVar[Mapping[str, str]] = {protocol.PROTOCOL_HEADER: str(protocol.PROTOCOL)}
 
     def _serve(self) -> None:

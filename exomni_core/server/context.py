@@ -23,6 +23,8 @@ from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch
 from exomni_core.server.uploads import Uploads
 
+MAX_CONNECTIONS: Final = 64
+MAX_PER_ADDRESS: Final = 24
 _HEAVY_AT_ONCE: Final = 2
 
 
@@ -35,7 +37,8 @@ class ServiceSettings:
     so long without a job (None: never). idle_exit_s: end after so long without any request (None:
     never). allow_hosts: host names, besides IP addresses and our own, that clients may use.
     preload: an engine to make ready before the first job. certificate, certificate_key: PEM files
-    for HTTPS; without them the traffic is not encrypted.
+    for HTTPS; without them the traffic is not encrypted. max_connections, max_per_address: how
+    many may be open at a time, in all and from one other machine.
     """
 
     token: str = field(repr=False)
@@ -48,6 +51,8 @@ class ServiceSettings:
     preload: str | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
+    max_connections: int = MAX_CONNECTIONS
+    max_per_address: int = MAX_PER_ADDRESS
 
     def __post_init__(self) -> None:
         """Refuse a token that could be guessed or can't travel in a header."""

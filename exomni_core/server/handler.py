@@ -57,7 +57,7 @@ class EngineHandler(Connection):
         if size == 0:
             raise InputError("the recording is empty (0 bytes); choose another", field="audio")
         name = self._query.get("name", [""])[0]
-        self._continue()
+        self._continue(size)
         upload = self.shared.uploads.receive(name, self.rfile, size)
         self._arrived()
         self._send_json({"upload": upload}, HTTPStatus.CREATED)

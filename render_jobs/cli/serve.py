@@ -84,6 +84,22 @@ _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
     metavar="SECONDS",
     help="Stop the service after this many seconds without a request; 0: never.",
 )
+@click.option(
+    "--max-connections",
+    type=click.IntRange(8, 10_000),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Open connections at a time; beyond, one that has sent no whole request is closed.",
+)
+@click.option(
+    "--max-per-address",
+    type=click.IntRange(4, 10_000),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="The same from one other machine; this machine itself may use all.",
+)
 @json_option
 @engine_option()
 @engine_options
@@ -110,6 +126,8 @@ def serve(host: str, port: int, token_file: Path | None, **chosen: Any) -> None:
         preload=engine,
         certificate=chosen["certificate"],
         certificate_key=chosen["certificate_key"],
+        max_connections=chosen["max_connections"],
+        max_per_address=chosen["max_per_address"],
     )
     server = EngineServer(settings)
     try:

@@ -72,6 +72,22 @@ study.add_command(power)
     help="Prolific completion code; raters are sent back to Prolific with it.",
 )
 @click.option("--completion-code", default="", metavar="CODE", help="Code to show at the end.")
+@click.option(
+    "--max-connections",
+    type=click.IntRange(8, 10_000),
+    default=600,
+    show_default=True,
+    metavar="N",
+    help="Open connections at a time; beyond, one that has sent no whole request is closed.",
+)
+@click.option(
+    "--max-per-address",
+    type=click.IntRange(4, 10_000),
+    default=300,
+    show_default=True,
+    metavar="N",
+    help="The same from one address, such as a university's; this machine itself may use all.",
+)
 @json_option
 def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:
     """Serve the page of the study in FOLDER to its raters until you press Ctrl-C.
@@ -224,6 +240,38 @@ def close(folder: Path, *, as_json: bool) -> None:
         print_json({"closed_at": since})
     else:
         click.echo(f"{folder} is closed since {since}")
+
+
+@study.command(short_help="Check that the log of answers is whole.")
+@FOLDER
+@click.option(
+    "--head",
+    default="",
+    metavar="HASH",
+    help="Hash that an earlier check printed; it must be there.",
+)
+@json_option
+def verify(folder: Path, head: str, *, as_json: bool) -> None:
+    """Check that no record of the study's log was changed, removed, inserted or moved.
+
+    Note the printed head elsewhere: it also finds a log that was rewritten as a whole.
+    """
+    from dataclasses import asdict
+
+    from render_jobs.cli.console import EXIT_SOME_FAILED, print_json
+    from render_jobs.study.serving.verifying import verify as check
+
+    found = check(folder, head.strip().lower())
+    if as_json:
+        print_json({"whole": not found.problem, **asdict(found)})
+    else:
+        for note in found.notes:
+            click.echo(f"Note: {note}", err=True)
+        taken = f", {found.removed} of them taken back by raters" if found.removed else ""
+        whole = f"whole: {found.records} records{taken}\nhead: {found.head}"
+        click.echo(f"not whole: {found.problem}" if found.problem else whole)
+    if found.problem:
+        raise click.exceptions.Exit(EXIT_SOME_FAILED)
 
 
 def _announce(server: Any, *, as_json: bool) -> None:

@@ -22,7 +22,6 @@ NO_ROOMS = {"tests/addon/scripts", "tests/core/server/recording", "tests/core/se
 # Packages whose tests are few files and lie side by side, and rooms that others' tests exercise.
 SMALL = {"tests/heads", "tests/addon"}
 TESTED_FROM_OUTSIDE = {
-    "http": "by the tests of the two servers that share it",
     "outside": "by the tests of the systems and recognisers that it stands for",
     "reporting": "by the tests of the reports that it lays out",
     "heads": "by tests/heads, which adds heads",
@@ -40,7 +39,7 @@ USED_ELSEWHERE = {
 # Methods that a base class of somebody else's calls.
 CALLED_BY_OTHERS = {
     "server_bind", "process_request", "handle_error", "handle_one_request", "parse_request",
-    "send_error", "handle_expect_100", "process_request_thread", "log_message",
+    "send_error", "handle_expect_100", "process_request_thread", "log_message", "service_actions",
     "seekable", "readinto",
     "do_GET", "do_POST",  # servers
     "poll", "invoke", "execute", "modal", "draw", "draw_item", "draw_header",  # Blender

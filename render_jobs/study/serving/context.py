@@ -25,6 +25,8 @@ from render_jobs.study.serving.store import Store
 from render_jobs.study.tables import table
 
 DEFAULT_PORT: Final = 7768
+MAX_CONNECTIONS: Final = 600  # a browser opens up to six
+MAX_PER_ADDRESS: Final = 300  # 50 raters behind one router
 _PAGE: Final = Path(__file__).with_name("page")
 _CODE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -36,7 +38,8 @@ class ServingSettings:
     host, port: where it listens; port 0 takes a free one. admin_token: of the page with the
     progress ("": the study's own). public_url: what raters' links start with, where a reverse
     proxy stands before us. completion_code: shown at the end. prolific_code: the same, with a link
-    back to Prolific. join: give seats to newcomers at /join/….
+    back to Prolific. join: give seats to newcomers at /join/…. max_connections, max_per_address:
+    how many may be open at a time, in all and from one address, such as a university's.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +49,8 @@ class ServingSettings:
     completion_code: str = ""
     prolific_code: str = ""
     join: bool = False
+    max_connections: int = MAX_CONNECTIONS
+    max_per_address: int = MAX_PER_ADDRESS
 
     def __post_init__(self) -> None:
         """Refuse codes that can't stand in an address."""

@@ -176,7 +176,7 @@ def close_study(folder: Path) -> str:
         turn = Turn(db, time_text(datetime.now(UTC)))
         known = turn.row("SELECT value FROM meta WHERE name = 'closed_at'")
         if known is None:
-            append_event(folder, {"event": "closed", "at": turn.at, "rater_id": ""})
+            append_event(folder, db, {"event": "closed", "at": turn.at, "rater_id": ""})
             turn.run("INSERT INTO meta VALUES ('closed_at', ?)", turn.at)
         db.execute("COMMIT")
     finally:

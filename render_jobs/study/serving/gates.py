@@ -19,7 +19,13 @@ from exomni_core.errors import InputError, WorkerError
 from exomni_core.http.peer import Peer, Refusal
 from render_jobs.study.serving.context import StudyContext
 from render_jobs.study.serving.media import TYPES, Span, span_of
-from render_jobs.study.serving.posts import MAX_BODY_BYTES, NotYoursError, OtherTabError, read_body
+from render_jobs.study.serving.posts import (
+    MAX_BODY_BYTES,
+    NotYoursError,
+    OtherTabError,
+    TooManyChangesError,
+    read_body,
+)
 
 LOG: Final = logging.getLogger("exomni.study")
 _PIECE: Final = 256 << 10
@@ -46,8 +52,8 @@ class Gate(Peer[StudyContext]):
     server_version = "study"
     takes_head: ClassVar[bool] = True
     fixed_headers: ClassVar[Mapping[str, str]] = HEADERS
-    idle_s: ClassVar[float | None] = 20.0
-    head_s: ClassVar[float | None] = 10.0
+    idle_s: ClassVar[float] = 20.0
+    head_s: ClassVar[float] = 10.0
     secret: ClassVar[re.Pattern[str] | None] = re.compile(r"(?<=/)(r|admin|join)/[^/]+")
 
     def _check_peer(self) -> None:
@@ -60,6 +66,8 @@ class Gate(Peer[StudyContext]):
     def _refusal_of(self, error: Exception) -> Refusal | None:
         if isinstance(error, OtherTabError):
             return Refusal(HTTPStatus.CONFLICT, str(error), reason="other_tab")
+        if isinstance(error, TooManyChangesError):
+            return Refusal(HTTPStatus.FORBIDDEN, str(error), reason="changes")
         if isinstance(error, NotYoursError):
             return Refusal(HTTPStatus.FORBIDDEN, str(error), reason="not_yours")
         if isinstance(error, InputError):
@@ -87,7 +95,10 @@ class Gate(Peer[StudyContext]):
         origin = self.headers.get("Origin")
         if origin is None:
             return
-        host = urlsplit(origin).netloc.lower()
+        try:
+            host = urlsplit(origin).netloc.lower()
+        except ValueError:
+            host = ""
         own = {self.headers.get("Host", "").lower(), self.shared.public_host}
         if not host or host not in own:
             raise Refusal(HTTPStatus.FORBIDDEN, "another site can't post here")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A study's changes in, `events.jsonl` and SQLite rows out: the one writer of ratings on disk.
 
+The lines of the log are links of a chain (`chain.py`); the database knows its end.
+
 One thread owns the database. Changes that wait together are written together: all their lines,
 one fsync, one commit. So 50 raters who answer in the same moment wait for one disk, not for 50.
 A change that is told to its sender as done is in both files, whatever happens to the process next.
@@ -23,12 +25,13 @@ from typing import Any, Final, TypeVar
 
 from exomni_core.errors import InputError, WorkerError
 from exomni_core.storage.files import replacing
+from render_jobs.study.serving import chain
+from render_jobs.study.serving.chain import Head
 
 DATABASE_FILE: Final = "ratings.sqlite"
 EVENTS_FILE: Final = "events.jsonl"
 _MOST_AT_ONCE: Final = 64
 _BUSY_S: Final = 10.0  # how long another process may hold the database
-
 Event = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -88,12 +91,14 @@ def open_database(folder: Path, *, read_only: bool = False) -> sqlite3.Connectio
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """The log's lines in order; a last line that a crash cut short is left out."""
+    """The log's events in order, without what was taken back or cut short by a crash."""
     path = Path(folder) / EVENTS_FILE
     if not path.exists():
         return
     with open(path, encoding="utf-8", errors="replace") as source:
         for line in source:
+            if line.encode("utf-8", "replace").startswith(chain.REMOVED):
+                continue
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
                 if isinstance(event, dict) and line.endswith("\n"):
@@ -115,11 +120,12 @@ class Journal:
         self._folder = Path(folder)
         self._lock = _lock(self._folder)
         self._db = open_database(self._folder)
-        self._db.executescript(schema)
+        self._db.executescript(schema + chain.HEAD_SCHEMA)
         self._log = _open_log(self._folder)
+        self._head, self._size = Head(), -1  # the chain's end, and the log's size at that end
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._jobs: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
-        self._closed = self._tidy_due = False
+        self._closed = self._tidy_due = self._head_due = False
         self._lines: list[bytes] = []  # of the changes at work, not in the log yet
         self._thread = threading.Thread(target=self._work, daemon=True, name="journal")
         self._thread.start()
@@ -147,17 +153,29 @@ class Journal:
         self._db.close()
         _unlock(self._lock)
 
-    def forget(self, rater_id: str) -> None:
-        """Remove a rater's lines from the log and old pages from the database; inside a change."""
+    def forget(self, rater_id: str, at: str) -> None:
+        """Remove what a rater's lines say, also from old pages; inside a change.
+
+        Stubs keep the chain whole. The line that tells of it goes into the same file at once, with
+        those of the changes before: a crash can't leave stubs that nothing speaks of.
+        """
         path = self._folder / EVENTS_FILE
+        waiting = [line for line in self._lines if not _is_about(line, rater_id)]
         os.close(self._log)  # an open file can't be replaced everywhere
         try:
             with replacing(path) as new, open(path, "rb") as source, open(new, "wb") as target:
-                target.writelines(line for line in source if not _is_about(line, rater_id))
+                head, removed = Head(), []
+                for link in chain.links(source):
+                    gone = _is_about(link.line, rater_id)
+                    removed += [link.number] if gone else []
+                    target.write(chain.stub(link) if gone else link.line)
+                    head = Head(link.number, link.hash)
+                told = {"event": "deleted", "at": at, "rater_id": rater_id, "removed": removed}
+                target.writelines(chain.linked([*waiting, _line(told)], head)[0])
         finally:
             self._log = _open_log(self._folder)
-        self._lines = [line for line in self._lines if not _is_about(line, rater_id)]
-        self._tidy_due = True
+        self._lines, self._size = [], -1
+        self._tidy_due = self._head_due = True
 
     def _work(self) -> None:
         ending = False
@@ -180,10 +198,9 @@ class Journal:
                     result = change(turn)
                     self._lines += [_line(event) for event in turn.events]
                     done.append((future, result))
-            if self._lines:
+            if self._lines or self._head_due:
                 size = os.fstat(self._log).st_size
-                _write_all(self._log, b"".join(self._lines))
-                os.fsync(self._log)
+                self._append(size)
             self._db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
             self._undo(size)
@@ -199,6 +216,19 @@ class Journal:
         for future, result in done:
             future.set_result(result)
 
+    def _append(self, size: int) -> None:
+        """Write the lines at work as the chain's next links; the log has `size` bytes now."""
+        if size != self._size:  # at the start, or another process has closed the study
+            self._head = _head_on_disk(self._folder)
+        gap = _gap(self._db, self._head, self._now())
+        lines, head = chain.linked([*gap, *self._lines], self._head)
+        data = b"".join(lines)
+        _write_all(self._log, data)
+        os.fsync(self._log)
+        chain.keep_head(self._db, head)
+        self._head, self._size = head, size + len(data)
+        self._head_due = False
+
     @contextlib.contextmanager
     def _one(self, future: Future[Any]) -> Iterator[Turn]:
         """One change of a batch: its failure undoes it alone."""
@@ -211,6 +241,7 @@ class Journal:
         self._db.execute("RELEASE one")
 
     def _undo(self, size: int | None) -> None:
+        self._size = -1
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("ROLLBACK")
         if size is not None:
@@ -225,14 +256,33 @@ class Journal:
         return time_text(now)
 
 
-def append_event(folder: Path, event: Event) -> None:
-    """Put one line into the log of a study that another process may be serving."""
+def append_event(folder: Path, db: sqlite3.Connection, event: Event) -> None:
+    """Put one line into the log of a study that another process may be serving.
+
+    db: in a transaction of ours, so that the other one waits with its lines.
+    """
+    db.execute(chain.HEAD_SCHEMA)
     handle = _open_log(folder, mend=False)
     try:
-        _write_all(handle, _line(event))
+        lines, head = chain.linked([_line(event)], _head_on_disk(folder))
+        _write_all(handle, b"".join(lines))
         os.fsync(handle)
+        chain.keep_head(db, head)
     finally:
         os.close(handle)
+
+
+def _head_on_disk(folder: Path) -> Head:
+    with open(folder / EVENTS_FILE, "rb") as source:
+        return chain.head_of(source)
+
+
+def _gap(db: sqlite3.Connection, head: Head, at: str) -> list[bytes]:
+    """A line that tells that the log ends before what the database knows of it."""
+    known = chain.known_head(db)
+    if known.number <= head.number:
+        return []
+    return [_line({"event": "gap", "at": at, "rater_id": "", "known": known.number})]
 
 
 def _line(event: Event) -> bytes:

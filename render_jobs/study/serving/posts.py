@@ -45,6 +45,10 @@ class NotYoursError(InputError):
     """The request is about something that is not this rater's, or not now."""
 
 
+class TooManyChangesError(InputError):
+    """An answer was changed as often as it may be; the last one stands."""
+
+
 class OtherTabError(InputError):
     """Another tab of this rater has taken over."""
 

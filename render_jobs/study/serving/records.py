@@ -10,6 +10,7 @@ from typing import Any, Final
 from render_jobs.study.serving.journal import Turn, read_events
 from render_jobs.study.serving.session import Facts
 
+MOST_TOLD: Final = 200
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS raters (
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS shown (
 CREATE TABLE IF NOT EXISTS skips (
   number INTEGER PRIMARY KEY AUTOINCREMENT, rater_id TEXT NOT NULL, trial_id TEXT NOT NULL,
   at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS told (
+  rater_id TEXT NOT NULL, event TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (rater_id, event));
 """  # noqa: E501
 
 
@@ -36,10 +39,12 @@ def read_facts(turn: Turn, row: Any) -> Facts:
     """What is stored of the session of a row of `raters`."""
     answers: dict[str, str] = {}
     blocks: dict[str, int] = {}
+    changes: dict[str, int] = {}
     for one in turn.rows(
         "SELECT trial_id, response, block FROM answers WHERE rater_id = ? ORDER BY number",
         row["rater_id"],
     ):
+        changes[one["trial_id"]] = changes.get(one["trial_id"], -1) + 1
         answers[one["trial_id"]] = one["response"]
         blocks.setdefault(one["trial_id"], one["block"])
     skips = turn.rows(
@@ -64,6 +69,7 @@ def read_facts(turn: Turn, row: Any) -> Facts:
         answers=answers,
         blocks=blocks,
         skips={one["trial_id"]: one["times"] for one in skips},
+        changes=changes,
     )
 
 
@@ -93,6 +99,19 @@ def mend_from_log(turn: Turn, folder: Path) -> int:
             known.add(event["uuid"])
             added += 1
     return added
+
+
+def tell(turn: Turn, event: str, rater_id: str, **facts: Any) -> None:
+    """Log what a rater may do any number of times: only so often, so that no log fills a disk.
+
+    The last line that is logged says so: it has "last": true.
+    """
+    turn.run("INSERT INTO told VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1",
+             rater_id, event)  # fmt: skip
+    row = turn.row("SELECT times FROM told WHERE rater_id = ? AND event = ?", rater_id, event)
+    times = int(row["times"]) if row is not None else 0
+    if times <= MOST_TOLD:
+        turn.log(event, rater_id, **facts, **({"last": True} if times == MOST_TOLD else {}))
 
 
 def is_closed(turn: Turn) -> bool:

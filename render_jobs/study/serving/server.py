@@ -17,7 +17,6 @@ from render_jobs.study.serving.links import base_url
 from render_jobs.study.serving.sound_check import SoundCheck
 
 LOG: Final = logging.getLogger("exomni.study")
-MAX_CONNECTIONS: Final = 600  # a browser opens up to six
 _LOOK_S: Final = 0.5
 
 
@@ -36,7 +35,13 @@ class StudyServer(Server[StudyContext]):
         self.shared = StudyContext(folder, settings, sound)
         self._ending = threading.Event()
         try:
-            super().__init__(settings.host, settings.port, StudyHandler, most=MAX_CONNECTIONS)
+            super().__init__(
+                settings.host,
+                settings.port,
+                StudyHandler,
+                most=settings.max_connections,
+                per_address=settings.max_per_address,
+            )
         except InputError:
             self.shared.close()
             raise
@@ -56,8 +61,8 @@ class StudyServer(Server[StudyContext]):
         thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
         thread.start()
         try:
-            while not self._ending.wait(_LOOK_S):
-                self.drop_late()
+            while not self._ending.wait(_LOOK_S):  # so that Ctrl-C is heard on every system
+                pass
         finally:
             self._ending.set()
             self.shutdown()

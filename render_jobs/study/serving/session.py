@@ -16,6 +16,7 @@ from typing import Any, Final
 from render_jobs.study.plan import PLAIN_TITLE, Seat, Study, Trial
 
 MOST_SKIPS: Final = 2  # a clip that fails again when it is offered at the end stays unanswered
+MOST_CHANGES: Final = 10  # of one answer
 RESPONSES: Final = ("left", "right", "tie")
 
 
@@ -25,6 +26,7 @@ class Facts:
 
     answers: trial id -> the response that counts, in order of the first answer. blocks: trial id ->
     how many breaks had been taken at its first answer. skips: trial id -> how often it failed.
+    changes: trial id -> how often its answer was changed.
     breaks: how many breaks are over.
     """
 
@@ -45,6 +47,7 @@ class Facts:
     answers: Mapping[str, str] = field(default_factory=dict)
     blocks: Mapping[str, int] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 def text_version(text: str) -> str:
@@ -138,7 +141,9 @@ def _clips(study: Study, seat: Seat, facts: Facts, now: str) -> dict[str, Any]:
         told["next"] = _shown(trial)
     if now in ("trial", "break") and not is_practice(trial):
         before = _last_of_block(seat, facts)
-        if before is not None:
+        if before is not None and facts.changes.get(before.trial_id, 0) >= MOST_CHANGES:
+            told["changes_over"] = True
+        elif before is not None:
             told["previous"] = _shown(before) | {"response": facts.answers[before.trial_id]}
     return told
 

@@ -19,15 +19,28 @@ from render_jobs.study.serving.exporting import progress_rows
 from render_jobs.study.serving.joining import take_seat
 from render_jobs.study.serving.journal import Journal, Turn
 from render_jobs.study.serving.links import Keys, rater_name, token_hash
-from render_jobs.study.serving.posts import Answer, NotYoursError, OtherTabError
+from render_jobs.study.serving.posts import (
+    Answer,
+    NotYoursError,
+    OtherTabError,
+    TooManyChangesError,
+)
 from render_jobs.study.serving.records import (
     SCHEMA,
     insert_answer,
     is_closed,
     mend_from_log,
     read_facts,
+    tell,
 )
-from render_jobs.study.serving.session import Facts, current_trial, may_answer, page_state, step
+from render_jobs.study.serving.session import (
+    MOST_CHANGES,
+    Facts,
+    current_trial,
+    may_answer,
+    page_state,
+    step,
+)
 
 RELEASE_AFTER_S: Final = 2 * 3600.0
 T = TypeVar("T")
@@ -67,7 +80,7 @@ class Store:
             wanted = language if language in self.study.page_languages else ""
             turn.run("UPDATE raters SET tab = ?, language = ?, seen_at = ? WHERE rater_id = ?",
                      tab, facts.language or wanted, turn.at, rater_id)  # fmt: skip
-            turn.log("opened", rater_id)
+            tell(turn, "opened", rater_id)
             return self._state(turn, rater_id)
 
         return self._do(change)
@@ -102,7 +115,7 @@ class Store:
         def change(turn: Turn) -> dict[str, Any]:
             if not self._guard(turn, rater_id, tab).consented:
                 turn.run("UPDATE raters SET declined_at = ? WHERE rater_id = ?", turn.at, rater_id)
-                turn.log("declined", rater_id)
+                tell(turn, "declined", rater_id)
             return self._state(turn, rater_id)
 
         return self._do(change)
@@ -116,7 +129,7 @@ class Store:
             turn.run("UPDATE raters SET sound_attempts = sound_attempts + 1, sound_at = "
                      "COALESCE(sound_at, ?) WHERE rater_id = ?",
                      turn.at if right else None, rater_id)  # fmt: skip
-            turn.log("sound", rater_id, attempt=facts.sound_attempts, heard=right)
+            tell(turn, "sound", rater_id, attempt=facts.sound_attempts, heard=right)
             return self._state(turn, rater_id) | {"heard": right}
 
         return self._do(change)
@@ -133,7 +146,7 @@ class Store:
                         "declined": "declined_at = NULL, seen_at = ?"}[from_step]  # fmt: skip
                 turn.run(f"UPDATE raters SET {what} WHERE rater_id = ?",  # noqa: S608 (ours)
                          turn.at, rater_id)  # fmt: skip
-                turn.log("left", rater_id, step=from_step)
+                tell(turn, "left", rater_id, step=from_step)
             return self._state(turn, rater_id)
 
         return self._do(change)
@@ -156,6 +169,11 @@ class Store:
                 raise NotYoursError("that trial is not yours")
             if not (facts.consented and may_answer(seat, facts, answer.trial_id)):
                 raise NotYoursError("that trial can't be answered now")
+            if facts.changes.get(answer.trial_id, 0) >= MOST_CHANGES:
+                raise TooManyChangesError(
+                    f"this answer was changed {MOST_CHANGES} times, which is the most; the last "
+                    "one counts"
+                )
             row = self._answer_row(turn, facts, answer)
             insert_answer(turn, row)
             turn.log("answer", rater_id, **{k: v for k, v in row.items() if k != "rater_id"})
@@ -203,8 +221,7 @@ class Store:
             turn.run("UPDATE raters SET deleted_at = ?, comment = '', browser = '', viewport = '', "
                      "consented_at = NULL, consent_version = NULL, sound_at = NULL, tab = '' "
                      "WHERE rater_id = ?", turn.at, rater_id)  # fmt: skip
-            self._journal.forget(rater_id)
-            turn.log("deleted", rater_id)
+            self._journal.forget(rater_id, turn.at)
             return page_state(self.study, self._facts(turn, facts.rater_id))
 
         return self._do(change)
@@ -238,7 +255,7 @@ class Store:
             for name, value in columns.items():
                 turn.run(f"UPDATE raters SET {name} = ? WHERE rater_id = ?",  # noqa: S608 (ours)
                          value, rater_id)  # fmt: skip
-            turn.log(event, rater_id, **facts)
+            tell(turn, event, rater_id, **facts)
             return self._state(turn, rater_id)
 
         return self._do(change)

@@ -228,3 +228,35 @@ def test_deleted_data_are_gone_from_every_file(served):
     assert rater.state("open")["step"] == "deleted"
     assert served.rater(1).state("open")["step"] == "finished"
     assert served.rater(1).post("delete", confirm="delete").status in (403, 409)
+
+
+def test_an_answer_is_changed_ten_times_at_most(served):
+    rater = served.rater(0)
+    state = rater.enter()
+    for _ in range(2):
+        state = rater.answer(state, "tie")
+    state = rater.answer(rater.go_on(state), "left")
+    previous = state["previous"]
+    for number in range(10):
+        assert "changes_over" not in state
+        state = rater.answer({"trial": previous}, ("right", "left")[number % 2])
+    assert state["changes_over"]
+    assert "previous" not in state
+    size = (served.folder / "events.jsonl").stat().st_size
+    for _ in range(3):
+        reply = rater.post("answer", **answer_body(previous, "tie"))
+        assert (reply.status, reply.json["reason"]) == (403, "changes")
+        assert "the last one counts" in reply.json["error"]
+    assert (served.folder / "events.jsonl").stat().st_size == size
+    assert [r.response for r in ratings_of(served.folder)] == ["left"]
+    assert "changes_over" not in rater.answer(state, "tie")  # the next one may be changed
+
+
+def test_nobody_fills_the_log_with_repetitions(served):
+    store = served.server.shared.store
+    for _ in range(230):
+        store.open_tab("R01", "tab", "en")
+    logged = [e for e in read_events(served.folder) if e["event"] == "opened"]
+    assert len(logged) == 200
+    assert [e.get("last") for e in logged[-2:]] == [None, True]
+    assert store.open_tab("R01", "tab", "en")["step"] == "consent"  # and the study goes on

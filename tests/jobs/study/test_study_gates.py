@@ -168,6 +168,7 @@ def test_people_get_a_page_for_a_wrong_link(served):
     (b'{"tab": "a", "response": NaN}', JSON, 400),
     (b"{}", JSON | {"Origin": "https://evil.example"}, 403),
     (b"{}", JSON | {"Origin": "null"}, 403),
+    (b"{}", JSON | {"Origin": "http://[bad"}, 403),
     (b"{}", JSON | {"Sec-Fetch-Site": "cross-site"}, 403),
     (b"{}", JSON | {"Content-Length": "-1"}, 400),
     (b"{}", JSON | {"Content-Length": "1e3"}, 400),
@@ -215,11 +216,18 @@ def test_nonsense_on_the_wire_is_answered_or_cut(served):
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET http://[bad HTTP/1.1\r\n\r\n",
+        b"GET /page/page.css HTTP/1.1\r\nnonsense\r\n\r\n",
+        b"GET /page/page.css HTTP/1.1\r\n" + (b"a: " + b"b" * 30_000 + b"\r\n") * 3 + b"\r\n",
+        b"GET /page/page.css HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /r/x/answer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nrubbish",
     ):
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as peer:
             peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)
             answer = b"".join(iter(lambda: peer.recv(65536), b""))
+        told = answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505")) and b'{"error":"' in answer
+        assert told or data == b"\r\n\r\n", (data, answer)
         assert b"Traceback" not in answer
     assert request(served.port, "GET", "/page/page.css").status == 200
 

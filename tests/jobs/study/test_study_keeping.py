@@ -184,8 +184,7 @@ def test_what_comes_just_before_a_deletion_is_deleted_too(served):
     journal, gate = served.server.shared.store._journal, threading.Event()
 
     def delete(turn):
-        journal.forget("R01")
-        turn.log("deleted", "R01")
+        journal.forget("R01", turn.at)
 
     changes = (
         lambda _: gate.wait(10.0),  # the next ones wait together, so they are written together

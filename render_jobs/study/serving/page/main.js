@@ -60,8 +60,19 @@ function failed(error) {
   endTrial();
   notice("");
   if (error instanceof Refused && error.reason === "other_tab") elsewhere();
+  else if (error instanceof Refused && error.reason === "changes") keepLast();
   else if (error instanceof Unplayable) plainView("unplayable", "reload", () => location.reload());
   else plainView("error", "reload", () => location.reload());
+}
+
+// No more changes of that answer are taken: the last one counts, and the study goes on.
+async function keepLast() {
+  forget();
+  try {
+    await apply(await post("open", { language }), t("changes_over"));
+  } catch (error) {
+    failed(error);
+  }
 }
 
 function elsewhere() {
@@ -79,7 +90,7 @@ async function apply(state, text = "") {
   }
   document.title = state.title || t("title");
   endTrial();
-  notice(text);
+  notice(text || (state.changes_over ? t("changes_over") : ""));
   frame(state);
   keepOnly(state.trial?.files, state.next?.files, state.previous?.files);
   const previous = state.previous ? () => correct(state) : null;
