@@ -4,26 +4,30 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import re
+import shutil
+import tempfile
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from exomni_core.audio import wav_bytes
-from exomni_core.clip import clip_from_bytes, clip_to_bytes
-from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.clip import clip_to_bytes
+from exomni_core.errors import InputError
 from exomni_core.http import proof
 from exomni_core.http.peer import Refusal
 from exomni_core.server import protocol
+from exomni_core.server.apart import convert_apart
 from exomni_core.server.bundle import bundle_parts, raw_bytes
 from exomni_core.server.connection import Connection
 from exomni_core.server.jobs import QueuedJob, QueueFullError
 from exomni_core.server.microphone import microphone_state
 from exomni_core.server.orders import read_order
 from exomni_core.server.protocol import Event
+from exomni_core.server.uploads import copy
 
 if TYPE_CHECKING:
     from exomni_core.clip import Clip
@@ -106,10 +110,19 @@ class EngineHandler(Connection):
         self._send_parts(list(bundle_parts(self._made(job_id))), _BYTES)
 
     def _convert(self) -> None:
-        body = self._read_body(protocol.MAX_UPLOAD_BYTES, needed=True)
-        with _sound_library(), self.shared.heavy:
-            clip = clip_from_bytes(body, where="the clip")
-        self._send_parts(list(bundle_parts(clip)), _BYTES)
+        size = self._length(protocol.MAX_UPLOAD_BYTES, needed=True)
+        self._continue(size)
+        with tempfile.TemporaryDirectory(dir=self.shared.scratch.folder) as folder:
+            source, target = Path(folder) / "clip", Path(folder) / "data"
+            with open(source, "xb") as file:
+                copy(self.rfile, file, size)
+            self._arrived()
+            with self.shared.heavy:
+                convert_apart(source, target)
+            made = target.stat().st_size
+            self._head(HTTPStatus.OK, _BYTES, {"Content-Length": str(made)})
+            with open(target, "rb") as data:
+                shutil.copyfileobj(data, self.wfile)
 
     def _cancel(self, job_id: str) -> None:
         job = self._job(job_id)
@@ -166,19 +179,6 @@ class EngineHandler(Connection):
             state = "has no clip, as it failed or was cancelled" if job.ended else "isn't done yet"
             raise Refusal(HTTPStatus.CONFLICT, f"this job {state}", kind="InputError")
         return job.clip
-
-
-@contextlib.contextmanager
-def _sound_library() -> Any:
-    """A missing soundfile as a sentence."""
-    try:
-        yield
-    except (ImportError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise EnvironmentProblem(
-            "to read clip files, the engine's Python needs soundfile; run: pip install soundfile"
-        ) from error
 
 
 def _line(event: Event) -> bytes:

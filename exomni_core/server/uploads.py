@@ -60,7 +60,7 @@ class Uploads:
         path = self._folder / (upload_id + (ending if _SUFFIX.fullmatch(ending) else ""))
         try:
             with open(path, "xb") as target:
-                _copy(source, target, size)
+                copy(source, target, size)
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -104,7 +104,8 @@ def plain_name(name: str) -> str:
     return kept[-80:] or "recording"
 
 
-def _copy(source: Readable, target: Any, size: int) -> None:
+def copy(source: Readable, target: Any, size: int) -> None:
+    """Write `size` bytes of `source` to `target`; ConnectionError if fewer come."""
     left = size
     while left:
         piece = source.read(min(_PIECE, left))
