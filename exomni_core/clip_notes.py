@@ -10,6 +10,7 @@ from exomni_core.clip import Clip
 
 _REASONS: Final = (
     ("transcript_rejected", "the transcript was not used: "),
+    ("transcript_unchecked", ""),
     ("recognition_failed", "no words were recognised: "),
     ("note", ""),
 )

@@ -20,7 +20,7 @@ from exomni_core.arrays import FloatArray
 from exomni_core.audio import read_audio
 from exomni_core.clip import MAX_DURATION_S, Clip, Phone, Word
 from exomni_core.embedded.make_face import make_face
-from exomni_core.embedded.reading import espeak_facts, read_prompt, with_notes
+from exomni_core.embedded.reading import espeak_facts, heard_facts, read_prompt, with_notes
 from exomni_core.engine import (
     ANSWERING_ENGINE,
     DEFAULT_ENGINE,
@@ -114,7 +114,8 @@ class EmbeddedEngine(EngineDefaults):
         Not that of espeak-ng, which the engine's version names.
         """
         reading = read_prompt(prompt)
-        facts = {} if reading is None else reading.facts()
+        facts = {} if reading is None else dict(reading.facts())
+        facts |= heard_facts(prompt)
         synthesiser, _ = split_voice(prompt.voice)
         if prompt.mode != "say" or synthesiser == DEFAULT_VOICE:
             return facts | ({} if reading is None else espeak_facts(prompt, reading))

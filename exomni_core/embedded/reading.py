@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exomni_core.errors import EnvironmentProblem, InputError
-from exomni_core.phonetics.language import choose_voice, language_of_voice
+from exomni_core.listening.listen import LISTENING
+from exomni_core.phonetics.language import choose_voice, is_english, language_of_voice
 from exomni_core.phonetics.track import Track
 from exomni_core.prompt import Prompt
 from exomni_core.text.clauses import Limits
@@ -55,6 +56,23 @@ def espeak_facts(prompt: Prompt, reading: Reading) -> dict[str, str]:
     except InputError:  # the engine will say so when it is asked for the clip
         return {}
     return correction_facts(choice.voice, reading.spoken)
+
+
+def heard_facts(prompt: Prompt) -> dict[str, str]:
+    """What a clip depends on whose sounds are found in its recording, or in an untimed voice's."""
+    if prompt.mode == "say":
+        if _tells_times(split_voice(prompt.voice)[0]):
+            return {}
+    elif prompt.transcript is None and not is_english(prompt.language):
+        return {}  # neither aligned nor recognised
+    return {"heard": LISTENING}
+
+
+def _tells_times(synthesiser: str) -> bool:
+    try:
+        return find_voice(synthesiser).facts().tells_times
+    except EnvironmentProblem:  # its package is broken; speaking tells so
+        return True
 
 
 def with_notes(

@@ -2,13 +2,15 @@
 """A recording and its words in -> when each word and sound is spoken, and how well they fit.
 
 espeak-ng pronounces the words and pocketsphinx's English model finds the sounds; that serves any
-language, as long as the sequence of sounds is given (measured: Mandarin as well as English).
+language, as long as the sequence of sounds is given (measured: Mandarin as well as English). The
+English model gives the times alone: the sounds keep the voice's own symbols, as English has no ø.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -44,21 +46,25 @@ class Aligned:
 
 @dataclass(frozen=True)
 class Pronounced:
-    """The words of a transcript and how each is pronounced, in ARPAbet; "" is not pronounced."""
+    """The words of a transcript and how the voice pronounces each, in its own IPA symbols."""
 
     words: tuple[str, ...]
-    sounds: tuple[str, ...]
+    symbols: tuple[tuple[str, ...], ...]
+
+    def arpabet(self, number: int) -> str:
+        """The nearest English sounds of a word; "" if it is not pronounced."""
+        return " ".join(sound for symbol in self.symbols[number] for sound in to_arpabet(symbol))
 
 
 def pronounce(transcript: str, voice: str) -> Pronounced:
     """How espeak-ng's `voice` pronounces a transcript. Raises what `espeak.speak` raises."""
     spoken = espeak.speak(transcript, voice, with_pcm=False)
-    sounds: list[list[str]] = [[] for _ in spoken.words]
+    symbols: list[list[str]] = [[] for _ in spoken.words]
     for phone, owner in zip(spoken.phones, spoken.word_of_phone, strict=True):
         if owner >= 0:
-            sounds[owner] += to_arpabet(phone.symbol)
+            symbols[owner].append(phone.symbol)
     return Pronounced(
-        tuple(word.text for word in spoken.words), tuple(" ".join(one) for one in sounds)
+        tuple(word.text for word in spoken.words), tuple(tuple(one) for one in symbols)
     )
 
 
@@ -76,7 +82,7 @@ def align_words(
     Cancelled.
     """
     kept = [[k for k in range(len(told.words)) if k not in without] for without in ways]
-    pieces = [Piece(0, len(samples), tuple(told.sounds[k] for k in words)) for words in kept]
+    pieces = [Piece(0, len(samples), tuple(told.arpabet(k) for k in words)) for words in kept]
     found = ask_sphinx("align", samples, pieces, timeout_s=timeout_s, cancel=cancel)
     level_db = band_level_db(samples)
     aligned: list[Aligned | None] = []
@@ -84,11 +90,33 @@ def align_words(
         if heard is None or not any(sound.symbol for sound in heard.sounds):
             aligned.append(None)
             continue
-        phones = [Phone(s.symbol, s.start_s, s.end_s) for s in heard.sounds]
+        phones = own_symbols(heard.sounds, [told.symbols[k] for k in words])
         in_time = words_in_time([told.words[k] for k in words], heard.sounds)
         closed = tightened_closures(phones, level_db)
         aligned.append(Aligned(in_time, closed, mean_score(heard.sounds)))
     return aligned
+
+
+def own_symbols(sounds: Sequence[Sound], symbols_of_word: Sequence[Sequence[str]]) -> list[Phone]:
+    """The voice's symbols at the times of the English sounds that stood for them.
+
+    A word whose sounds are not all there keeps the English ones.
+    """
+    phones: list[Phone] = []
+    for number, group in groupby(sounds, key=lambda sound: sound.word):
+        found = list(group)
+        symbols = symbols_of_word[number] if number >= 0 else ()
+        counts = [len(to_arpabet(symbol)) for symbol in symbols]
+        if sum(counts) != len(found):
+            phones += [Phone(s.symbol, s.start_s, s.end_s) for s in found]
+            continue
+        at = 0
+        for symbol, count in zip(symbols, counts, strict=True):
+            if count:
+                end_s = found[at + count - 1].end_s
+                phones.append(Phone(symbol, found[at].start_s, end_s))
+            at += count
+    return phones
 
 
 def free_score(

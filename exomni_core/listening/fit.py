@@ -24,7 +24,7 @@ _ROUNDS: Final = 3
 _CLAUSE_END: Final = re.compile(r"[,;:.!?…。，、；：！？\n]")
 _FEWEST_WORDS: Final = 2
 _MOST_TRIES: Final = 8  # ways to leave clauses out
-_GAP_WORTH: Final = 30.0  # points of score for all speech without a word
+GAP_WORTH: Final = 30.0  # points of score for all speech without a word
 
 Align = Callable[[Sequence[frozenset[int]]], Sequence[Aligned | None]]
 
@@ -77,11 +77,15 @@ def _ways_to_leave_out(
 
 def _quality(aligned: Aligned, gate: npt.NDArray[np.bool_]) -> float:
     """How well words fit and cover the speech: the score less a share for speech without words."""
+    return aligned.score - GAP_WORTH * share_without_words(aligned, gate)
+
+
+def share_without_words(aligned: Aligned, gate: npt.NDArray[np.bool_]) -> float:
+    """The share of loud frames outside every word, 0 to 1; gate is on the words' clock."""
     known = np.zeros(len(gate), np.bool_)
     for word in aligned.words:
         known[int(word.start_s * LEVEL_FPS) : int(np.ceil(word.end_s * LEVEL_FPS))] = True
-    without = float((gate & ~known).sum()) / max(1.0, float(gate.sum()))
-    return aligned.score - _GAP_WORTH * without
+    return float((gate & ~known).sum()) / max(1.0, float(gate.sum()))
 
 
 def clause_numbers(text: str, words: Sequence[str]) -> list[int]:

@@ -30,7 +30,13 @@ from exomni_core.listening.align import (
     pronounce,
 )
 from exomni_core.listening.closures import inside
-from exomni_core.listening.fit import clause_numbers, fit_words, with_heard
+from exomni_core.listening.fit import (
+    GAP_WORTH,
+    clause_numbers,
+    fit_words,
+    share_without_words,
+    with_heard,
+)
 from exomni_core.listening.listener import ListenerFacts
 from exomni_core.listening.recognise import (
     hear_sounds,
@@ -47,6 +53,8 @@ from exomni_core.text.said import LEVEL_FPS, loud_gaps
 
 _Label = TypeVar("_Label", Phone, Word)
 
+# What clips of words in recordings depend on; raise it when alignment or recognition changes.
+LISTENING: Final = "the voice's own symbols, 1"
 PAD_S: Final = 0.2  # silence that the recogniser needs at both ends
 _NOISE_RMS: Final = 12.0  # of 32768: digital silence breaks the recogniser's noise estimate
 _PEAK: Final = 16000.0
@@ -54,6 +62,7 @@ _PEAK: Final = 16000.0
 CONFIDENCE: Final = {"transcript": 0.8, "recognised": 0.65, "allphone": 0.45, "energy": 0.2}
 _LEAST_KEPT: Final = 0.5  # the share of a transcript that must be in its recording
 _FEWEST_SOUNDS_PER_S: Final = 3.0  # slow speech has 6, usual speech 10 to 15
+_CHECKABLE_S: Final = 1.0  # in less speech wrong words fit as often as not
 _SILENT_CONFIDENCE: Final = 0.05
 
 
@@ -173,10 +182,7 @@ def _by_transcript(
             return None
         needed = SCORE_GATE
         if not aligned.fits_alone:
-            pieces = split_at_pauses(recording.level_db, LEVEL_FPS, PAD_S, len(recording.pcm))
-            needed = min(SCORE_GATE, free_score(
-                recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel
-            ) - SCORE_GAP)  # fmt: skip
+            needed = min(SCORE_GATE, _least_score(recording, aligned, cancel))
     except (InputError, WorkerError) as error:
         notes["transcript_rejected"] = str(error)
         return None
@@ -186,8 +192,24 @@ def _by_transcript(
         )
         return None
     notes["alignment_score"] = round(aligned.score, 3)
+    speech_s = float(recording.gate.sum()) / LEVEL_FPS
+    if speech_s < _CHECKABLE_S:
+        notes["transcript_unchecked"] = (
+            f"the {speech_s:.1f} s of speech are too short to check the transcript's words"
+        )
     track = _track(recording, aligned, transcript, language, "transcript", notes)
     return _with_gaps_heard(recording, track, cancel)
+
+
+def _least_score(recording: _Recording, aligned: Aligned, cancel: CancelCheck | None) -> float:
+    """What words must score that are judged by what any sounds reach, more if speech lacks words.
+
+    A wrong transcript fits some of the speech by chance and leaves the rest.
+    """
+    pieces = split_at_pauses(recording.level_db, LEVEL_FPS, PAD_S, len(recording.pcm))
+    best = free_score(recording.pcm, pieces, timeout_s=recording.patience_s, cancel=cancel)
+    padded = np.pad(recording.gate, round(PAD_S * LEVEL_FPS))
+    return best - SCORE_GAP + GAP_WORTH * share_without_words(aligned, padded)
 
 
 def _fitted(

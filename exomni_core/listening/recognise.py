@@ -44,8 +44,8 @@ def hear_words(
 ) -> Aligned | None:
     """Recognise English words in `samples` (S,) at 16 kHz and time their sounds; None if none.
 
-    Where a word fits the sound badly, or the recogniser took speech for noise, the sounds are
-    those that `hear_sounds` hears there; closures come from both.
+    Where a word fits the sound badly, or the recogniser took speech for noise, the sounds and
+    closures are those that `hear_sounds` hears there; a word that fits has its own closures alone.
     """
     words: list[Word] = []
     sounds: list[Sound] = []
@@ -66,8 +66,11 @@ def hear_words(
     mixed = sorted(
         outside(phones, doubtful) + inside(hearings[0], doubtful), key=lambda p: p.start_s
     )
+    heard_freely = [
+        [phone for phone in hearing if _middle_is_in(phone, doubtful)] for hearing in hearings
+    ]
     closures = join_closures(
-        *(confirmed_closures(candidates, level_db) for candidates in (*hearings, phones))
+        *(confirmed_closures(candidates, level_db) for candidates in (phones, *heard_freely))
     )
     return Aligned(
         tuple(words),
@@ -120,6 +123,11 @@ def _hear_at_speeds(
             )
         )
     return hearings
+
+
+def _middle_is_in(phone: Phone, spans: Sequence[Span]) -> bool:
+    middle_s = (phone.start_s + phone.end_s) / 2
+    return any(a <= middle_s < b for a, b in spans)
 
 
 def _doubtful_spans(heard: Heard) -> list[Span]:

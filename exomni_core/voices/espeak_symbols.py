@@ -14,6 +14,11 @@ from typing import Final
 from exomni_core.phonetics.language import base_of
 
 CORRECTIONS_REVISION: Final = 1  # raise it with every change of the table
+# The voices that say β, which has a pose of its own, and what it may come from in a text.
+_SAYS_BETA: Final = frozenset(
+    {"an", "ca", "ca-ba", "ca-nw", "ca-va", "es", "es-419", "eu", "gn", "mto", "tk", "tn"}
+)
+_SPELT_AS_BETA: Final = re.compile(r"[bvw]|\d")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,11 @@ def heard_symbol(voice: str, symbol: str) -> str:
 
 def correction_facts(voice: str, text: str) -> dict[str, str]:
     """What tells a clip of `text` from one made before its symbols were corrected; often empty."""
-    correction = _CORRECTIONS.get(base_of(voice))
-    if correction is None or not correction.spelt.search(text.lower()):
-        return {}
-    return {"sounds": f"{correction.heard} for {correction.written}, {CORRECTIONS_REVISION}"}
+    base, lower = base_of(voice), text.lower()
+    facts = {}
+    correction = _CORRECTIONS.get(base)
+    if correction is not None and correction.spelt.search(lower):
+        facts["sounds"] = f"{correction.heard} for {correction.written}, {CORRECTIONS_REVISION}"
+    if base in _SAYS_BETA and _SPELT_AS_BETA.search(lower):
+        facts["lips"] = "near each other for β, 1"
+    return facts
