@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import write_bytes, write_text
+from exomni_core.storage.foreign import read_text
 from render_jobs.study.plan import VIDEO_FOLDER, Pair, Study, Trial
 from render_jobs.study.plan_file import read_study
 from render_jobs.study.ratings import BadRow, Rating, write_ratings
@@ -269,7 +270,7 @@ def _target_first(study: Study, pair: Pair) -> tuple[str, str]:
 
 def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        text = source.read_text(encoding="utf-8-sig")
+        text = read_text(source)
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         return [
             (reader.line_num, {k: v or "" for k, v in row.items() if isinstance(k, str)})
