@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,7 +24,8 @@ _FAULTS: Final = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError,
     RuntimeError,  # it wants a password
     MemoryError,  # a header that asks for more than there is
-    TypeError, KeyError, SyntaxError, OverflowError, AttributeError,  # from numpy, for odd headers
+    # What numpy stumbles over in an odd header:
+    TypeError, KeyError, SyntaxError, OverflowError, AttributeError, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -41,6 +43,8 @@ def read_arrays(path: Path, most_bytes: int = MAX_BYTES) -> dict[str, npt.NDArra
         with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
             # A member that is no npy file comes as its bytes; it is no array of ours.
             found = {name: loaded[name] for name in loaded.files}
+        for name, array in found.items():
+            _check_letters(name, array)
     except _FAULTS as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise InputError(
@@ -73,6 +77,15 @@ def array_names(array: npt.NDArray[Any], where: str) -> list[str]:
         return [n.decode() if isinstance(n, bytes) else str(n) for n in array.flat]
     except UnicodeDecodeError as error:
         raise InputError(f"{where} holds bytes that are not UTF-8; write them as texts") from error
+
+
+def _check_letters(name: str, array: Any) -> None:
+    """ValueError for texts that Python can't make: numpy keeps their numbers unchecked."""
+    kind = getattr(array, "dtype", np.dtype("V"))
+    if kind.kind == "U" and kind.itemsize:
+        letters = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(kind.byteorder))
+        if letters.max(initial=0) > 0x10FFFF:
+            raise ValueError(f"the texts in {name!r:.40} are damaged")
 
 
 def _check_cost(archive: zipfile.ZipFile, input_bytes: int) -> None:

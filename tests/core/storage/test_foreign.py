@@ -116,6 +116,21 @@ def test_names_that_are_not_utf8_are_one_sentence(tmp_path):
         read_npz(tmp_path / "a.npz", Wishes())
 
 
+@pytest.mark.parametrize("header", [b"{'descr': '<U4', (", b"{'descr': '<U1', 'shape': (3,)}\n\n("])
+def test_headers_that_numpy_stumbles_over_are_one_sentence(tmp_path, header):
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64)
+    (tmp_path / "a.npz").write_bytes(packed({"names.npy": member}))
+    with pytest.raises(InputError, match="can't be read as an npz"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_letters_that_are_none_are_one_sentence(tmp_path):
+    names = np.frombuffer(b"\xff\xff\xff\x7f" * 52, "<U1")
+    np.savez(tmp_path / "a.npz", coef=np.zeros((4, 52)), names=names, fps=30.0)
+    with pytest.raises(InputError, match="damaged"):
+        read_npz(tmp_path / "a.npz", Wishes())
+
+
 def config(**changes: object) -> dict[str, object]:
     """A small config.json."""
     names = (
