@@ -206,7 +206,7 @@ class EmbeddedEngine(EngineDefaults):
         track = self._listen(
             audio.samples, audio.sample_rate_hz, reading, prompt.language, progress, cancel
         )
-        notes = () if reading is None else reading.notes
+        notes = audio.notes + (() if reading is None else tuple(reading.notes))
         track = with_notes(track, notes, reading, audio.samples, audio.sample_rate_hz)
         return self._clip(prompt, track, audio.samples, audio.sample_rate_hz, progress, cancel)
 

@@ -305,6 +305,8 @@ class OmniEngine(EngineDefaults):
                 f"the reply was cut at {len(written.ids)} tokens; allow more with max_tokens "
                 "(--max-tokens)"
             )
+        if told := [*job.sound_notes, *notes.get("notes", ())]:
+            notes["notes"] = told
         return Clip(
             audio=audio,
             sample_rate_hz=rate_hz,

@@ -45,9 +45,11 @@ class Job:
         self.keeps = prompt.mode == "lipsync"
         self.track: Track | None = None
         self.samples, self.rate_hz = np.zeros(0, np.float32), 0
+        self.sound_notes: tuple[str, ...] = ()
         if self.keeps and prompt.audio is not None:
             audio = read_audio(prompt.audio)
             self.samples, self.rate_hz = audio.samples, audio.sample_rate_hz
+            self.sound_notes = audio.notes
         turns, recordings = _conversation(prompt, model)
         self.asked = Asked(
             tuple(turns),

@@ -27,6 +27,7 @@ FLOORS = (
     ("exomni_core.errors", "exomni_core.arrays"),
     ("exomni_core.storage", "exomni_core.conversation", "exomni_core.registry"),
     ("exomni_core.arkit", "exomni_core.prompt", "exomni_core.http", "exomni_core.engine_kind"),
+    ("exomni_core.sound",),
     ("exomni_core.clip", "exomni_core.audio", "exomni_core.head_regions"),
     ("exomni_core.clip_notes", "exomni_core.phonetics", "exomni_core.retime",
      "exomni_core.formats", "exomni_core.engine"),

@@ -41,6 +41,7 @@ USED_ELSEWHERE = {
 CALLED_BY_OTHERS = {
     "server_bind", "process_request", "handle_error", "handle_one_request", "parse_request",
     "send_error", "handle_expect_100", "process_request_thread", "log_message",
+    "seekable", "readinto",
     "do_GET", "do_POST",  # servers
     "poll", "invoke", "execute", "modal", "draw", "draw_item", "draw_header",  # Blender
     "format_options", "format_help", "format_epilog", "make_metavar", "add_to_parser",  # click
