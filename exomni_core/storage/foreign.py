@@ -17,7 +17,7 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 MAX_TEXT_BYTES: Final = 256 << 20
 _FREE_BYTES: Final = 110 << 20  # what even the smallest file may take in memory
@@ -38,7 +38,7 @@ def allowance(input_bytes: int) -> int:
     return _FREE_BYTES + _TIMES * input_bytes
 
 
-def open_regular(path: Path | str) -> IO[bytes]:
+def open_regular(path: Path | str) -> io.BufferedReader:
     """Open a regular file for reading; OSError for a folder, a pipe, a device or a socket.
 
     It never waits for another program. ValueError for a path that holds a NUL.

@@ -83,7 +83,7 @@ def _check_letters(name: str, array: Any) -> None:
     """ValueError for texts that Python can't make: numpy keeps their numbers unchecked."""
     kind = getattr(array, "dtype", np.dtype("V"))
     if kind.kind == "U" and kind.itemsize:
-        letters = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(kind.byteorder))
+        letters = np.frombuffer(array.tobytes(), np.dtype(f"{kind.str[0]}u4"))
         if letters.max(initial=0) > 0x10FFFF:
             raise ValueError(f"the texts in {name!r:.40} are damaged")
 
