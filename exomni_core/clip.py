@@ -33,6 +33,7 @@ from exomni_core.storage.codecs import (
     zip_bytes,
 )
 from exomni_core.storage.files import replacing
+from exomni_core.storage.foreign import parse_json, read_at_most
 
 SCHEMA_VERSION: Final = 1
 MAX_DURATION_S: Final = 3600.0  # an hour; also bounds what a hostile file can make us read
@@ -179,7 +180,7 @@ def load_face(path: Path | str) -> ClipFace:
 def face_from_bytes(data: bytes, *, where: str = "the clip") -> ClipFace:
     """As `load_face`, from the bytes of a `.clip` file; `where` names the source in a ClipError."""
     members = _read_members(data, where)
-    header = _parse_header(members["clip.json"], where)
+    header = _parse_header(members["clip.json"], len(data), where)
     _check_hashes(header, members, where)
     flac = members["audio.flac"]
     try:
@@ -194,8 +195,8 @@ def face_from_bytes(data: bytes, *, where: str = "the clip") -> ClipFace:
 
 def load_facts(path: Path | str) -> dict[str, Any]:
     """What `clip.json` of a `.clip` file says, without its sound; ClipError as in `load_clip`."""
-    path = Path(path)
-    return _parse_header(_read_members(_read_file(path), str(path))["clip.json"], str(path))
+    data = _read_file(Path(path))
+    return _parse_header(_read_members(data, str(path))["clip.json"], len(data), str(path))
 
 
 def clip_to_bytes(clip: Clip) -> bytes:
@@ -213,7 +214,7 @@ def clip_to_bytes(clip: Clip) -> bytes:
 def clip_from_bytes(data: bytes, *, where: str = "the clip") -> Clip:
     """Read the bytes of a `.clip` file; `where` names the source in a ClipError."""
     members = _read_members(data, where)
-    header = _parse_header(members["clip.json"], where)
+    header = _parse_header(members["clip.json"], len(data), where)
     _check_hashes(header, members, where)
     try:
         audio, rate = samples_from_flac(members["audio.flac"], MAX_SAMPLES)
@@ -239,10 +240,7 @@ _PLAIN_FIELDS: Final = (
 
 def _read_file(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ClipError(f"{path} is larger than any clip ({size} bytes); it can't be opened")
-        return path.read_bytes()
+        return read_at_most(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise ClipError(f"{path} can't be read: {reason}") from error
@@ -291,10 +289,10 @@ def _read_members(data: bytes, where: str) -> dict[str, bytes]:
         raise ClipError(f"{where} is damaged or not a clip ({error}); get a fresh copy") from error
 
 
-def _parse_header(raw: bytes, where: str) -> dict[str, Any]:
+def _parse_header(raw: bytes, file_bytes: int, where: str) -> dict[str, Any]:
     try:
-        header = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(raw, input_bytes=file_bytes, parse_constant=_refuse_constant)
+    except ValueError as error:
         raise ClipError(f"{where} is damaged: clip.json can't be read ({error})") from error
     version = header.get("schema_version") if isinstance(header, dict) else None
     if type(version) is not int or version < 1:
@@ -378,7 +376,7 @@ def _check(clip: Clip) -> None:
         raise ClipError(f"a sample rate of {rate!r} Hz is not usable; resample to 48000 Hz")
     if clip.duration_s > MAX_DURATION_S or len(audio) > MAX_SAMPLES:
         raise ClipError(f"audio of {clip.duration_s:.0f} s at {rate} Hz is too long for a clip")
-    if not np.isfinite(audio).all() or float(np.abs(audio).max()) > 1.0:
+    if not (audio.min() >= -1.0 and audio.max() <= 1.0):  # also for values that are no numbers
         raise ClipError("audio must be finite and lie in [-1, 1]")
     if clip.channels != ARKIT_52:
         raise ClipError("the channels must be ARKit's 52 names in ARKIT_52 order")

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from exomni_core.conversation import REPLY_FIELDS, Message, parse_reply
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import parse_json, read_at_most
 
 Mode = Literal["say", "lipsync", "reply"]
 MODES: Final[tuple[Mode, ...]] = ("say", "lipsync", "reply")
@@ -211,13 +212,10 @@ def check_id(value: object) -> str:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with open(path, "rb") as handle:
-            raw = handle.read(MAX_FILE_BYTES + 1)
+        raw = read_at_most(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} can't be read: {reason}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB; split it")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         raise InputError(f"{path} is UTF-16 or UTF-32 text; save it as UTF-8")
     return raw
@@ -253,7 +251,7 @@ def _decode(line: bytes) -> object:
     if len(line) > MAX_LINE_BYTES:
         raise InputError(f"the line is longer than {MAX_LINE_BYTES} bytes; split it")
     try:
-        return json.loads(
+        return parse_json(
             line.decode("utf-8"),
             object_pairs_hook=_refuse_repeats,
             parse_constant=_refuse_constant,
@@ -265,7 +263,7 @@ def _decode(line: bytes) -> object:
             f"the line is not valid JSON: {error.msg} (column {error.colno}); write one object "
             "per line, with no list around them"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError("the line is not usable JSON; simplify it") from error
 
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.head_regions import ids_hash
 from exomni_core.storage.files import sha256_file
+from exomni_core.storage.npz import read_array
 from exomni_core.storage.places import user_place
 from templates.descriptor import BUNDLED, DESCRIPTOR, Colour, Template, read_descriptor
 from templates.looks import Look, find_named_look, look_hash
@@ -282,7 +283,7 @@ def _builder_sources(template: Template) -> list[Path]:
 
 def _read_ids(path: Path) -> npt.NDArray[np.int32]:
     try:
-        ids = np.load(path, allow_pickle=False)
+        ids = read_array(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read as a .npy of vertex ids: {error}") from error
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or ids.ndim != 1:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from exomni_core.arkit import ARKIT_52, CHANNEL_INDEX, LIVE_LINK_52, canonical_name
 from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
+from exomni_core.storage.npz import array_names
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -46,7 +47,7 @@ def shape_arrays(arrays: Arrays, where: str) -> tuple[npt.NDArray[Any], npt.NDAr
 def shape_names(arrays: Arrays, count: int, channel_order: str, where: str) -> list[str]:
     """The names of its blendshapes, as text; `channel_order` is for a file without `bs_names`."""
     if "bs_names" in arrays:
-        names = [n.decode() if isinstance(n, bytes) else str(n) for n in arrays["bs_names"].flat]
+        names = array_names(arrays["bs_names"], f"{where}: bs_names")
     elif channel_order in _ORDERS:
         names = list(_ORDERS[channel_order])
     else:
@@ -125,7 +126,7 @@ def face_parts(
         raise InputError(f"{where}: {key} must hold one whole number for each face")
     if part.max() > 255:
         raise InputError(f"{where}: {key} names part {part.max()}; at most 256 parts are possible")
-    return part.astype(np.uint8), tuple(str(name) for name in arrays["part_names"].flat)
+    return part.astype(np.uint8), tuple(array_names(arrays["part_names"], f"{where}: part_names"))
 
 
 def id_list(arrays: Arrays, name: str, where: str) -> IntArray:

@@ -19,6 +19,7 @@ from exomni_core.arkit import ARKIT_52, order_by_name
 from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.formats.mending import in_range
+from exomni_core.storage.foreign import parse_json, read_at_most
 
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_FRAMES: Final = 1_000_000
@@ -83,15 +84,12 @@ def is_known_extra(name: str) -> bool:
 def read_bytes(path: Path) -> bytes:
     """The file's bytes; InputError if it can't be read, is empty or above MAX_FILE_BYTES."""
     try:
-        with open(path, "rb") as handle:
-            data = handle.read(MAX_FILE_BYTES + 1)
+        data = read_at_most(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} can't be read: {reason}") from error
     if not data.strip():
         raise InputError(f"{path} is empty; export it again")
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB; split it")
     return data
 
 
@@ -106,12 +104,12 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in the file; InputError if it holds none."""
     try:
-        data = json.loads(read_text(path))
+        data = parse_json(read_text(path))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{path} is broken JSON ({error.msg} at {place})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no usable JSON; export it again") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no usable JSON ({error}); export it again") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} should hold a JSON object")
     return data

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from exomni_core.errors import InputError
 from exomni_core.formats.face_track import FaceTrack, track_of
 from exomni_core.formats.format import Format, Wishes
-from exomni_core.storage.npz import read_arrays
+from exomni_core.storage.npz import array_names, read_arrays
 
 _TABLES: Final = ("coef", "weights")  # the second as our own drivers may call it
 
@@ -28,7 +28,7 @@ def read_npz(path: Path, wishes: Wishes) -> FaceTrack:
     if table is None:
         raise InputError(f"{path} holds no array 'coef' (frames x channels); write it again")
     if "names" in arrays:
-        names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in arrays["names"].flat)
+        names = tuple(array_names(arrays["names"], f"{path}: its array 'names'"))
     if names is None:
         raise InputError(f"{path} doesn't name its columns: it lacks the array 'names'; add it")
     rate = wishes.fps

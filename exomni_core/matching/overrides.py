@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.matching.bones import BoneTarget, bone_from_data, bone_to_data
+from exomni_core.storage.foreign import parse_json
 
 SCHEMA_VERSION: Final = 1
 MAX_WEIGHT: Final = 10.0  # Blender's sliders end there
@@ -84,7 +85,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
     if not isinstance(text, str) or len(text) > _MAX_JSON:
         raise InputError("the saved character settings are too long or no text")
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the saved character settings are no JSON: {error}") from error
     version = data.get("exomni_overrides") if isinstance(data, dict) else None

@@ -6,7 +6,6 @@ JSON: a list, or {"phones": [...]}, of {"symbol", "start_s", "end_s"}.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from exomni_core.clip import Phone
 from exomni_core.errors import InputError
 from exomni_core.phonetics.phones import ARPABET_TO_IPA, is_closure
 from exomni_core.storage.files import is_file_name
+from exomni_core.storage.foreign import parse_json, read_text
 
 ENDINGS: Final = (".textgrid", ".ctm", ".json")
 _SILENCES: Final = {"", "sil", "sp", "spn", "<eps>", "_", "pau", "<s>", "</s>"}
@@ -42,7 +42,7 @@ def find_phones(folder: Path, clip_id: str) -> Path | None:
 def read_phones(path: Path) -> tuple[Phone, ...]:
     """Read one file; symbols may be IPA, ARPAbet (`AH0`) or pinyin initials. Raises InputError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} can't be read as UTF-8 text: {error}") from error
     reader = {".textgrid": _text_grid, ".ctm": _ctm, ".json": _json}.get(path.suffix.lower())
@@ -98,7 +98,7 @@ def _ctm(text: str, path: Path) -> list[tuple[str, float, float]]:
 
 def _json(text: str, path: Path) -> list[tuple[str, float, float]]:
     try:
-        data = json.loads(text)
+        data = parse_json(text)
         rows = data["phones"] if isinstance(data, dict) else data
         return [(str(r["symbol"]), float(r["start_s"]), float(r["end_s"])) for r in rows]
     except (ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,6 @@ that it is counted.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.formats.format import endings, readable
-from exomni_core.storage.json_lines import of_system, read_json_lines, whole_lines
+from exomni_core.storage.foreign import load_json, read_at_most
+from exomni_core.storage.json_lines import MAX_BYTES, of_system, read_json_lines, whole_lines
 
 LISTS: Final = ("responses.jsonl", "references.jsonl")
 _NO_FACES: Final = {
@@ -125,7 +125,7 @@ def _is_face(path: Path) -> bool:
 def _of_batch(folder: Path) -> list[Item]:
     """A batch run: the last row of each id; a prompt without an id is named by its line."""
     items: dict[str, Item] = {}
-    for number, row in enumerate(whole_lines((folder / "manifest.jsonl").read_bytes()), 1):
+    for number, row in enumerate(whole_lines(_manifest(folder / "manifest.jsonl")), 1):
         name = str(row.get("id") or f"line-{row.get('line', number)}")
         clip = row.get("clip")
         path = _inside(folder, clip) if isinstance(clip, str) else None
@@ -134,6 +134,14 @@ def _of_batch(folder: Path) -> list[Item]:
         else:
             items[name] = Item(name, None, error=str(row.get("error") or "no clip was made"))
     return list(items.values())
+
+
+def _manifest(path: Path) -> bytes:
+    try:
+        return read_at_most(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} can't be read: {reason}") from error
 
 
 def _of_list(path: Path, system: str) -> list[Item]:
@@ -172,7 +180,7 @@ def _config_beside(folder: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} can't be read as JSON: {error}") from error
     return _config(data) if isinstance(data, dict) else ""

@@ -43,6 +43,27 @@ _REQUIRED: Final = (
 )  # fmt: skip
 
 
+# The most that any model of these kinds may plausibly have; beyond it a file is damaged or hostile.
+_WIDEST: Final = 1 << 16
+_DEEPEST: Final = 1 << 10
+_LONGEST: Final = 1 << 24
+_MOST: Final[dict[str, int]] = {
+    "hidden_size": _WIDEST, "num_hidden_layers": _DEEPEST, "num_attention_heads": _WIDEST,
+    "num_key_value_heads": _WIDEST, "head_dim": _WIDEST, "intermediate_size": _LONGEST,
+    "vocab_size": _LONGEST, "max_position_embeddings": 1 << 30,
+    "num_mel_bins": _WIDEST, "d_model": _WIDEST, "encoder_layers": _DEEPEST,
+    "encoder_attention_heads": _WIDEST, "encoder_ffn_dim": _LONGEST,
+    "max_source_positions": _LONGEST,
+    "unit_vocab_size": _LONGEST, "speech_encoder_ds_rate": _DEEPEST,
+    "bs_decoder_dimension": _WIDEST, "speech_vocab_size": _LONGEST, "speech_embed_dim": _WIDEST,
+    "nhead": _WIDEST, "num_bs_decoder_layers": _DEEPEST, "out_dim": _WIDEST,
+}  # fmt: skip
+_OR_DEFAULT: Final[dict[str, int]] = {  # 0 and null mean the default
+    "bs_tqgf_depth": _DEEPEST, "bs_tqgf_heads": _WIDEST, "bs_tqgf_dim_head": _WIDEST,
+    "period": _LONGEST,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class FaceConfig:
     """Sizes of the face decoder. width: D. unit_vocab: rows of its unit table. outputs: 51 or 52.
@@ -117,17 +138,22 @@ def parse_config(
                 f"{where}: {name} is {data[name]!r}, but only {' or '.join(known)} is known",
                 field=name,
             )
+    _check_sizes(data, where)
     unit_lm = dict(unit_lm or QWEN3_06B)
-    if unit_lm["hidden_size"] != 1024:
+    whisper = dict(whisper or WHISPER_LARGE_V3)
+    _check_sizes(unit_lm, "the unit language model's config.json")
+    _check_sizes(whisper, "the speech encoder's config.json")
+    if unit_lm.get("hidden_size") != 1024:
         raise InputError(
-            f"the unit language model is {unit_lm['hidden_size']} wide; Ex-Omni's is always 1024",
+            f"the unit language model is {unit_lm.get('hidden_size')} wide; Ex-Omni's is always "
+            "1024",
             field="hidden_size",
         )
     extra = {name: value for name, value in data.items() if name not in _LLM_FIELDS}
     return OmniConfig(
         llm={name: data[name] for name in _LLM_FIELDS if name in data},
         unit_lm=unit_lm,
-        whisper=dict(whisper or WHISPER_LARGE_V3),
+        whisper=whisper,
         stack=int(data["speech_encoder_ds_rate"]),
         units=int(data["unit_vocab_size"]),
         face=_face_config(data),
@@ -136,6 +162,21 @@ def parse_config(
         dtype=data.get("torch_dtype") or data.get("dtype") or data.get("model_torch_dtype"),
         extra=extra,
     )
+
+
+def _check_sizes(data: Mapping[str, Any], where: str) -> None:
+    """InputError for a size that is no whole number from 1 to what such a model may have."""
+    for name, most in (_MOST | _OR_DEFAULT).items():
+        value = data.get(name)
+        if value is None or (name in _OR_DEFAULT and value == 0):
+            continue
+        if type(value) is not int or not 1 <= value <= most:
+            shown = f"{value!r:.30}" if isinstance(value, (int, float, str)) else "no number"
+            raise InputError(
+                f"{where}: {name} is {shown}; it must be a whole number from 1 to {most}; get the "
+                "file again",
+                field=name,
+            )
 
 
 def to_json(config: OmniConfig) -> dict[str, Any]:

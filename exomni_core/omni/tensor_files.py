@@ -6,7 +6,6 @@ Knows safetensors (one file, or shards with an index) and, where there are none,
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import load_json
 
 _MEND = "get the file again (exorender models check lists the damaged files)"
 
@@ -51,7 +51,7 @@ def tensors_in(file: Path, device: torch.device | str = "cpu") -> Iterator[tuple
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; InputError if it is missing or none."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}); {_MEND}") from error
     except ValueError as error:

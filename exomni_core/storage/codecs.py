@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from exomni_core.arrays import FloatArray
 from exomni_core.storage.flac import encode as encode_flac
+from exomni_core.storage.foreign import allowance, open_zip
 
 _NPY_MAGIC: Final = b"\x93NUMPY"
 _MAX_NPY_HEADER: Final = 10_000
@@ -112,6 +113,9 @@ def samples_from_flac(data: bytes, max_samples: int) -> tuple[FloatArray, int]:
     rate, samples = flac_length(data)
     if samples > max_samples:
         raise ValueError(f"its audio has {samples} samples; {max_samples} is the most")
+    # Silence packs a thousandfold: decoding holds each sample as a float, and a check copies it.
+    if samples * 8 > allowance(len(data)):
+        raise ValueError(f"its audio has {samples} samples, too many for its {len(data)} bytes")
     import soundfile
 
     try:
@@ -143,12 +147,21 @@ def zip_bytes(members: Mapping[str, bytes], *, stored: str) -> bytes:
 
 
 def members_from_zip(data: bytes, limits: Mapping[str, int]) -> dict[str, bytes]:
-    """The members named in `limits` (name -> most bytes) from the bytes of a zip."""
+    """The members named in `limits` (name -> most bytes) from the bytes of a zip.
+
+    ValueError for one that takes more memory than a file of that size may.
+    """
     members = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with open_zip(data) as archive:
+            infos = {name: archive.getinfo(name) for name in limits}
+            total, most = sum(i.file_size for i in infos.values()), allowance(len(data)) // 4
+            if total > most:
+                raise ValueError(
+                    f"it would unpack to {total >> 20} MB; {most >> 20} MB is the most"
+                )
             for name, limit in limits.items():
-                info = archive.getinfo(name)
+                info = infos[name]
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ValueError(f"{name} is packed in an unknown way")
                 if not 0 < info.file_size <= limit:

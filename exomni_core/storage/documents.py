@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import parse_json, read_at_most
 from exomni_core.storage.schema import Place
 
 MAX_BYTES: Final = 16 << 20
@@ -17,7 +18,7 @@ MAX_BYTES: Final = 16 << 20
 
 def read_json(path: Path, *, advice: str, field: str | None = None, most: int = MAX_BYTES) -> Any:
     """The data of a JSON file of at most `most` bytes; InputError that ends in the advice."""
-    return _read(path, json.loads, "JSON", advice, field, most)
+    return _read(path, parse_json, "JSON", advice, field, most)
 
 
 def read_toml(path: Path, *, advice: str, field: str = "config") -> dict[str, Any]:
@@ -49,11 +50,7 @@ def _read(
     path: Path, parse: Callable[[str], Any], kind: str, advice: str, field: str | None, most: int
 ) -> Any:
     try:
-        with open(path, "rb") as source:
-            raw = source.read(most + 1)
-        if len(raw) > most:
-            raise InputError(f"{path} has more than {most >> 20} MB; {advice}", field=field)
-        text = raw.decode("utf-8-sig")
+        text = read_at_most(path, most).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise InputError(f"{path} can't be read ({reason}); {advice}", field=field) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import open_regular
 
 # Every unfinished file of ours carries this mark, so that a later run can tell it from a result.
 TEMPORARY_MARK: Final = ".exomni-tmp"
@@ -92,8 +93,8 @@ def replace_folder(built: Path, final: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes; raises OSError."""
-    with open(path, "rb") as handle:
+    """Hex SHA-256 of a regular file's bytes; raises OSError."""
+    with open_regular(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 

@@ -14,16 +14,18 @@ import os
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final, Literal, get_args
 
 from exomni_core import __version__
 from exomni_core.errors import InputError, full_disk
 from exomni_core.storage.files import swept, write_text
+from exomni_core.storage.foreign import read_at_most
+from exomni_core.storage.json_lines import MAX_BYTES, whole_lines
 
 # Whose versions a run records and the doctor reports.
 PACKAGES: Final = (
@@ -110,18 +112,73 @@ class BatchFolder:
 
 
 def read_rows(path: Path) -> dict[str, Row]:
-    """The last row of each id; a line cut short by a kill is passed over.
+    """The last row of each id; a line cut short by a kill, or changed since, is passed over.
 
     A prompt that was refused because its id stood on an earlier line says nothing of that line's.
     """
     rows: dict[str, Row] = {}
     with contextlib.suppress(FileNotFoundError):
-        for line in path.read_bytes().splitlines():
-            with contextlib.suppress(ValueError, TypeError):
-                row = Row(**json.loads(line))
-                if row.id is not None and not _is_shadowed(row, rows.get(row.id)):
-                    rows[row.id] = row
+        for data in whole_lines(_rows_file(path)):
+            row = _row(data)
+            if row is not None and row.id and not _is_shadowed(row, rows.get(row.id)):
+                rows[row.id] = row
     return rows
+
+
+def _rows_file(path: Path) -> bytes:
+    try:
+        return read_at_most(path, MAX_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{path} can't be read ({error.strerror}); choose another folder", field="out"
+        ) from error
+
+
+def _row(data: Mapping[str, Any]) -> Row | None:
+    """The row that a line tells; None for a line that was changed into something else."""
+    if any(name not in _KINDS or not _KINDS[name](value) for name, value in data.items()):
+        return None
+    try:
+        return Row(**data)
+    except TypeError:  # a field is missing
+        return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_text_by_name(value: object) -> bool:
+    return isinstance(value, dict) and _is_texts(list(value.values()))
+
+
+def _is_number_by_name(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+_KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "line": lambda value: type(value) is int,
+    "status": lambda value: value in get_args(Status),
+    "notes": _is_texts, "seconds": _is_number_by_name,
+    "sha256": _is_text_by_name, "key": _is_text_by_name,
+    **dict.fromkeys(("id", "clip", "video", "sheet", "engine", "route", "error", "field"),
+                    _is_text_or_none),
+    **dict.fromkeys(("duration_s", "frames", "confidence"), _is_number_or_none),
+}  # fmt: skip
 
 
 def _is_shadowed(row: Row, earlier: Row | None) -> bool:

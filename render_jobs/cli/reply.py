@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,9 +106,10 @@ def _question(text: str | None, chosen: dict[str, Any]) -> Prompt:
 def _history(path: Path) -> Any:
     """The file's JSON, unchecked, with absolute paths of recordings."""
     from exomni_core.errors import InputError
+    from exomni_core.storage.foreign import load_json
 
     try:
-        messages = json.loads(path.read_text(encoding="utf-8-sig"))
+        messages = load_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not a JSON file ({error}); write a list of messages such as "

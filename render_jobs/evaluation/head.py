@@ -6,7 +6,6 @@ Every number's unit, lip list and template are told by hash, so that tables can 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from exomni_core.head_regions import (
     ids_hash,
 )
 from exomni_core.metrics.faces.basis import FaceBasis, Regions, make_basis
+from exomni_core.storage.foreign import load_json, read_text
+from exomni_core.storage.npz import read_array
 from templates.library import find_template, load_mesh, template_hash, unit_in_metres
 from templates.mesh import TemplateMesh
 
@@ -90,13 +91,12 @@ def read_ids(path: Path) -> Ids:
     """Vertex ids from a .npy, a .json list or a text file of numbers; InputError if it's none."""
     try:
         if path.suffix.lower() == ".npy":
-            values = np.asarray(np.load(path, allow_pickle=False))
+            values = read_array(path)
+        elif path.suffix.lower() == ".json":
+            values = np.array(load_json(path))
         else:
-            text = path.read_bytes().decode("utf-8-sig").strip()
-            if path.suffix.lower() == ".json":
-                values = np.array(json.loads(text))
-            else:
-                values = np.array([int(cell) for cell in re.split(r"[\s,;]+", text) if cell])
+            text = read_text(path).strip()
+            values = np.array([int(cell) for cell in re.split(r"[\s,;]+", text) if cell])
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} can't be read as a list of vertex ids: {error}") from error
     if values.ndim == 1 and values.dtype == np.bool_:

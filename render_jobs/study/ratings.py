@@ -18,6 +18,7 @@ from typing import Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import write_text
+from exomni_core.storage.foreign import read_text
 from render_jobs.study.plan import TRIAL_KINDS
 
 RESPONSES: Final = ("left", "right", "tie", "")
@@ -93,7 +94,7 @@ def read_ratings(path: Path, bad: list[BadRow] | None = None) -> list[Rating]:
     missing. The optional columns (coverage and later) may be absent or empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(f"{path} can't be read ({reason}); name a ratings table in CSV") from error

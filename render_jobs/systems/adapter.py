@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 from exomni_core.errors import Cancelled, InputError
 from exomni_core.processes.life import PATIENCE, LifeWatch, how_it_ended
 from exomni_core.storage.files import write_text
+from exomni_core.storage.foreign import load_json
 from render_jobs.systems.config import ORDERS, AdapterSystem
 from render_jobs.workers.groups import Group
 from render_jobs.workers.programs import Running, environment, last_words
@@ -230,7 +231,7 @@ def _message(line: bytes) -> Mapping[str, Any] | None:
 
 def _provenance(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

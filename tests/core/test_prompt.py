@@ -141,9 +141,14 @@ class TestFiles:
         with pytest.raises(InputError, match="can't be read"):
             read_prompts(tmp_path / name)
 
-    def test_an_endless_file_is_not_read_to_its_end(self, monkeypatch):
+    def test_a_huge_file_is_not_read_to_its_end(self, tmp_path, monkeypatch):
         monkeypatch.setattr("exomni_core.prompt.MAX_FILE_BYTES", 1 << 20)
+        (tmp_path / "p.jsonl").write_bytes(bytes((1 << 20) + 1))
         with pytest.raises(InputError, match="larger than 1 MB"):
+            read_prompts(tmp_path / "p.jsonl")
+
+    def test_an_endless_file_is_no_regular_one(self):
+        with pytest.raises(InputError, match="not a regular file"):
             read_prompts("/dev/zero")
 
 

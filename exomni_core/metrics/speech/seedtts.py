@@ -12,6 +12,7 @@ from typing import Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import is_file_name
+from exomni_core.storage.foreign import read_text
 
 # Where the lists of a download lie: (file, language, split).
 LISTS: Final = (
@@ -53,7 +54,7 @@ def read_list(path: Path) -> list[Utterance | BadUtterance]:
     no line at all.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise InputError(f"{path} can't be read: {reason}", field="meta") from error

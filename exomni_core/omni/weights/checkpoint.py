@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from exomni_core.errors import InputError
+from exomni_core.errors import ExOmniError, InputError
 from exomni_core.omni.config import OmniConfig
 
 PARTS: Final = ("speech_encoder", "speech_projector", "speech_generator", "blendshape_generator")
@@ -86,9 +86,17 @@ def canonical(name: str) -> str:
 
 
 def build(make: Callable[[OmniConfig], nn.Module], config: OmniConfig) -> nn.Module:
-    """A module without memory: shapes only."""
-    with torch.device("meta"):
-        return make(config).eval().requires_grad_(False)
+    """A module without memory: shapes only; InputError for sizes that make no module."""
+    try:
+        with torch.device("meta"):
+            return make(config).eval().requires_grad_(False)
+    except ExOmniError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the sizes in config.json make no model ({reason}); get the file again", field="model"
+        ) from error
 
 
 def expected_shapes(module: nn.Module, rename: Callable[[str], str]) -> dict[str, tuple[int, ...]]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import write_text
+from exomni_core.storage.foreign import load_json
 
 CONSENTS: Final = "consents.json"
 _SCHEMA: Final = 1
@@ -127,7 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        consents = json.loads(path.read_text(encoding="utf-8"))["consents"]
+        consents = load_json(path)["consents"]
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}); make it readable") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from exomni_core.errors import InputError
 from exomni_core.storage.files import TEMPORARY_MARK, sha256_file, write_text
+from exomni_core.storage.foreign import load_json, open_regular, parse_json
 
 RECEIPT: Final = "exomni-receipt.json"
 _SCHEMA: Final = 1
@@ -98,7 +99,7 @@ def read_receipt(folder: Path) -> Receipt | None:
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
         return Receipt(
             repo=str(data["repo"]),
             revision=str(data["revision"]),
@@ -146,7 +147,7 @@ def _defect(path: Path) -> str | None:
         if path.suffix in (".pt", ".bin", ".pth"):
             return _pytorch_defect(path)
         if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
+            load_json(path)
     except OSError as error:
         return f"can't be read ({error.strerror})"
     except ValueError:
@@ -156,11 +157,11 @@ def _defect(path: Path) -> str | None:
 
 def _safetensors_defect(path: Path) -> str | None:
     """Compare the length stated in the header with the file's; detects every truncation."""
-    with open(path, "rb") as handle:
+    with open_regular(path) as handle:
         length = int.from_bytes(handle.read(8), "little")
         text = handle.read(length) if length <= _MOST_HEADER else b""
     try:
-        entries = json.loads(text)
+        entries = parse_json(text)
         spans = [entry["data_offsets"] for n, entry in entries.items() if n != "__metadata__"]
         promised = 8 + length + max((int(end) for _, end in spans), default=0)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -171,7 +172,7 @@ def _safetensors_defect(path: Path) -> str | None:
 
 def _pytorch_defect(path: Path) -> str | None:
     """Check the end of a zip; the old format can't be checked."""
-    with open(path, "rb") as handle:
+    with open_regular(path) as handle:
         start = handle.read(2)
     is_zip = start == b"PK"
     if is_zip and not zipfile.is_zipfile(path):
@@ -185,7 +186,7 @@ def _shards(files: Mapping[str, Path]) -> list[str]:
     for name, path in files.items():
         if name.endswith(".index.json"):
             try:
-                shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+                shards = load_json(path)["weight_map"].values()
                 names |= {(Path(name).parent / str(shard)).as_posix() for shard in shards}
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # told by its looks, or by its hash

@@ -8,7 +8,6 @@ what it got.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final, Literal
 
 from exomni_core.errors import InputError
 from exomni_core.omni.weights.receipts import read_receipt
+from exomni_core.storage.foreign import load_json
 
 RELEASES: Final = Path(__file__).with_name("releases.json")
 _SCHEMA: Final = 1
@@ -96,7 +96,7 @@ def read_releases(path: Path = RELEASES) -> dict[str, Pinned | None]:
     Raises InputError for a file with anything else in it than its format allows.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}); install the program again") from error
     _expect(isinstance(data, dict) and data.keys() == {"schema", "releases"}, path, "its keys")

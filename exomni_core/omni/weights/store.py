@@ -7,7 +7,6 @@ A model is a folder under the models folder: `ex-omni`, `glm-4-voice-decoder` an
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Any, Final, Literal
 from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.omni.weights.licence import EX_OMNI, Licence, authors_licence, find_consent
 from exomni_core.omni.weights.receipts import check_files, files_in, read_receipt
+from exomni_core.storage.foreign import load_json
 from exomni_core.storage.places import user_place
 
 MODELS_VARIABLE: Final = "EXOMNI_MODELS"
@@ -190,7 +190,7 @@ def licence_provenance(folder: Path) -> dict[str, str]:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        data = load_json(folder / "config.json")
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

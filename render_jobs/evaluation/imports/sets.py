@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
 from exomni_core.metrics.speech.seedtts import LISTS, BadUtterance, language_of_list, read_list
+from exomni_core.storage.foreign import load_json, read_text
 from exomni_core.storage.json_lines import read_json_lines
 from render_jobs.evaluation.imports.tables import Entry, inside
 
@@ -124,7 +124,7 @@ def read_table(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     if path.suffix.lower() == ".jsonl":
         return list(read_json_lines(path))
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise InputError(f"{path} can't be read: {reason}") from error
@@ -146,7 +146,7 @@ def _set_folder(root: Path, name: str) -> Path:
 
 def _data(path: Path) -> list[Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = load_json(path)
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} can't be read as JSON: {reason}") from error

@@ -6,7 +6,6 @@ The measuring itself is that of `exorender eval face|sync|consistency|tts|latenc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from exomni_core.metrics.sources import Item, one_config
 from exomni_core.metrics.sync.table import Measured, row_of
 from exomni_core.metrics.sync.table import summarise as summarise_sync
 from exomni_core.storage.files import content_key, sha256_file
+from exomni_core.storage.foreign import load_json
 from render_jobs.evaluation.face import run_jobs
 from render_jobs.evaluation.head import Head
 from render_jobs.evaluation.suite.cells import Cell
@@ -227,7 +227,7 @@ def _stamp_file(path: Path | None) -> str:
 def load_result(path: Path, key: str) -> dict[str, Any] | None:
     """A result that was written under the same key, or None."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("key") == key else None

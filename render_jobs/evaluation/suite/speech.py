@@ -12,6 +12,7 @@ from exomni_core import __version__
 from exomni_core.errors import ExOmniError, InputError
 from exomni_core.metrics.speech.seedtts import language_of_list
 from exomni_core.storage.files import content_key, sha256_file, write_bytes, write_text
+from exomni_core.storage.foreign import read_text
 from render_jobs.evaluation.latency import LatencyRun, evaluate_latency
 from render_jobs.evaluation.recogniser import Recogniser
 from render_jobs.evaluation.responses import read_answers
@@ -56,7 +57,7 @@ def score_tts(
     meta = cell.prompts.config.meta
     language = language_of_list(meta)
     if limit:
-        lines = meta.read_text(encoding="utf-8-sig").splitlines()[:limit]
+        lines = read_text(meta).splitlines()[:limit]
         meta = out / "lists" / f"{cell.set_name}.lst"
         write_text(meta, "".join(f"{line}\n" for line in lines))
     hyp, recogniser = _transcripts("tts", cell, config, out)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import load_json
 from render_jobs.study.plan import AudioMode
 
 PAGE_LANGUAGES: Final = ("en", "zh")
@@ -116,7 +116,7 @@ def _fill(text: str, **values: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = load_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} can't be read as JSON ({error})", field="texts") from error
     if not isinstance(data, dict):

@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import load_json
 from render_jobs.study.tables import table
 
 RATERS_FILE: Final = "raters.json"
@@ -80,7 +81,7 @@ def load_keys(folder: Path, *, make: bool = True) -> Keys:
     try:
         if make and not path.exists():
             _write_keys(path)
-        secret = bytes.fromhex(json.loads(path.read_text(encoding="utf-8"))["secret"])
+        secret = bytes.fromhex(load_json(path)["secret"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "it is not what this program wrote"
         raise InputError(f"{path} can't be used ({reason}); restore it") from error

@@ -191,5 +191,5 @@ def test_files_are_bounded_and_faults_tell_the_line(tmp_path):
         read_toml(path, advice="do that")
     assert caught.value.field == "config"
     path.write_text(" " * 3_000_000)
-    with pytest.raises(InputError, match="has more than 2 MB"):
+    with pytest.raises(InputError, match="larger than 2 MB"):
         read_json(path, advice="do that", most=2 << 20)
