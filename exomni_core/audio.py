@@ -25,6 +25,7 @@ from exomni_core.errors import EnvironmentProblem, InputError
 from exomni_core.sound.by_ffmpeg import decode_by_ffmpeg, ffmpeg_program
 from exomni_core.sound.decoded import (
     BLOCK_VALUES,
+    MAX_DURATION_S,
     BrokenOffError,
     Decoded,
     PastLimitError,
@@ -37,7 +38,6 @@ from exomni_core.sound.mixdown import Mixdown
 from exomni_core.sound.wav_header import MendedWav, ogg_is_cut, read_wav_header
 from exomni_core.storage.files import write_bytes
 
-MAX_DURATION_S: Final = 600.0
 _RAW_SUFFIXES: Final = (".raw", ".pcm")
 _PLAYLIST_SUFFIXES: Final = (".m3u", ".m3u8", ".pls", ".mpd", ".ffconcat", ".concat", ".sdp")
 _CUT_S: Final = 0.1  # a file so much shorter than it says was cut; encoders round by less

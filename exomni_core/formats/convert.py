@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from exomni_core import __version__
 from exomni_core.arkit import ARKIT_52
-from exomni_core.audio import MAX_DURATION_S, Audio, read_audio
+from exomni_core.audio import Audio, read_audio
 from exomni_core.clip import Clip, frame_count, load_clip
 from exomni_core.errors import InputError
 from exomni_core.formats.clip import FORMAT as CLIP
@@ -29,6 +29,7 @@ from exomni_core.formats.format import (
     readable,
     writable,
 )
+from exomni_core.sound.decoded import MAX_DURATION_S
 
 SILENCE_RATE_HZ: Final = 16_000
 _CLIP_FACTS: Final = ("sound", "clipped_values", "frames_added", "frames_cut")

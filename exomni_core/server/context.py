@@ -19,9 +19,9 @@ from exomni_core.http.proof import is_loopback
 from exomni_core.server import protocol
 from exomni_core.server.engines import EngineHolder
 from exomni_core.server.jobs import JobQueue
-from exomni_core.server.microphone import Microphone
 from exomni_core.server.scratch import Scratch
 from exomni_core.server.uploads import Uploads
+from exomni_core.sound.microphone import Microphone
 
 MAX_CONNECTIONS: Final = 64
 MAX_PER_ADDRESS: Final = 24

@@ -24,10 +24,10 @@ from exomni_core.server.apart import convert_apart
 from exomni_core.server.bundle import bundle_parts, raw_bytes
 from exomni_core.server.connection import Connection
 from exomni_core.server.jobs import QueuedJob, QueueFullError
-from exomni_core.server.microphone import microphone_state
 from exomni_core.server.orders import read_order
 from exomni_core.server.protocol import Event
 from exomni_core.server.uploads import copy
+from exomni_core.sound.microphone import microphone_state
 
 if TYPE_CHECKING:
     from exomni_core.clip import Clip

@@ -14,6 +14,7 @@ from exomni_core.arrays import FloatArray
 from exomni_core.errors import InputError
 from exomni_core.sound.mixdown import Mixdown
 
+MAX_DURATION_S: Final = 600.0  # the most that is read unless a caller says otherwise
 MIN_RATE_HZ: Final = 1_000
 MAX_RATE_HZ: Final = 655_350  # the most that FLAC, and so a clip, can hold
 MAX_CHANNELS: Final = 64

@@ -25,6 +25,7 @@ _MARK: Final = "takes_engine_options"
 # What the verbs that take an engine call their own options; an engine's option of such a name gets
 # the engine's name in front.
 VERBS_OWN: Final = frozenset({
+    "certificate", "certificate-key", "max-connections", "max-per-address",
     "alpha", "allow-host", "allow-remote", "audio", "blender", "contact-sheet", "engine", "fps",
     "head-motion", "help", "history", "host", "idle-exit", "idle-unload", "json", "language",
     "limit", "look", "max-tokens", "n", "no-video", "out", "output", "overwrite", "port", "quiet",

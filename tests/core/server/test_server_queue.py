@@ -245,7 +245,7 @@ def test_a_full_disk_is_told(tmp_path):
         "def full(source, target, size):\n"
         "    target.write(source.read(10))\n"
         "    raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "uploads._copy = full\n"
+        "uploads.copy = full\n"
     )
     (tmp_path / "a.wav").write_bytes(b"x" * 300_000)
     service = start_service(log=tmp_path / "log", extra_paths=[tmp_path])

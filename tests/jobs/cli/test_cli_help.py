@@ -21,6 +21,7 @@ WRITE_NOTHING = {
     ("eval", "voicebench", "run"),
     ("models", "check"), ("models", "licence"), ("models", "list"), ("models", "pull"),
     ("study", "close"), ("study", "power"), ("study", "serve"), ("study", "status"),
+    ("study", "verify"),
     ("systems", "check"), ("systems", "example"), ("systems", "list"),
     ("templates", "add"), ("templates", "check"), ("templates", "remove"),
 }  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from exomni_core.audio import MAX_DURATION_S
 from exomni_core.errors import EnvironmentProblem, InputError
+from exomni_core.sound.decoded import MAX_DURATION_S
 
 _MISSING: Final = (
     "to record from the microphone, the engine's Python needs sounddevice; run: "
