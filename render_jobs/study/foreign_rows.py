@@ -16,6 +16,7 @@ from typing import Any, Final
 from exomni_core.errors import InputError
 from exomni_core.formats.face_track import read_bytes
 from exomni_core.formats.table import decoded, parse_table, squeezed
+from exomni_core.storage.foreign import parse_json
 
 # Columns that name a person, squeezed, the surest first: ours, Prolific's, MTurk's, jsPsych's.
 _PEOPLE: Final = (
@@ -127,11 +128,13 @@ def _text(value: Any) -> str:
 def _trials(text: str, source: Path) -> Iterator[dict[str, Any]]:
     try:
         try:
-            data = json.loads(text)
+            data = parse_json(text)
         except json.JSONDecodeError:
             data = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise InputError(f"{source} is broken JSON; name a result table") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source} can't be used ({error}); name a result table") from error
     return _flat(data, 0)
 
 
