@@ -7,6 +7,7 @@ face with one shape at its full strength. Only `identity*` and the like are left
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import InputError
+from exomni_core.storage.foreign import open_regular
 from templates.importing.raw import (
     MAX_POLYGONS,
     MAX_VERTICES,
@@ -185,7 +187,7 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         if path.stat().st_size > _MAX_OBJ_BYTES:
             raise InputError(f"{path} is larger than {_MAX_OBJ_BYTES >> 20} MB; a head is smaller")
-        with open(path, encoding="utf-8", errors="replace") as handle:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as handle:
             yield from handle
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}") from error
