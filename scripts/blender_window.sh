@@ -6,7 +6,7 @@
 # and its screenshots in docs/screens. Exit 0 if every step went well.
 #
 #   bash scripts/blender_window.sh            # the first time about 5 minutes and 2 GB
-#   WINDOW_ROOT=/var/tmp/window bash scripts/blender_window.sh --keep-going
+#   WINDOW_ROOT=/var/tmp/window bash scripts/blender_window.sh --setup
 #
 # --zip FILE uses a zip that is built already; --steps FILE runs other steps; --screens DIR puts the
 # pictures elsewhere; --head NPZ adds the step with an imported head (ICT-FaceKit's as an npz);
