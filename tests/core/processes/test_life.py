@@ -14,7 +14,7 @@ import pytest
 from system_tools import gone
 
 from exomni_core.processes.guard import dismiss, start_guard
-from exomni_core.processes.life import LifeWatch, Pace, Patience, how_it_ended, usage_of
+from exomni_core.processes.life import LifeWatch, Pace, Patience, Usage, how_it_ended, usage_of
 
 PATIENCE = Patience(shortest_s=0.6, look_s=0.1)
 BUSY = "while True: pass"
@@ -23,6 +23,16 @@ ASLEEP = "import time; time.sleep(60)"
 BY_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BUSY!r}])"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def used_when(pid: int, enough: Callable[[Usage], bool]) -> Usage | None:
+    """What the program has used once it has begun; a busy machine starts it late."""
+    end = time.monotonic() + 20
+    while True:
+        used = usage_of(pid)
+        if time.monotonic() > end or (used is not None and enough(used)):
+            return used
+        time.sleep(0.05)
 
 
 def hung_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -41,7 +51,7 @@ def hung_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 )
 def test_only_what_neither_works_nor_speaks_hangs(code: str, stopped: bool, hangs: bool) -> None:
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
-        time.sleep(0.3)
+        used_when(process.pid, lambda used: used.cpu_s >= (0.3 if code != ASLEEP else 0.01))
         if stopped:
             os.kill(process.pid, signal.SIGSTOP)
         try:
@@ -83,8 +93,7 @@ def test_the_limit_grows_with_what_past_tasks_took() -> None:
 
 def test_the_use_of_a_session_holds_what_its_children_read() -> None:
     with subprocess.Popen([sys.executable, "-c", READING], start_new_session=True) as process:
-        time.sleep(0.3)
-        used = usage_of(process.pid)
+        used = used_when(process.pid, lambda used: used.bytes > 1 << 20)
         process.kill()
     assert used is not None
     assert used.bytes > 1 << 20
