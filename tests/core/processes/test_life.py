@@ -62,7 +62,8 @@ def test_only_what_neither_works_nor_speaks_hangs(code: str, stopped: bool, hang
 
 def watch_at(steps: list[float]) -> tuple[LifeWatch, Callable[[], bool]]:
     now = [0.0]
-    watch = LifeWatch(0, Patience(30.0, 10.0, 2.0), clock=lambda: now[0])
+    # No process has that number; 0 would be the system's own threads, which do work.
+    watch = LifeWatch(1 << 30, Patience(30.0, 10.0, 2.0), clock=lambda: now[0])
 
     def look() -> bool:
         now[0] += steps.pop(0)
