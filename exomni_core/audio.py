@@ -90,7 +90,7 @@ def _decode(path: Path, max_duration_s: float, only: int | None) -> Decoded:
         if mended is not None:
             mended.close()
         return decode_by_ffmpeg(path, max_duration_s, only)
-    with source, contextlib.closing(mended or io.BytesIO()):
+    with source, mended or contextlib.nullcontext():
         rate = checked_rate(int(source.samplerate), int(source.channels), path)
         frames = int(source.frames) if source.frames < 1 << 60 else 0
         # Some headers give no length (or a wrong one): this only refuses early.

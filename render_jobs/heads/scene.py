@@ -20,7 +20,7 @@ from mathutils import Matrix
 from exomni_core.arrays import FloatArray, IntArray
 from exomni_core.errors import EnvironmentProblem, InputError
 from render_jobs.heads.colours import Paint, paint_of
-from render_jobs.heads.vrm import looks_backwards, name_keys, read_expressions
+from render_jobs.heads.vrm import Vrm, name_keys, read_vrm
 from templates.importing.raw import RawMesh, check_size
 
 _ADDONS: Final = {"gltf": "io_scene_gltf2", "fbx": "io_scene_fbx"}
@@ -48,13 +48,14 @@ def read_scene(path: Path, kind: str) -> Scene:
     Raises InputError if Blender can't read it or it holds no mesh with shape keys.
     """
     _open(path, kind)
-    if kind == "gltf" and looks_backwards(path):
+    vrm = read_vrm(path) if kind == "gltf" else Vrm((), looks_backwards=False)
+    if vrm.looks_backwards:
         _turn_around()
     for armature in bpy.data.armatures:
         armature.pose_position = "REST"  # eyes may hang on a bone that a pose has turned
     bpy.context.view_layer.update()
     items = [item for item in bpy.context.scene.objects if item.type == "MESH"]
-    told = _name_by_expressions(items, path) if kind == "gltf" else []
+    told = _name_by_expressions(items, vrm)
     keyed = [item for item in items if _key_blocks(item)]
     if not keyed:
         other = [o for o in bpy.data.objects if o.type == "MESH" and _key_blocks(o)]
@@ -90,10 +91,9 @@ def _turn_around() -> None:
             item.matrix_world = half @ item.matrix_world
 
 
-def _name_by_expressions(items: list[Any], path: Path) -> list[str]:
+def _name_by_expressions(items: list[Any], vrm: Vrm) -> list[str]:
     """Name keys that say nothing as the file's VRM expressions do; what to tell of it."""
-    expressions = read_expressions(path)
-    named = sum(name_keys(item, expressions) for item in items if _key_blocks(item))
+    named = sum(name_keys(item, vrm.expressions) for item in items if _key_blocks(item))
     return [f"{named} shape keys were named by the file's VRM expressions"] if named else []
 
 

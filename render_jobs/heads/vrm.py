@@ -7,7 +7,6 @@ version 0 lists `blendShapeGroups` by mesh, version 1 `expressions` by node.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from exomni_core.matching.families import read_names
+from exomni_core.storage.foreign import open_regular, parse_json
 
 _GLB: Final = struct.Struct("<4sIIII")  # magic, version, length; length and kind of the first chunk
 _JSON_CHUNK: Final = 0x4E4F534A
@@ -51,8 +51,18 @@ class Expression:
     binds: Mapping[str, tuple[tuple[int, float], ...]]
 
 
-def read_expressions(path: Path) -> tuple[Expression, ...]:
-    """The expressions of a .vrm or .glb; none for a file that has none or is no GLB."""
+@dataclass(frozen=True)
+class Vrm:
+    """What a file says as a VRM. looks_backwards: it is of version 0, whose characters look along
+    glTF's -z.
+    """
+
+    expressions: tuple[Expression, ...]
+    looks_backwards: bool
+
+
+def read_vrm(path: Path) -> Vrm:
+    """What a .vrm or .glb says as a VRM; an empty one for a file that says nothing or is no GLB."""
     data = _json_of(path)
     extensions = _dict(data.get("extensions"))
     meshes = [_dict(mesh).get("name") for mesh in _list(data.get("meshes"))]
@@ -67,12 +77,7 @@ def read_expressions(path: Path) -> tuple[Expression, ...]:
                 binds.setdefault(str(known), []).append((index, weight))
         if isinstance(name, str) and name and binds:
             found.append(Expression(name, {mesh: tuple(row) for mesh, row in binds.items()}))
-    return tuple(found)
-
-
-def looks_backwards(path: Path) -> bool:
-    """Whether the file is a VRM of version 0, whose characters look along glTF's -z."""
-    return "VRM" in _dict(_json_of(path).get("extensions"))
+    return Vrm(tuple(found), looks_backwards="VRM" in extensions)
 
 
 def name_keys(item: Any, expressions: tuple[Expression, ...]) -> int:
@@ -91,12 +96,12 @@ def name_keys(item: Any, expressions: tuple[Expression, ...]) -> int:
         if not inside or not read_names([name]).keys or _says(blocks, name):
             continue
         (key, weight), *more = inside
-        if not more and weight >= _FULL and not read_names([key.name]).keys:
-            key.name = name
-        elif not any(read_names([one.name]).keys for one, _ in inside if len(inside) == 1):
-            _add_sum(item, name, inside)
-        else:
+        if not more and read_names([key.name]).keys:
             continue
+        if not more and weight >= _FULL:
+            key.name = name
+        else:
+            _add_sum(item, name, inside)
         named += 1
     return named
 
@@ -121,15 +126,15 @@ def _add_sum(item: Any, name: str, inside: list[tuple[Any, float]]) -> None:
 
 def _json_of(path: Path) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(_GLB.size)
             if len(head) < _GLB.size:
                 return {}
             magic, _, _, size, kind = _GLB.unpack(head)
             if magic != b"glTF" or kind != _JSON_CHUNK or size > _MAX_JSON_BYTES:
                 return {}
-            return _dict(json.loads(file.read(size)))
-    except (OSError, ValueError, RecursionError):  # the importer says what is wrong with it
+            return _dict(parse_json(file.read(size)))
+    except (OSError, ValueError):  # the importer says what is wrong with it
         return {}
 
 

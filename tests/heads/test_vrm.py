@@ -14,7 +14,7 @@ pytest.importorskip("bpy", reason="needs the bpy wheel")
 
 from exomni_core.arkit import CHANNEL_INDEX
 from render_jobs.heads.add import BlenderReader, check_head, read_head
-from render_jobs.heads.vrm import looks_backwards, read_expressions
+from render_jobs.heads.vrm import read_vrm
 from templates.importing.prepare import Wishes
 
 pytestmark = pytest.mark.bpy
@@ -43,9 +43,9 @@ def test_version_0_binds_meshes_in_hundredths(tmp_path):
         {"presetName": "neutral", "name": "Neutral", "binds": []},
     ]  # fmt: skip
     path = glb(tmp_path / "a.vrm", version_0(groups))
-    found = {row.name: row.binds for row in read_expressions(path)}
+    found = {row.name: row.binds for row in read_vrm(path).expressions}
     assert found == {"A": {"Face": ((5, 1.0),)}, "Jaw": {"Face": ((7, 0.5),)}}
-    assert looks_backwards(path)
+    assert read_vrm(path).looks_backwards
 
 
 def test_version_1_binds_nodes_in_shares(tmp_path):
@@ -58,9 +58,9 @@ def test_version_1_binds_nodes_in_shares(tmp_path):
         }}},
     }  # fmt: skip
     path = glb(tmp_path / "a.glb", data)
-    (aa,) = read_expressions(path)
+    (aa,) = read_vrm(path).expressions
     assert (aa.name, aa.binds) == ("aa", {"Head": ((2, 1.0),)})
-    assert not looks_backwards(path)
+    assert not read_vrm(path).looks_backwards
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_version_1_binds_nodes_in_shares(tmp_path):
 )
 def test_binds_that_lead_nowhere_are_passed_over(tmp_path, bind):
     path = glb(tmp_path / "a.vrm", version_0([{"presetName": "a", "binds": [bind]}, None, 3]))
-    assert read_expressions(path) == ()
+    assert read_vrm(path).expressions == ()
 
 
 def test_files_that_are_none_have_no_expressions(tmp_path):
     for data in (b"", b"glTF", b"PK\x03\x04" + bytes(60), b"glTF" + b"\xff" * 60):
         (tmp_path / "a.vrm").write_bytes(data)
-        assert read_expressions(tmp_path / "a.vrm") == ()
+        assert read_vrm(tmp_path / "a.vrm").expressions == ()
     for data in ([], {"extensions": []}, {"extensions": {"VRM": {"blendShapeMaster": 3}}}):
-        assert read_expressions(glb(tmp_path / "a.vrm", data)) == ()
+        assert read_vrm(glb(tmp_path / "a.vrm", data)).expressions == ()
 
 
 @pytest.mark.skipif(not GODETTE.is_file(), reason="the shared cases are not here")
