@@ -24,12 +24,11 @@ from exomni_core.formats.face_track import (
     ROTATIONS,
     FaceTrack,
     is_known_extra,
-    read_bytes,
     track_of,
 )
 from exomni_core.formats.format import Format, Wishes
 from exomni_core.formats.mending import fill_lost, unknown_note
-from exomni_core.formats.table import Table, decoded, number, parse_table, ragged, squeezed
+from exomni_core.formats.table import Table, number, parse_table, ragged, squeezed, table_text
 from exomni_core.storage.files import write_text
 
 _COUNT: Final = "blendshapecount"
@@ -55,7 +54,7 @@ class NamedTable:
 
 def read_live_link(path: Path, wishes: Wishes) -> FaceTrack:
     """Read a take; InputError if it is no such table or doesn't tell its rate."""
-    table = parse_csv(decoded(read_bytes(path), str(path)), wishes.fps, str(path))
+    table = parse_csv(table_text(path), wishes.fps, str(path))
     track = track_of(table.names, table.values, table.fps, path)
     unknown = [one for one in table.passed if not is_known_extra(one) and not is_clock(one)]
     return replace(

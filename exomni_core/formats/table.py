@@ -45,9 +45,9 @@ class Table:
     separator: str
 
 
-def read_table(path: Path) -> Table:
-    """The table in a file; InputError if it can't be read, is no text or holds no header."""
-    return parse_table(decoded(read_bytes(path), str(path)), str(path))
+def table_text(path: Path) -> str:
+    """The text of a file that may be a table; InputError if it can't be read or is no text."""
+    return decoded(read_bytes(path), str(path))
 
 
 def decoded(data: bytes, where: str) -> str:

@@ -59,7 +59,7 @@ class Crowd:
 
     def enter(self, connection: socket.socket, address: str) -> Entry:
         """Count a newcomer in, if need be in the place of one without a request."""
-        local = _is_local(address)
+        local = is_own(address)
         with self._lock:
             same = [c for c, m in self._members.items() if m.address == address]
             crowded: list[socket.socket] | None = None
@@ -114,7 +114,8 @@ class Crowd:
         return min(waiting, key=rank, default=None)
 
 
-def _is_local(address: str) -> bool:
+def is_own(address: str) -> bool:
+    """Whether a connection's address is one of this machine's own programs."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

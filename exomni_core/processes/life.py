@@ -144,8 +144,7 @@ def usage_of(pid: int, *, alone: bool = False) -> Usage | None:
 def _read(folder: Path, leader: int) -> Usage | None:
     """The account of one process, if it belongs to `leader`."""
     with contextlib.suppress(OSError, ValueError, IndexError):  # it has gone meanwhile
-        # After the name, which may hold anything: state, parent, group, session, ...
-        cells = (folder / "stat").read_text().rpartition(")")[2].split()
+        cells = stat_cells(folder)
         if str(leader) not in (folder.name, cells[2], cells[3]):
             return None
         ticks = sum(map(int, cells[11:15]))  # its own and its ended children's
@@ -155,6 +154,12 @@ def _read(folder: Path, leader: int) -> Usage | None:
             moved = sum(int(line.partition(":")[2]) for line in lines)
         return Usage(ticks / os.sysconf("SC_CLK_TCK"), moved, cells[0] == "D")
     return None
+
+
+def stat_cells(folder: Path) -> list[str]:
+    """What `/proc/PID/stat` says: state, parent, group, session, ...; OSError if it has gone."""
+    # The name before them may hold anything.
+    return (folder / "stat").read_text().rpartition(")")[2].split()
 
 
 def _by_ps(pid: int) -> Usage | None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from exomni_core.errors import EnvironmentProblem, ExOmniError
 from exomni_core.http import proof
+from exomni_core.http.crowd import is_own
 from exomni_core.http.peer import Peer, Refusal, same_token
 from exomni_core.server import protocol
 from exomni_core.server.context import ServiceContext
@@ -89,7 +90,9 @@ class Connection(Peer[ServiceContext]):
                 return False
             right = challenge.client_proof(token, self.command, self.path)
             return same_token(given, f"{proof.SCHEME} {right}")
-        if given.startswith("Bearer ") and not (self._is_local() or self._is_encrypted()):
+        if given.startswith("Bearer ") and not (
+            is_own(str(self.client_address[0])) or self._is_encrypted()
+        ):
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
                 "the token itself is taken only from the same machine or over HTTPS; use our "
@@ -103,8 +106,7 @@ class Connection(Peer[ServiceContext]):
         return isinstance(self.connection, ssl.SSLSocket)
 
     def _is_local(self) -> bool:
-        address = str(self.client_address[0]).removeprefix("::ffff:")
-        return address == "::1" or address.startswith("127.")
+        return is_own(str(self.client_address[0]))
 
     def _send_parts(self, parts: list[bytes | memoryview], kind: str) -> None:
         size = sum(len(part) for part in parts)

@@ -153,6 +153,29 @@ def output_folder(text: str, *, required: bool = True) -> Command:
     )
 
 
+def connection_options(most: int, per_address: int, per_address_help: str) -> Command:
+    """How many connections a server of ours keeps open, with its own defaults."""
+    return chain(
+        click.option(
+            "--max-connections",
+            type=click.IntRange(8, 10_000),
+            default=most,
+            show_default=True,
+            metavar="N",
+            help="Open connections at a time; beyond, one that has sent no whole request is "
+            "closed.",
+        ),
+        click.option(
+            "--max-per-address",
+            type=click.IntRange(4, 10_000),
+            default=per_address,
+            show_default=True,
+            metavar="N",
+            help=per_address_help,
+        ),
+    )
+
+
 def engine_option(default: str = DEFAULT_ENGINE) -> Command:
     """The option --engine; default: name of the engine if the user gives none."""
     return _speech(

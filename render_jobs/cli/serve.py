@@ -15,6 +15,7 @@ from render_jobs.cli.engine_options import engine_options, engine_settings
 from render_jobs.cli.options import (
     NEW_FILE,
     HeadedCommand,
+    connection_options,
     engine_option,
     json_option,
 )
@@ -84,22 +85,7 @@ _TOKEN_FILE: Final = "serve.token"  # noqa: S105 (a name, no secret)
     metavar="SECONDS",
     help="Stop the service after this many seconds without a request; 0: never.",
 )
-@click.option(
-    "--max-connections",
-    type=click.IntRange(8, 10_000),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Open connections at a time; beyond, one that has sent no whole request is closed.",
-)
-@click.option(
-    "--max-per-address",
-    type=click.IntRange(4, 10_000),
-    default=24,
-    show_default=True,
-    metavar="N",
-    help="The same from one other machine; this machine itself may use all.",
-)
+@connection_options(64, 24, "The same from one other machine; this machine itself may use all.")
 @json_option
 @engine_option()
 @engine_options

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from render_jobs.cli.options import EXISTING, NEW_FILE, HeadedCommand, json_option
+from render_jobs.cli.options import (
+    EXISTING,
+    NEW_FILE,
+    HeadedCommand,
+    connection_options,
+    json_option,
+)
 from render_jobs.cli.study_report import power, report
 
 FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -72,21 +78,8 @@ study.add_command(power)
     help="Prolific completion code; raters are sent back to Prolific with it.",
 )
 @click.option("--completion-code", default="", metavar="CODE", help="Code to show at the end.")
-@click.option(
-    "--max-connections",
-    type=click.IntRange(8, 10_000),
-    default=600,
-    show_default=True,
-    metavar="N",
-    help="Open connections at a time; beyond, one that has sent no whole request is closed.",
-)
-@click.option(
-    "--max-per-address",
-    type=click.IntRange(4, 10_000),
-    default=300,
-    show_default=True,
-    metavar="N",
-    help="The same from one address, such as a university's; this machine itself may use all.",
+@connection_options(
+    600, 300, "The same from one address, such as a university's; this machine itself may use all."
 )
 @json_option
 def serve(folder: Path, *, as_json: bool, **chosen: Any) -> None:

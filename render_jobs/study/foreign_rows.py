@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exomni_core.errors import InputError
-from exomni_core.formats.face_track import read_bytes
-from exomni_core.formats.table import decoded, parse_table, squeezed
+from exomni_core.formats.table import parse_table, squeezed, table_text
 from exomni_core.storage.foreign import parse_json
 
 # Columns that name a person, squeezed, the surest first: ours, Prolific's, MTurk's, jsPsych's.
@@ -36,7 +35,7 @@ def read_rows(source: Path) -> list[tuple[int, Row]]:
     A column that stands twice keeps its first cell that is not empty.
     """
     try:
-        text = decoded(read_bytes(source), str(source))
+        text = table_text(source)
     except InputError as error:
         raise InputError(f"{error}; name a result table") from error
     if text.lstrip().startswith(("[", "{")):

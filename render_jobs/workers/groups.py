@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from exomni_core.processes.guard import dismiss, start_guard
+from exomni_core.processes.life import stat_cells
 
 PATIENCE_S: Final = 10.0  # how long killed processes may take to go away, on a busy disk
 _LOOK_AGAIN_S: Final = 0.005
@@ -92,8 +93,7 @@ def _living(session: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError, ValueError):  # it has gone meanwhile
-                # After the name, which may hold anything: state, parent, group, session.
-                state, _, group, own = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                state, _, group, own = stat_cells(entry)[:4]
                 if str(session) in (group, own) and state not in "ZX":
                     found.append(int(entry.name))
     return found
