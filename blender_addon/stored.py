@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ import bpy
 
 from exomni_core.errors import InputError
 from exomni_core.keyframes import BESIDE, MAX_SLIDER, PACKED
+from exomni_core.storage.foreign import open_regular
 
 MARK: Final = "exomni_take"  # custom property of our Actions and strips: the take's id
 MAX_CLIP_BYTES: Final = 100 << 20
@@ -111,15 +111,14 @@ def own_clip_file(take: Any) -> bytes:
 
 
 def _read_regular(path: Path) -> bytes:
-    # Not blocking: opening a pipe would wait for its writer.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path.resolve(), flags), "rb") as source:
-        found = os.fstat(source.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path} is no regular file; put the clip back")
-        if found.st_size > MAX_CLIP_BYTES:
+    real = path.resolve()
+    if real.exists() and not real.is_file():
+        raise InputError(f"{path} is no regular file; put the clip back")
+    with open_regular(real) as source:  # never waits, whatever lies there by now
+        size = os.fstat(source.fileno()).st_size
+        if size > MAX_CLIP_BYTES:
             most = MAX_CLIP_BYTES >> 20
-            raise InputError(f"{path} has {found.st_size >> 20} MB; {most} are the most")
+            raise InputError(f"{path} has {size >> 20} MB; {most} are the most")
         return source.read(MAX_CLIP_BYTES)
 
 
